@@ -1,0 +1,58 @@
+import type { CodecDescription } from '../codec/codec.ts'
+import type { Logger } from '../kit/log.ts'
+import type { Progress } from '../kit/progress.ts'
+import type { StorageDescription } from '../storage/description.ts'
+import type { Storage } from '../storage/storage.ts'
+import type { Settings } from './settings.ts'
+
+export interface FlagDefinition {
+  /** Without dashes: `delta-from-name`. */
+  readonly name: string
+  readonly short?: string
+  readonly type: 'boolean' | 'string' | 'strings' | 'number'
+  readonly doc: string
+  /** Not in the help, still accepted. */
+  readonly hidden?: boolean
+  readonly isRequired?: boolean
+}
+
+export type PositionalRule =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'exact'; readonly count: number }
+  | { readonly kind: 'range'; readonly min: number; readonly max: number }
+
+/**
+ * One verb, as data. `cli/main.ts` holds the list of names and summaries; the module with `run` is imported
+ * only when its verb is called.
+ */
+export interface CommandDefinition {
+  readonly name: string
+  /** As the original's help has it, e.g. `backup-push [db_directory]`. */
+  readonly usage: string
+  readonly summary: string
+  readonly long?: string
+  readonly positionals: PositionalRule
+  readonly flags: readonly FlagDefinition[]
+  readonly hidden?: boolean
+  /** false: runs without any storage configured (help, flags, completion). */
+  readonly needsStorage: boolean
+  run(invocation: Invocation): Promise<number>
+}
+
+export interface Invocation {
+  readonly positionals: readonly string[]
+  readonly flags: Readonly<Record<string, string | boolean | number | readonly string[] | undefined>>
+  readonly settings: Settings
+  readonly log: Logger
+  readonly progress: Progress
+  /** Aborted by SIGINT/SIGTERM (and HUP/QUIT where the verb says so). */
+  readonly signal: AbortSignal
+  /** Writes to stdout and resolves when it is handed over; EPIPE ends quietly. */
+  print(text: string): Promise<void>
+  /** The primary storage, opened lazily, with stall timeout and (unless `limits: 'none'`) the network limit. */
+  openStorage(options?: { readonly limits?: 'network' | 'none' }): Promise<Storage>
+  readonly storageDescription: StorageDescription
+  readonly codecDescription: CodecDescription
+  /** How this program was called and by which file it can call itself again (wal-prefetch). */
+  readonly program: { readonly executable: string; readonly args: readonly string[] }
+}

@@ -1,0 +1,79 @@
+import type { Awaitable, ByteSink, ByteSource, ByteTransform } from '../kit/bytes.ts'
+
+export type CompressionName = 'lz4' | 'zstd' | 'brotli' | 'lzma' | 'none' | 'gzip' | 'lzo'
+export type ZstdLevelName = 'fastest' | 'default' | 'better' | 'best'
+
+/**
+ * The input side of a compressor in the hot row: the caller writes its bytes straight into
+ * `memory[base … base+capacityBytes)` and calls `flush(count)` when the block is full. `memory` may be WASM
+ * linear memory; read the property again after every flush (it never moves while a block is being filled).
+ */
+export interface BlockWriter {
+  readonly memory: Uint8Array
+  readonly base: number
+  readonly capacityBytes: number
+  /** Compresses and hands on the first `count` bytes of the block. Every block but the last must be full. */
+  flush(count: number): Awaitable<void>
+  /** Ends the frame (after at most one short block) and the sink behind it. Exactly one frame per object. */
+  end(): Awaitable<void>
+  /** Frees memory without ending anything; idempotent. */
+  close(): void
+}
+
+/** The output side of a decompressor in the hot row. */
+export interface BlockReader {
+  /** The next decompressed bytes, lent until the next call; null at the verified end of the object. */
+  next(): Awaitable<Uint8Array | null>
+  /** Idempotent; closes the source. */
+  close(): Awaitable<void>
+}
+
+/** One compression method; knows no encryption. Formats: storage-format 5. */
+export interface Compression {
+  readonly name: CompressionName
+  /** Without dot; `''` for none. */
+  readonly extension: string
+  /** Absent for methods that are only read (gzip, lzo). */
+  openWriter?(sink: ByteSink, options: CompressionOptions): Awaitable<BlockWriter>
+  /**
+   * Accepts several frames. Damage is always an error: FORMAT_TRUNCATED for a stream cut anywhere (an empty
+   * object included), FORMAT_INVALID for garbage, trailing bytes included, CHECKSUM_MISMATCH where the
+   * format has a checksum.
+   */
+  openReader(source: ByteSource): Awaitable<BlockReader>
+}
+
+export interface CompressionOptions {
+  readonly zstdLevel?: ZstdLevelName
+  /** A hint: `wal` favours latency and small memory, `part` throughput. */
+  readonly use: 'wal' | 'part'
+}
+
+/**
+ * One encryption method; knows no compression. None exists yet in this version, its place in the pipeline
+ * does: plaintext -> compress -> encrypt -> storage.
+ */
+export interface Encryption {
+  readonly name: string
+  encrypt(sink: ByteSink): Awaitable<ByteSink>
+  decrypt(source: ByteSource): Awaitable<ByteSource>
+}
+
+/** Plain data from which a thread opens its own codec. */
+export interface CodecDescription {
+  readonly compression: CompressionName
+  readonly zstdLevel?: ZstdLevelName
+}
+
+/** Sealing and opening of payload objects: compress + encrypt, decrypt + decompress. */
+export interface Codec {
+  readonly compression: Compression
+  /** Extension of new objects, without dot. */
+  readonly extension: string
+  seal(sink: ByteSink, use: CompressionOptions['use']): Awaitable<BlockWriter>
+  /** `extension` tells the compression of the object that is read (`lz4`, `zst`, …, `''`). FORMAT_UNSUPPORTED for an unknown one. */
+  open(source: ByteSource, extension: string): Awaitable<BlockReader>
+  /** Stream forms of the two, for small objects and tools. */
+  sealStream(use: CompressionOptions['use']): ByteTransform
+  openStream(extension: string): ByteTransform
+}

@@ -1,0 +1,82 @@
+import { WalgError } from '../kit/errors.ts'
+import type { Lsn } from './lsn.ts'
+
+declare const timelineBrand: unique symbol
+/** A timeline, 1 … 2^32-1. */
+export type TimelineId = number & { readonly [timelineBrand]: true }
+
+export const WAL_SEGMENT_BYTES_DEFAULT: number = 16 * 1024 * 1024
+
+export interface WalSegment {
+  readonly timeline: TimelineId
+  /** LSN divided by the segment size. */
+  readonly number: bigint
+}
+
+export function toTimelineId(value: number): TimelineId {
+  if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) {
+    throw new WalgError('FORMAT_INVALID', `not a timeline: ${value}`)
+  }
+  return value as TimelineId
+}
+
+const SEGMENT_NAME = /^[0-9A-F]{24}$/
+const HISTORY_NAME = /^[0-9A-F]{8}\.history$/
+
+/** True for exactly 24 upper-case hex digits. */
+export function isSegmentName(name: string): boolean {
+  return SEGMENT_NAME.test(name)
+}
+
+/** True for `TTTTTTTT.history`. */
+export function isHistoryName(name: string): boolean {
+  return HISTORY_NAME.test(name)
+}
+
+/**
+ * Parses a WAL file name (storage-format 4.1). Throws FORMAT_INVALID unless it is 24 hex digits whose last
+ * part fits the segment size.
+ */
+export function parseSegmentName(name: string, segmentBytes: number): WalSegment {
+  if (!isSegmentName(name)) throw new WalgError('FORMAT_INVALID', `not a WAL segment name: "${name}"`)
+  const perXlogId = segmentsPerXlogId(segmentBytes)
+  const high = BigInt(`0x${name.slice(8, 16)}`)
+  const low = BigInt(`0x${name.slice(16)}`)
+  if (low >= perXlogId) {
+    throw new WalgError(
+      'FORMAT_INVALID',
+      `WAL segment name "${name}" does not fit segments of ${segmentBytes} bytes`,
+      {
+        hint: 'set WALG_PG_WAL_SIZE to the segment size of the cluster, in MiB',
+      },
+    )
+  }
+  return { timeline: toTimelineId(Number.parseInt(name.slice(0, 8), 16)), number: high * perXlogId + low }
+}
+
+export function formatSegmentName(segment: WalSegment, segmentBytes: number): string {
+  const perXlogId = segmentsPerXlogId(segmentBytes)
+  return hex8(BigInt(segment.timeline)) + hex8(segment.number / perXlogId) + hex8(segment.number % perXlogId)
+}
+
+/** The segment that contains `lsn`. For an end position use `lsn - 1n`. */
+export function segmentOfLsn(timeline: TimelineId, lsn: Lsn, segmentBytes: number): WalSegment {
+  return { timeline, number: lsn / BigInt(segmentBytes) }
+}
+
+/** First byte of the segment. */
+export function segmentStartLsn(segment: WalSegment, segmentBytes: number): Lsn {
+  return (segment.number * BigInt(segmentBytes)) as Lsn
+}
+
+export function nextSegment(segment: WalSegment): WalSegment {
+  return { timeline: segment.timeline, number: segment.number + 1n }
+}
+
+function segmentsPerXlogId(segmentBytes: number): bigint {
+  return 0x100000000n / BigInt(segmentBytes)
+}
+
+function hex8(value: bigint): string {
+  return value.toString(16).toUpperCase().padStart(8, '0')
+}

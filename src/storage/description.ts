@@ -1,0 +1,31 @@
+/**
+ * A storage as plain data: what a worker needs to open the same storage in its own thread. Built by
+ * `cli/` from the settings, opened by `open-storage.ts`. Secrets may be inside: never logged.
+ */
+export interface StorageDescription {
+  /** `default` or the failover's name. */
+  readonly name: string
+  readonly driver: DriverDescription
+  /** Sub-folder below the driver's root (WALG_STORAGE_PREFIX); `''` for none. */
+  readonly prefix: string
+  /** Shared between all threads of the process, so that a limit holds for the process. */
+  readonly networkLimit?: RateLimitDescription
+  /** No single operation or wait for a byte lasts longer; a hung storage ends as TIMEOUT. */
+  readonly stallTimeoutMs: number
+}
+
+export type DriverDescription =
+  | {
+      readonly kind: 'fs'
+      /** Absolute path; must exist. */
+      readonly root: string
+      /** false only for tests and for `WALG_TAR_DISABLE_FSYNC`-like wishes: objects are then not durable. */
+      readonly isDurable: boolean
+    }
+  | { readonly kind: 'memory'; readonly id: string }
+
+export interface RateLimitDescription {
+  readonly bytesPerSecond: number
+  /** Layout owned by `kit/limits.ts`. */
+  readonly shared: SharedArrayBuffer
+}

@@ -1,0 +1,86 @@
+import type { Awaitable, ByteSink, ByteSource, ByteStream } from '../kit/bytes.ts'
+
+/** What a storage can do, as data: nobody asks `instanceof`. */
+export interface StorageFeatures {
+  readonly ranges: boolean
+  /** `put({ ifAbsent: true })` is atomic. Without it the flag is refused with FORMAT_UNSUPPORTED. */
+  readonly conditionalPut: boolean
+  readonly serverCopy: boolean
+  /** `openSink` and `openSource` never return promises while bytes move. */
+  readonly synchronous: boolean
+}
+
+export type StorageEntry =
+  | { readonly kind: 'object'; readonly key: string; readonly sizeBytes: number; readonly modifiedNs: bigint }
+  | { readonly kind: 'prefix'; readonly key: string }
+
+export interface ObjectInfo {
+  readonly key: string
+  readonly sizeBytes: number
+  /** Nanoseconds since 1970; exact where the storage has them. */
+  readonly modifiedNs: bigint
+}
+
+export interface Abortable {
+  readonly signal?: AbortSignal
+}
+
+export interface ListOptions extends Abortable {
+  /** true: every object below the prefix, no `prefix` entries. false (default): one level. */
+  readonly recursive?: boolean
+}
+
+export interface GetOptions extends Abortable {
+  /** Inclusive first byte, exclusive end; RANGE_INVALID when first lies beyond the object. */
+  readonly range?: { readonly first: number; readonly end?: number }
+}
+
+export interface PutOptions extends Abortable {
+  /** OBJECT_EXISTS when the key is there; needs `features.conditionalPut`. */
+  readonly ifAbsent?: boolean
+  /** Known size, when the caller has it: lets a driver choose a single request. Not a promise. */
+  readonly expectedSizeBytes?: number
+}
+
+/**
+ * An object being written by the hot row. `write` is synchronous where `features.synchronous`.
+ * `end` = the object is complete, durable and visible. `abort` = nothing remains; idempotent, never throws
+ * for an object that was never visible.
+ */
+export interface ObjectSink extends ByteSink {
+  abort(): Awaitable<void>
+}
+
+/**
+ * Where bytes live. One interface for every driver and layer; each sentence is a test in
+ * `test/contract/storage.ts`.
+ *
+ * - Keys are relative, `/`-separated, never start or end with `/`, and cannot climb out of the root:
+ *   `.`/`..`/empty components and NUL are refused with KEY_REFUSED before anything is touched.
+ * - Errors are WalgErrors with the key and the storage's name in `facts`.
+ */
+export interface Storage {
+  /** `default`, or the failover's name; appears in messages and listings. */
+  readonly name: string
+  readonly features: StorageFeatures
+  /** Throws STORAGE_ROOT_MISSING / STORAGE_UNAVAILABLE / ACCESS_DENIED unless the root answers: the proof behind a positive "not there". */
+  checkRoot(options?: Abortable): Promise<void>
+  /** Entries under `prefix` (`''` = root, else without trailing `/`), any order. A prefix nobody wrote to is empty, not an error. */
+  list(prefix: string, options?: ListOptions): AsyncIterable<StorageEntry>
+  /** Throws OBJECT_NOT_FOUND. Never lists. */
+  stat(key: string, options?: Abortable): Promise<ObjectInfo>
+  /** Throws OBJECT_NOT_FOUND before the first byte. */
+  get(key: string, options?: GetOptions): Promise<ByteStream>
+  /** All or nothing and durable: a reader sees the old object or the whole new one; a failed or aborted put leaves nothing. Overwrites. An error thrown by the body reaches the caller intact. */
+  put(key: string, body: ByteStream, options?: PutOptions): Promise<void>
+  /** Server-side where it can. Throws OBJECT_NOT_FOUND. */
+  copy(source: string, target: string, options?: Abortable): Promise<void>
+  /** Missing keys are not an error. Never removes anything but the named objects. */
+  delete(keys: readonly string[], options?: Abortable): Promise<void>
+  /** The push door of the hot row, with the promises of `put`. */
+  openSink(key: string, options?: PutOptions): Awaitable<ObjectSink>
+  /** The pull door of the hot row, with the promises of `get`. */
+  openSource(key: string, options?: GetOptions): Awaitable<ByteSource>
+  /** Idempotent. Use after close throws STORAGE_UNAVAILABLE. */
+  close(): Promise<void>
+}
