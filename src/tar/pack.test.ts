@@ -117,7 +117,7 @@ describe('tar headers', () => {
     const header = new Uint8Array(tarHeaderBytes(member))
     encodeTarHeader(header, 0, member)
     expect(field(header, 512, 512)).toBe(
-      '18 gid=3000000000\n12 mtime=-2\n19 size=8589934592\n18 uid=4000000000\n',
+      '18 gid=3000000000\n12 mtime=-1\n19 size=8589934592\n18 uid=4000000000\n',
     )
     expect(header.length).toBe(1536)
   })

@@ -88,10 +88,12 @@ export function encodeTarHeader(into: Uint8Array, at: number, member: TarMember)
   return paxBytes + TAR_BLOCK_BYTES
 }
 
-/** Nanoseconds to the nearest second, halves away from zero. */
+/** Nanoseconds to the nearest second, halves up. */
 function roundToSeconds(timeNs: bigint): number {
-  const half = timeNs < 0n ? -500_000_000n : 500_000_000n
-  return Number((timeNs + half) / 1_000_000_000n)
+  const shiftedNs = timeNs + 500_000_000n
+  const restNs = shiftedNs % 1_000_000_000n
+  const seconds = Number(shiftedNs / 1_000_000_000n)
+  return restNs < 0n ? seconds - 1 : seconds
 }
 
 /** The PAX records that `member` needs, keys sorted; undefined when USTAR can say it all. */
