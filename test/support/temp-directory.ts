@@ -1,0 +1,33 @@
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { giveToClusterUser } from './cluster-user.ts'
+
+export interface TempDirectory extends Disposable {
+  readonly path: string
+  /** `path` joined with names. */
+  at(...names: string[]): string
+  remove(): void
+}
+
+const open = new Set<string>()
+process.on('exit', () => {
+  for (const directory of open) rmSync(directory, { recursive: true, force: true })
+})
+
+/** A new directory that this user and the cluster's user can both write to; removed by `using` or at exit. */
+export function tempDirectory(name = 'test'): TempDirectory {
+  const directory = realpathSync(mkdtempSync(path.join(tmpdir(), `wal-g-${name}-`)))
+  giveToClusterUser(directory, 0o755)
+  open.add(directory)
+  const remove = (): void => {
+    rmSync(directory, { recursive: true, force: true })
+    open.delete(directory)
+  }
+  return {
+    path: directory,
+    at: (...names) => path.join(directory, ...names),
+    remove,
+    [Symbol.dispose]: remove,
+  }
+}
