@@ -1,0 +1,251 @@
+import { assert } from '../../kit/errors.ts'
+
+/**
+ * The files of a backup as columns in shared memory: every part worker reads the same table and writes what
+ * became of each file into it. About 110 bytes for a file, names included, and nothing is cloned between threads.
+ */
+
+/** One regular file to pack, as the walk found it. */
+export interface TableFile {
+  readonly path: string
+  readonly memberName: string
+  readonly sizeBytes: number
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly mtimeNs: bigint
+}
+
+/** A path on disk and the member names below it: `path` = root path + member name without the prefix. */
+export interface FileRoot {
+  readonly path: string
+  readonly memberPrefix: string
+}
+
+/** Plain data that crosses threads. */
+export interface FileTableData {
+  readonly rows: SharedArrayBuffer
+  readonly names: SharedArrayBuffer
+  /** Row numbers in the order in which they are handed out. */
+  readonly order: SharedArrayBuffer
+  readonly roots: readonly FileRoot[]
+}
+
+export type FileState = 'waiting' | 'packed' | 'vanished'
+const STATES: readonly FileState[] = ['waiting', 'packed', 'vanished']
+
+const ROW_BYTES = 64
+const WORDS = ROW_BYTES / 4
+const LONGS = ROW_BYTES / 8
+/** Columns, in 32-bit words. */
+const NAME_AT = 0
+const NAME_BYTES = 1
+const MODE = 6
+const UID = 7
+const GID = 8
+const PART = 9
+const STATE = 10
+const ROOT = 11
+/** Columns, in 64-bit words. */
+const SIZE = 1
+const MTIME = 2
+const HASH = 6
+
+const CHUNK_ROWS = 16_384
+const NAMES_CHUNK_BYTES = 1 << 20
+/** Files of at least this size are handed out largest first; smaller ones in the order of the walk, folder by folder. */
+const SORTED_FROM_BYTES = 1 << 20
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/** Collects files while the walk goes on; `finish` lays them into shared memory. */
+export class FileTableBuilder {
+  #chunks: ArrayBuffer[] = []
+  #nameChunks: { readonly bytes: Uint8Array; used: number }[] = []
+  #namesBytes = 0
+  #roots: FileRoot[] = []
+  #rootIndex = 0
+  #count = 0
+  #totalBytes = 0
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Sum of the sizes at the time of the walk. */
+  get totalBytes(): number {
+    return this.#totalBytes
+  }
+
+  add(file: TableFile): void {
+    const row = this.#count % CHUNK_ROWS
+    if (row === 0) this.#chunks.push(new ArrayBuffer(CHUNK_ROWS * ROW_BYTES))
+    const chunk = this.#chunks.at(-1)!
+    const words = new Uint32Array(chunk, row * ROW_BYTES, WORDS)
+    words[NAME_AT] = this.#namesBytes
+    words[NAME_BYTES] = this.#addName(file.memberName)
+    words[MODE] = file.mode
+    words[UID] = file.uid
+    words[GID] = file.gid
+    words[ROOT] = this.#rootOf(file.path, file.memberName)
+    new Float64Array(chunk, row * ROW_BYTES, LONGS)[SIZE] = file.sizeBytes
+    new BigInt64Array(chunk, row * ROW_BYTES, LONGS)[MTIME] = file.mtimeNs
+    this.#count += 1
+    this.#totalBytes += file.sizeBytes
+  }
+
+  /** The builder is empty afterwards. */
+  finish(): FileTableData {
+    const rows = new SharedArrayBuffer(this.#count * ROW_BYTES)
+    const into = new Uint8Array(rows)
+    for (let at = 0; this.#chunks.length > 0; at += CHUNK_ROWS * ROW_BYTES) {
+      const chunk = new Uint8Array(this.#chunks.shift()!)
+      into.set(chunk.subarray(0, Math.min(chunk.length, into.length - at)), at)
+    }
+    const names = new SharedArrayBuffer(this.#namesBytes)
+    const namesInto = new Uint8Array(names)
+    for (let at = 0; this.#nameChunks.length > 0; ) {
+      const { bytes, used } = this.#nameChunks.shift()!
+      namesInto.set(bytes.subarray(0, used), at)
+      at += used
+    }
+    return { rows, names, order: orderBySize(rows), roots: this.#roots }
+  }
+
+  #addName(name: string): number {
+    const bytes = encoder.encode(name)
+    let chunk = this.#nameChunks.at(-1)
+    if (chunk === undefined || chunk.used + bytes.length > chunk.bytes.length) {
+      chunk = { bytes: new Uint8Array(Math.max(NAMES_CHUNK_BYTES, bytes.length)), used: 0 }
+      this.#nameChunks.push(chunk)
+    }
+    chunk.bytes.set(bytes, chunk.used)
+    chunk.used += bytes.length
+    this.#namesBytes += bytes.length
+    assert(this.#namesBytes < 0xffffffff, 'the names of all files fit 4 GiB')
+    return bytes.length
+  }
+
+  #rootOf(path: string, memberName: string): number {
+    const last = this.#roots[this.#rootIndex]
+    if (last !== undefined && pathBelow(last, memberName) === path) return this.#rootIndex
+    const root = splitCommonTail(path, memberName)
+    const known = this.#roots.findIndex(
+      ({ path, memberPrefix }) => path === root.path && memberPrefix === root.memberPrefix,
+    )
+    this.#rootIndex = known < 0 ? this.#roots.push(root) - 1 : known
+    return this.#rootIndex
+  }
+}
+
+/** The table as one thread sees it. Rows are numbered from 0 in the order of the walk. */
+export class FileTable {
+  readonly count: number
+  readonly #roots: readonly FileRoot[]
+  readonly #words: Uint32Array
+  readonly #longs: BigUint64Array
+  readonly #times: BigInt64Array
+  readonly #sizes: Float64Array
+  readonly #names: Uint8Array
+  readonly #order: Uint32Array
+
+  constructor(data: FileTableData) {
+    this.count = data.rows.byteLength / ROW_BYTES
+    this.#roots = data.roots
+    this.#words = new Uint32Array(data.rows)
+    this.#longs = new BigUint64Array(data.rows)
+    this.#times = new BigInt64Array(data.rows)
+    this.#sizes = new Float64Array(data.rows)
+    this.#names = new Uint8Array(data.names)
+    this.#order = new Uint32Array(data.order)
+  }
+
+  /** The row that is handed out as number `turn`. */
+  rowOfTurn(turn: number): number {
+    return this.#order[turn]!
+  }
+
+  file(row: number): TableFile {
+    const at = row * WORDS
+    const nameAt = this.#words[at + NAME_AT]!
+    // A decoder takes no view of shared memory.
+    const name = this.#names.slice(nameAt, nameAt + this.#words[at + NAME_BYTES]!)
+    const memberName = decoder.decode(name)
+    return {
+      path: pathBelow(this.#roots[this.#words[at + ROOT]!]!, memberName),
+      memberName,
+      sizeBytes: this.sizeBytes(row),
+      mode: this.#words[at + MODE]!,
+      uid: this.#words[at + UID]!,
+      gid: this.#words[at + GID]!,
+      mtimeNs: this.#times[row * LONGS + MTIME]!,
+    }
+  }
+
+  sizeBytes(row: number): number {
+    return this.#sizes[row * LONGS + SIZE]!
+  }
+
+  state(row: number): FileState {
+    return STATES[this.#words[row * WORDS + STATE]!]!
+  }
+
+  /** Number of the part the file is in; 0 unless packed. */
+  part(row: number): number {
+    return this.#words[row * WORDS + PART]!
+  }
+
+  /** 32 hexadecimal digits: the hash of the content as it lies in the tar. */
+  hash(row: number): string {
+    return hex(this.#longs[row * LONGS + HASH]!) + hex(this.#longs[row * LONGS + HASH + 1]!)
+  }
+
+  setPacked(row: number, part: number, hash: string): void {
+    this.#longs[row * LONGS + HASH] = BigInt(`0x${hash.slice(0, 16)}`)
+    this.#longs[row * LONGS + HASH + 1] = BigInt(`0x${hash.slice(16)}`)
+    this.#words[row * WORDS + PART] = part
+    this.#words[row * WORDS + STATE] = STATES.indexOf('packed')
+  }
+
+  setVanished(row: number): void {
+    this.#words[row * WORDS + STATE] = STATES.indexOf('vanished')
+  }
+}
+
+function hex(value: bigint): string {
+  return value.toString(16).padStart(16, '0')
+}
+
+function pathBelow(root: FileRoot, memberName: string): string {
+  return root.path + memberName.slice(root.memberPrefix.length)
+}
+
+/** Cuts what a path and a member name have in common at their ends, in whole components. */
+function splitCommonTail(path: string, memberName: string): FileRoot {
+  let length = 0
+  for (let at = 1; at <= Math.min(path.length, memberName.length); at++) {
+    if (path.at(-at) !== memberName.at(-at)) break
+    if (path.at(-at) === '/') length = at
+  }
+  return {
+    path: path.slice(0, path.length - length),
+    memberPrefix: memberName.slice(0, memberName.length - length),
+  }
+}
+
+function orderBySize(rows: SharedArrayBuffer): SharedArrayBuffer {
+  const count = rows.byteLength / ROW_BYTES
+  const sizes = new Float64Array(rows)
+  const shared = new SharedArrayBuffer(count * 4)
+  const order = new Uint32Array(shared)
+  const large: number[] = []
+  for (let row = 0; row < count; row++) if (sizes[row * LONGS + SIZE]! >= SORTED_FROM_BYTES) large.push(row)
+  large.sort((a, b) => sizes[b * LONGS + SIZE]! - sizes[a * LONGS + SIZE]! || a - b)
+  order.set(large)
+  let at = large.length
+  for (let row = 0; row < count; row++) {
+    if (sizes[row * LONGS + SIZE]! < SORTED_FROM_BYTES) order[at++] = row
+  }
+  return shared
+}
