@@ -1,0 +1,134 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fromSystemError, WalgError } from '../kit/errors.ts'
+import { crc32c } from './crc32c.ts'
+import { type Lsn, toLsn } from './lsn.ts'
+import { type TimelineId, toTimelineId } from './wal-segment.ts'
+
+/** What the server was doing when it last wrote pg_control. */
+export type ClusterState =
+  | 'starting up'
+  | 'shut down'
+  | 'shut down in recovery'
+  | 'shutting down'
+  | 'in crash recovery'
+  | 'in archive recovery'
+  | 'in production'
+
+/** The fields of `global/pg_control` that this program needs; PostgreSQL 13 to 18. */
+export interface ControlFile {
+  readonly systemIdentifier: bigint
+  /** PostgreSQL's own format number: 1300 for 13 to 17, 1800 for 18. */
+  readonly controlVersion: number
+  readonly catalogVersion: number
+  readonly state: ClusterState
+  /** Last update, seconds since 1970. */
+  readonly updatedAtSeconds: bigint
+  readonly checkpointLsn: Lsn
+  readonly redoLsn: Lsn
+  /** Timeline of the last checkpoint. */
+  readonly timeline: TimelineId
+  readonly previousTimeline: TimelineId
+  /** 0 when the cluster needs no recovery up to a point. */
+  readonly minRecoveryLsn: Lsn
+  readonly minRecoveryTimeline: TimelineId
+  readonly backupStartLsn: Lsn
+  readonly backupEndLsn: Lsn
+  readonly isBackupEndRequired: boolean
+  readonly blockBytes: number
+  /** Pages per relation file, 131072 unless built otherwise. */
+  readonly blocksPerSegment: number
+  readonly walBlockBytes: number
+  readonly walSegmentBytes: number
+  /** 0: data checksums are off. */
+  readonly checksumVersion: number
+}
+
+const STATES: readonly ClusterState[] = [
+  'starting up',
+  'shut down',
+  'shut down in recovery',
+  'shutting down',
+  'in crash recovery',
+  'in archive recovery',
+  'in production',
+]
+
+/** Where the checksum of all bytes before it lies, by format number. */
+const CRC_OFFSETS: ReadonlyMap<number, number> = new Map([
+  [1300, 328],
+  [1800, 332],
+])
+const CONTROL_BYTES_MIN = 336
+
+/** Reads `global/pg_control` below a data directory. Throws as `parseControlFile`, and FILE_NOT_FOUND or FILE_ACCESS. */
+export async function readControlFile(dataDirectory: string): Promise<ControlFile> {
+  const path = join(dataDirectory, 'global', 'pg_control')
+  let bytes: Uint8Array
+  try {
+    bytes = await readFile(path)
+  } catch (error) {
+    throw fromSystemError(error, 'read', path)
+  }
+  return parseControlFile(bytes, path)
+}
+
+/**
+ * Decodes pg_control. Throws FORMAT_TRUNCATED, CHECKSUM_MISMATCH, or VERSION_UNSUPPORTED for a format number
+ * that is not known: a newer one might keep its fields elsewhere.
+ */
+export function parseControlFile(bytes: Uint8Array, path: string = 'pg_control'): ControlFile {
+  if (bytes.length < CONTROL_BYTES_MIN) {
+    throw new WalgError('FORMAT_TRUNCATED', `"${path}" has ${bytes.length} bytes, too few for pg_control`, {
+      facts: { path, sizeBytes: bytes.length },
+    })
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const controlVersion = view.getUint32(8, true)
+  const crcOffset = CRC_OFFSETS.get(controlVersion)
+  if (crcOffset === undefined) throw versionUnsupported(path, controlVersion)
+  if (crc32c(bytes.subarray(0, crcOffset)) !== view.getUint32(crcOffset, true)) {
+    throw new WalgError('CHECKSUM_MISMATCH', `the checksum of "${path}" does not match its content`, {
+      facts: { path },
+      hint: 'it was read while being written, or it is damaged; pg_controldata shows what PostgreSQL thinks of it',
+    })
+  }
+  return decodeFields(view, controlVersion, path)
+}
+
+function decodeFields(view: DataView, controlVersion: number, path: string): ControlFile {
+  const lsn = (offset: number): Lsn => toLsn(view.getBigUint64(offset, true))
+  const u32 = (offset: number): number => view.getUint32(offset, true)
+  const state = STATES[u32(16)]
+  if (state === undefined) {
+    throw new WalgError('FORMAT_INVALID', `"${path}" names an unknown state ${u32(16)}`, { facts: { path } })
+  }
+  return {
+    systemIdentifier: view.getBigUint64(0, true),
+    controlVersion,
+    catalogVersion: u32(12),
+    state,
+    updatedAtSeconds: view.getBigInt64(24, true),
+    checkpointLsn: lsn(32),
+    redoLsn: lsn(40),
+    timeline: toTimelineId(u32(48)),
+    previousTimeline: toTimelineId(u32(52)),
+    minRecoveryLsn: lsn(176),
+    minRecoveryTimeline: toTimelineId(u32(184)),
+    backupStartLsn: lsn(192),
+    backupEndLsn: lsn(200),
+    isBackupEndRequired: view.getUint8(208) !== 0,
+    blockBytes: u32(256),
+    blocksPerSegment: u32(260),
+    walBlockBytes: u32(264),
+    walSegmentBytes: u32(268),
+    checksumVersion: u32(292),
+  }
+}
+
+function versionUnsupported(path: string, controlVersion: number): WalgError {
+  return new WalgError('VERSION_UNSUPPORTED', `"${path}" has the unknown format ${controlVersion}`, {
+    facts: { path, controlVersion },
+    hint: 'the formats of PostgreSQL 13 to 18 are known (1300 and 1800)',
+  })
+}
