@@ -36,6 +36,10 @@ export interface CommandDefinition {
   readonly hidden?: boolean
   /** false: runs without any storage configured (help, flags, completion). */
   readonly needsStorage: boolean
+  /** Shown in the help between usage and flags. */
+  readonly examples?: string
+  /** Signals besides SIGINT and SIGTERM that abort `invocation.signal`. */
+  readonly stopsOn?: readonly ('SIGHUP' | 'SIGQUIT')[]
   run(invocation: Invocation): Promise<number>
 }
 
@@ -53,6 +57,11 @@ export interface Invocation {
   openStorage(options?: { readonly limits?: 'network' | 'none' }): Promise<Storage>
   readonly storageDescription: StorageDescription
   readonly codecDescription: CodecDescription
-  /** How this program was called and by which file it can call itself again (wal-prefetch). */
-  readonly program: { readonly executable: string; readonly args: readonly string[] }
+  /** How this program calls itself again (wal-prefetch): `executable ...args <verb> … ...globalArgs`. */
+  readonly program: {
+    readonly executable: string
+    readonly args: readonly string[]
+    /** `--config`, `--turbo` and the setting flags of this call, as `--name=value`. */
+    readonly globalArgs: readonly string[]
+  }
 }

@@ -25,21 +25,32 @@ export interface SettingDefinition<T> {
    * the setting, until the piece exists.
    */
   readonly later?: string
+  /** With `later`: whether this value needs the later piece; absent = every value does. */
+  readonly isLater?: (value: T) => boolean
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a table holds definitions of every type
 export type SettingsTable = Readonly<Record<string, SettingDefinition<any>>>
 
-/** The typed values of a table: a setting with a default is always there. */
-export type SettingsOf<T extends SettingsTable> = {
-  readonly [K in keyof T]: T[K] extends SettingDefinition<infer V>
-    ? T[K] extends { readonly default: unknown }
-      ? V
-      : V | undefined
-    : never
+/**
+ * The table that belongs to an interface of typed values: a setting that may be undefined has no default,
+ * every other one has. A room writes its interface and its table side by side in `settings.ts`; the compiler
+ * keeps the two equal.
+ */
+export type SettingsTableOf<T> = {
+  readonly [K in keyof T]-?: undefined extends T[K]
+    ? SettingDefinition<NonNullable<T[K]>>
+    : SettingDefinition<T[K]> & { readonly default: T[K] }
 }
 
-/** Keeps the literal type of a table and checks its shape. */
-export function defineSettings<const T extends SettingsTable>(table: T): T {
-  return table
+/** What is wrong with one or more settings; several are reported together. */
+export interface SettingProblem {
+  readonly code: 'SETTING_MISSING' | 'SETTING_INVALID' | 'SETTING_CONFLICT' | 'NOT_AVAILABLE'
+  readonly names: readonly string[]
+  /** A whole sentence, without secrets. */
+  readonly message: string
+  readonly hint?: string
 }
+
+/** A rule over several settings of one room; pure. */
+export type SettingsRule<T> = (settings: T) => SettingProblem | undefined

@@ -1,0 +1,82 @@
+import { oneOf, oneOfAnyCase, text } from '../kit/setting-parsers.ts'
+import type { SettingDefinition, SettingProblem, SettingsTable, SettingsTableOf } from '../kit/settings.ts'
+import type { ZstdLevelName } from './codec.ts'
+
+/** How new objects are compressed. Reading needs no setting: the extension tells. */
+export interface CodecSettings {
+  readonly WALG_COMPRESSION_METHOD: 'lz4' | 'lzma' | 'zstd' | 'brotli' | 'none'
+  readonly WALG_ZSTD_LEVEL: ZstdLevelName | undefined
+}
+
+export const codecSettings: SettingsTableOf<CodecSettings> = {
+  WALG_COMPRESSION_METHOD: {
+    parse: oneOf('lz4', 'lzma', 'zstd', 'brotli', 'none'),
+    default: 'lz4',
+    doc: 'Compression of new backups and WAL. `gzip` and `lzo` objects are read, too.',
+  },
+  WALG_ZSTD_LEVEL: {
+    parse: oneOfAnyCase('fastest', 'default', 'better', 'best'),
+    defaultText: 'default',
+    doc: 'Level of `zstd`; an error with another method.',
+  },
+}
+
+/** A level without its method is a mistake that nobody would notice otherwise. */
+export function checkZstdLevel(settings: CodecSettings): SettingProblem | undefined {
+  const method = settings.WALG_COMPRESSION_METHOD
+  if (settings.WALG_ZSTD_LEVEL === undefined || method === 'zstd') return undefined
+  return {
+    code: 'SETTING_CONFLICT',
+    names: ['WALG_ZSTD_LEVEL', 'WALG_COMPRESSION_METHOD'],
+    message: `WALG_ZSTD_LEVEL is set but the compression method is '${method}', not 'zstd'`,
+  }
+}
+
+/**
+ * Encryption is a later piece. Whoever sets one of these expects sealed data, so each of them is an error
+ * until then: never plain data because a key was not understood.
+ */
+export const encryptionSettings: SettingsTable = {
+  WALG_PGP_KEY: encryption('OpenPGP key, armored.', { isSecret: true }),
+  WALG_PGP_KEY_PATH: encryption('File with the OpenPGP key.'),
+  WALG_PGP_KEY_PASSPHRASE: encryption('Passphrase of the OpenPGP key.', { isSecret: true }),
+  WALG_GPG_KEY_ID: encryption('Id of a key in the gpg key ring (deprecated).', {
+    isSecret: true,
+    aliases: ['WALE_GPG_KEY_ID', 'GPG_KEY_ID'],
+  }),
+  WALG_ENVELOPE_PGP_KEY: encryption('Wrapped OpenPGP key.', { isSecret: true }),
+  WALG_ENVELOPE_PGP_KEY_PATH: encryption('File with the wrapped OpenPGP key.'),
+  WALG_ENVELOPE_PGP_YC_CSE_KMS_KEY_ID: encryption('Yandex Cloud KMS key that wraps the OpenPGP key.'),
+  WALG_ENVELOPE_PGP_YC_SERVICE_ACCOUNT_KEY_FILE: encryption('Service account for that KMS.'),
+  WALG_ENVELOPE_PGP_YC_ENDPOINT: encryption('Address of that KMS.'),
+  WALG_ENVELOPE_CACHE_EXPIRATION: encryption('How long an unwrapped key is kept; 0 = for ever.'),
+  WALG_CSE_KMS_ID: encryption('AWS KMS key for client-side encryption.'),
+  WALG_CSE_KMS_REGION: encryption('Region of that key.'),
+  YC_CSE_KMS_KEY_ID: encryption('Yandex Cloud KMS key for client-side encryption.', {
+    aliases: ['WALG_YC_CSE_KMS_KEY_ID'],
+  }),
+  YC_SERVICE_ACCOUNT_KEY_FILE: {
+    parse: text,
+    ignored: 'only used with an encryption that is a later piece',
+    doc: 'Service account for Yandex Cloud KMS.',
+  },
+  WALG_LIBSODIUM_KEY: encryption('Key of libsodium encryption.', { isSecret: true }),
+  WALG_LIBSODIUM_KEY_PATH: encryption('File with that key.'),
+  WALG_LIBSODIUM_KEY_TRANSFORM: encryption('How that key is written: `base64`, `hex` or `none`.'),
+}
+
+/** A setting whose name speaks of keys although no table has it: refused, see `encryptionSettings`. */
+export const ENCRYPTION_NAME: RegExp = /^(WALG|WALE)_.*(PGP|GPG|LIBSODIUM|KMS|CSE_|CRYPT)/
+
+function encryption(
+  doc: string,
+  options: { readonly isSecret?: boolean; readonly aliases?: readonly string[] } = {},
+): SettingDefinition<string> {
+  return {
+    parse: text,
+    doc,
+    later: 'encryption',
+    ...(options.isSecret === true ? { secret: true } : {}),
+    ...(options.aliases === undefined ? {} : { aliases: options.aliases }),
+  }
+}

@@ -1,0 +1,200 @@
+import { boolean, byteSize, duration, jsonText, oneOf, text, wholeNumber } from '../kit/setting-parsers.ts'
+import type { SettingsTable, SettingsTableOf } from '../kit/settings.ts'
+
+/** How backups and WAL are pushed and fetched. */
+export interface OperationSettings {
+  readonly WALG_DOWNLOAD_CONCURRENCY: number
+  readonly WALG_DOWNLOAD_FILE_RETRIES: number
+  readonly WALG_UPLOAD_CONCURRENCY: number
+  /** Undefined: decided from the CPUs. */
+  readonly WALG_UPLOAD_DISK_CONCURRENCY: number | undefined
+  readonly WALG_DISK_RATE_LIMIT: number | undefined
+  readonly WALG_TAR_SIZE_THRESHOLD: number
+  readonly WALG_TAR_DISABLE_FSYNC: boolean
+  readonly WALG_DELTA_MAX_STEPS: number
+  readonly WALG_DELTA_ORIGIN: 'LATEST' | 'LATEST_FULL'
+  readonly WALG_DELTA_FROM_NAME: string | undefined
+  readonly WALG_DELTA_FROM_USER_DATA: string | undefined
+  readonly WALG_SENTINEL_USER_DATA: string | undefined
+  readonly WALG_FETCH_TARGET_USER_DATA: string | undefined
+  readonly WALG_VERIFY_PAGE_CHECKSUMS: boolean
+  readonly WALG_STORE_ALL_CORRUPT_BLOCKS: boolean
+  readonly WALG_WITHOUT_FILES_METADATA: boolean
+  readonly WALG_USE_REVERSE_UNPACK: boolean
+  readonly WALG_SKIP_REDUNDANT_TARS: boolean
+  readonly WALG_DISABLE_PARTIAL_RESTORE: boolean
+  /** Milliseconds; 0 = no check. */
+  readonly WALG_ALIVE_CHECK_INTERVAL: number
+  /** Milliseconds; 0 = no limit. */
+  readonly WALG_STOP_BACKUP_TIMEOUT: number
+  readonly WALG_BACKUP_MANIFEST_CHECKSUMS: 'none' | 'crc32c' | 'sha256'
+  readonly WALG_PREVENT_WAL_OVERWRITE: boolean
+  readonly WALG_REQUIRE_SYSTEM_IDENTIFIER: boolean
+  readonly WALG_UPLOAD_WAL_METADATA: 'NOMETADATA' | 'INDIVIDUAL' | 'BULK'
+  readonly TOTAL_BG_UPLOADED_LIMIT: number
+  readonly PG_READY_RENAME: boolean
+  readonly WALG_PREFETCH_DIR: string | undefined
+  readonly WALG_FETCH_ERROR_EXIT_CODE: number | undefined
+}
+
+export const operationSettings: SettingsTableOf<OperationSettings> = {
+  WALG_DOWNLOAD_CONCURRENCY: {
+    parse: wholeNumber({ min: 1, max: 1024 }),
+    default: 10,
+    doc: 'Objects that backup-fetch reads at a time, and segments that wal-fetch reads ahead; 1 turns reading ahead off.',
+  },
+  WALG_DOWNLOAD_FILE_RETRIES: {
+    parse: wholeNumber({ max: 1000 }),
+    default: 15,
+    doc: 'How often backup-fetch tries an object again.',
+  },
+  WALG_UPLOAD_CONCURRENCY: {
+    parse: wholeNumber({ min: 1, max: 1024 }),
+    default: 16,
+    doc: 'Segments that wal-push sends at a time, the asked one included.',
+  },
+  WALG_UPLOAD_DISK_CONCURRENCY: {
+    parse: wholeNumber({ min: 1, max: 256 }),
+    defaultText: '2, or a quarter of the CPUs, at most 8',
+    doc: 'Parts that backup-push packs at a time. `--turbo` makes it 4.',
+  },
+  WALG_DISK_RATE_LIMIT: {
+    parse: byteSize(1),
+    doc: 'Bytes per second that backup-push reads from disk, all parts together. `--turbo` lifts it.',
+  },
+  WALG_TAR_SIZE_THRESHOLD: {
+    parse: byteSize(1),
+    default: 1_073_741_823,
+    doc: 'Size in bytes, before compression, at which a part of a backup ends.',
+  },
+  WALG_TAR_DISABLE_FSYNC: {
+    parse: boolean,
+    default: false,
+    doc: 'backup-fetch does not flush what it wrote to disk.',
+  },
+  WALG_DELTA_MAX_STEPS: {
+    parse: wholeNumber({ max: 1_000_000 }),
+    default: 0,
+    doc: 'Longest chain of delta backups; 0 = only full ones. Delta backups are a later piece: until then a value above 0 gives a WARNING and a full backup.',
+  },
+  WALG_DELTA_ORIGIN: {
+    parse: oneOf('LATEST', 'LATEST_FULL'),
+    default: 'LATEST',
+    doc: 'Parent of a delta backup: the newest backup, or the full one of its chain.',
+  },
+  WALG_DELTA_FROM_NAME: { parse: text, doc: 'Parent of a delta backup, by name.' },
+  WALG_DELTA_FROM_USER_DATA: { parse: jsonText, doc: 'Parent of a delta backup, by its user data.' },
+  WALG_SENTINEL_USER_DATA: { parse: jsonText, doc: 'JSON to keep with every backup, exactly as given.' },
+  WALG_FETCH_TARGET_USER_DATA: {
+    parse: jsonText,
+    doc: 'backup-fetch takes the backup with these user data, instead of a name.',
+  },
+  WALG_VERIFY_PAGE_CHECKSUMS: {
+    parse: boolean,
+    default: false,
+    doc: 'backup-push verifies page checksums while it reads.',
+  },
+  WALG_STORE_ALL_CORRUPT_BLOCKS: {
+    parse: boolean,
+    default: false,
+    doc: 'Record the number of every corrupt page, not only of the first 10 of a file.',
+  },
+  WALG_WITHOUT_FILES_METADATA: {
+    parse: boolean,
+    default: false,
+    doc: 'Keep no list of files with the backup; such a backup cannot be the parent of a delta.',
+  },
+  WALG_USE_REVERSE_UNPACK: {
+    parse: boolean,
+    default: false,
+    doc: 'Unpack delta chains from the newest to the oldest.',
+  },
+  WALG_SKIP_REDUNDANT_TARS: {
+    parse: boolean,
+    default: false,
+    doc: 'With reverse unpacking, skip parts that hold nothing of use.',
+  },
+  WALG_DISABLE_PARTIAL_RESTORE: {
+    parse: boolean,
+    default: false,
+    doc: 'backup-push does not record which file belongs to which table.',
+  },
+  WALG_ALIVE_CHECK_INTERVAL: {
+    parse: duration(),
+    default: 60_000,
+    doc: 'How often backup-push asks whether the server is still there; 0 = never.',
+  },
+  WALG_STOP_BACKUP_TIMEOUT: {
+    parse: duration(),
+    default: 0,
+    doc: 'Longest wait for the end of a backup on the server, its WAL included; 0 = no limit.',
+  },
+  WALG_BACKUP_MANIFEST_CHECKSUMS: {
+    parse: oneOf('none', 'crc32c', 'sha256'),
+    default: 'crc32c',
+    doc: 'Checksums in the `backup_manifest` that backup-fetch writes for pg_verifybackup.',
+  },
+  WALG_PREVENT_WAL_OVERWRITE: {
+    parse: boolean,
+    default: true,
+    doc: 'wal-push refuses to replace an archived file by different content. `false` allows it, except for `.history` files. (The original: false.)',
+  },
+  WALG_REQUIRE_SYSTEM_IDENTIFIER: {
+    parse: boolean,
+    default: false,
+    doc: 'wal-push refuses a segment of another cluster than the one whose WAL is in the archive; otherwise it warns.',
+  },
+  WALG_UPLOAD_WAL_METADATA: {
+    parse: oneOf('NOMETADATA', 'INDIVIDUAL', 'BULK'),
+    default: 'NOMETADATA',
+    doc: 'Times of WAL segments as JSON objects: none, one each, or one for 16 segments.',
+  },
+  TOTAL_BG_UPLOADED_LIMIT: {
+    parse: wholeNumber({ max: 100_000 }),
+    default: 32,
+    doc: 'Segments that one wal-push sends at most, the asked one included.',
+  },
+  PG_READY_RENAME: {
+    parse: boolean,
+    default: false,
+    doc: 'wal-push renames the `.ready` files of the following segments it has sent to `.done`.',
+  },
+  WALG_PREFETCH_DIR: {
+    parse: text,
+    defaultText: 'the directory of the destination',
+    doc: 'Directory in which wal-fetch keeps segments read ahead, as `.wal-g/prefetch`.',
+  },
+  WALG_FETCH_ERROR_EXIT_CODE: {
+    parse: wholeNumber({ min: 1, max: 255 }),
+    defaultText: '126 in recovery with recovery.signal only, else 1',
+    doc: 'Exit status of wal-fetch for every failure other than "not in the archive" (74). PostgreSQL stops on a status above 125 and takes any other for the end of WAL.',
+  },
+}
+
+/** Of later pieces, by themselves without effect on what is stored; and the composers, which change it. */
+export const laterOperationSettings: SettingsTable = {
+  WALG_USE_RATING_COMPOSER: composer('by update frequency'),
+  WALG_USE_COPY_COMPOSER: composer('by copying unchanged parts of the previous backup'),
+  WALG_USE_DATABASE_COMPOSER: composer('by database'),
+  WALG_USE_WAL_DELTA: ignored('Find changed pages through WAL.', 'delta backups are a later piece'),
+  WALG_FORCE_WAL_DELTA: ignored('Fail when that is not possible.', 'delta backups are a later piece'),
+  WALG_UPLOAD_QUEUE: ignored('Parts waiting for upload.', 'parts are sent while they are packed'),
+  WALG_DIRECT_IO: ignored('Read past the page cache.', 'a later piece'),
+  WALG_DIRECT_IO_BLOCK_COUNT: ignored('Blocks in one such read.', 'a later piece'),
+  WALG_SLOTNAME: ignored('Replication slot of wal-receive.', 'wal-receive is a later piece'),
+  WALG_INTEGRITY_MAX_DELAYED_WALS: ignored('Patience of wal-verify.', 'wal-verify is a later piece'),
+  PGBACKREST_STANZA: ignored('Stanza of a pgBackRest repository.', 'pgbackrest is a later piece'),
+}
+
+function composer(how: string): SettingsTable[string] {
+  return {
+    parse: boolean,
+    doc: `Pack files into parts ${how}.`,
+    later: 'composers other than the regular one',
+    isLater: (value: boolean) => value,
+  }
+}
+
+function ignored(doc: string, why: string): SettingsTable[string] {
+  return { parse: text, doc, ignored: why }
+}

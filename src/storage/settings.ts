@@ -1,0 +1,65 @@
+import { byteSize, duration } from '../kit/setting-parsers.ts'
+import type { SettingsTableOf } from '../kit/settings.ts'
+
+/** Where backups live. Options of storages that are not built yet: `driver-settings.ts`. */
+export interface StorageSettings {
+  readonly WALG_FILE_PREFIX: string | undefined
+  readonly WALG_STORAGE_PREFIX: string
+  readonly WALG_STALL_TIMEOUT: number
+  readonly WALG_NETWORK_RATE_LIMIT: number | undefined
+  readonly WALG_TARGET_STORAGE: string
+}
+
+export const storageSettings: SettingsTableOf<StorageSettings> = {
+  WALG_FILE_PREFIX: {
+    parse: fileRoot,
+    aliases: ['WALE_FILE_PREFIX'],
+    doc: 'Directory of the repository on a file system, as a plain absolute path. It must exist. A leading `file://localhost` is removed.',
+  },
+  WALG_STORAGE_PREFIX: {
+    parse: subFolder,
+    default: '',
+    doc: 'Sub-folder below the root of the storage in which the repository lives.',
+  },
+  WALG_STALL_TIMEOUT: {
+    parse: duration(1000),
+    default: 60_000,
+    doc: 'No single storage operation, and no wait for the next byte of one, lasts longer: a hung storage ends the command with an error.',
+  },
+  WALG_NETWORK_RATE_LIMIT: {
+    parse: byteSize(1),
+    doc: 'Bytes per second that backup-push and backup-fetch exchange with the storage, all parts together. WAL is never limited. `--turbo` lifts it.',
+  },
+  WALG_TARGET_STORAGE: {
+    parse: value => value.trim(),
+    default: 'default',
+    later: 'failover storages',
+    isLater: value => value !== 'default',
+    doc: 'The storage to work with; `default` is the primary one.',
+  },
+}
+
+/** The directory named by WALG_FILE_PREFIX. */
+function fileRoot(value: string): string {
+  const path = value.startsWith('file://localhost') ? value.slice('file://localhost'.length) : value
+  if (!path.startsWith('/')) throw new Error('an absolute path')
+  return path.replace(/(?<=.)\/+$/, '')
+}
+
+/** A relative folder without leading or trailing slashes that cannot climb out. */
+export function subFolder(value: string): string {
+  const parts = value.split('/').filter(part => part !== '')
+  if (parts.some(part => part === '.' || part === '..')) throw new Error('a folder without . or .. in it')
+  return parts.join('/')
+}
+
+/** Names of the settings that choose a storage, in the order in which they win over each other. */
+export const STORAGE_PREFIX_SETTINGS = [
+  'WALG_OSS_PREFIX',
+  'WALG_S3_PREFIX',
+  'WALG_FILE_PREFIX',
+  'WALG_GS_PREFIX',
+  'WALG_AZ_PREFIX',
+  'WALG_SWIFT_PREFIX',
+  'WALG_SSH_PREFIX',
+] as const
