@@ -1,0 +1,53 @@
+import { spawn } from 'node:child_process'
+import { dirname, resolve } from 'node:path'
+import { openCodec } from '../../codec/open-codec.ts'
+import { needsPrefetch } from '../../operations/wal-fetch/prefetch-plan.ts'
+import { isSegmentName } from '../../postgres/wal-segment.ts'
+import type { CommandDefinition, Invocation } from '../command.ts'
+
+export const command: CommandDefinition = {
+  name: 'wal-fetch',
+  usage: 'wal-fetch wal_name destination_filename',
+  summary: 'Fetches a WAL file from storage',
+  positionals: { kind: 'exact', count: 2 },
+  flags: [{ name: 'target-storage', type: 'string', doc: 'target storage name' }],
+  needsStorage: true,
+  async run(invocation: Invocation): Promise<number> {
+    const { walFetch } = await import('../../operations/wal-fetch/wal-fetch.ts')
+    const [name = '', destination = ''] = invocation.positionals
+    // No rate limits here: a backup's limit must not starve recovery.
+    const storage = await invocation.openStorage({ limits: 'none' })
+    try {
+      const { settings } = invocation
+      await walFetch(
+        { ...invocation, storage, codec: openCodec(invocation.codecDescription) },
+        { name, destination, prefetchDirectory: settings.WALG_PREFETCH_DIR },
+      )
+      if (settings.WALG_DOWNLOAD_CONCURRENCY > 1) startPrefetch(invocation, name, destination)
+    } finally {
+      await storage.close()
+    }
+    return 0
+  },
+}
+
+/**
+ * Starts a process of its own that reads ahead; recovery does not wait for it, and its failure is only that the
+ * next fetch has nothing to take.
+ */
+function startPrefetch(invocation: Invocation, name: string, destination: string): void {
+  const { program, settings, log } = invocation
+  const location = resolve(destination)
+  const plan = {
+    name,
+    depth: settings.WALG_DOWNLOAD_CONCURRENCY,
+    segmentBytes: settings.WALG_PG_WAL_SIZE * 1024 * 1024,
+  }
+  if (!isSegmentName(name) || !needsPrefetch(settings.WALG_PREFETCH_DIR ?? dirname(location), plan)) return
+  const child = spawn(program.executable, [...program.args, 'wal-prefetch', name, location], {
+    detached: true,
+    stdio: 'ignore',
+  })
+  child.on('error', error => log.debug(`unable to start wal-prefetch: ${error.message}`))
+  child.unref()
+}

@@ -1,0 +1,33 @@
+import { dirname } from 'node:path'
+import { openCodec } from '../../codec/open-codec.ts'
+import type { CommandDefinition, Invocation } from '../command.ts'
+
+export const command: CommandDefinition = {
+  name: 'wal-prefetch',
+  usage: 'wal-prefetch wal_name prefetch_location',
+  summary: 'Used for prefetching process forking\nand should not be called by user.',
+  positionals: { kind: 'exact', count: 2 },
+  flags: [{ name: 'target-storage', type: 'string', doc: 'target storage name' }],
+  hidden: true,
+  needsStorage: true,
+  async run(invocation: Invocation): Promise<number> {
+    const { walPrefetch } = await import('../../operations/wal-fetch/wal-prefetch.ts')
+    const [name = '', location = ''] = invocation.positionals
+    const { settings } = invocation
+    const storage = await invocation.openStorage({ limits: 'none' })
+    try {
+      await walPrefetch(
+        { ...invocation, storage, codec: openCodec(invocation.codecDescription) },
+        {
+          name,
+          baseDirectory: settings.WALG_PREFETCH_DIR ?? dirname(location),
+          depth: settings.WALG_DOWNLOAD_CONCURRENCY,
+          segmentBytes: settings.WALG_PG_WAL_SIZE * 1024 * 1024,
+        },
+      )
+    } finally {
+      await storage.close()
+    }
+    return 0
+  },
+}

@@ -1,0 +1,75 @@
+import { statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { openCodec } from '../../codec/open-codec.ts'
+import { WalgError } from '../../kit/errors.ts'
+import type { OperationContext } from '../../operations/context.ts'
+import type { CommandDefinition, Invocation } from '../command.ts'
+
+export const command: CommandDefinition = {
+  name: 'wal-push',
+  usage: 'wal-push wal_filepath',
+  summary: 'Uploads a WAL file to storage',
+  positionals: { kind: 'exact', count: 1 },
+  flags: [{ name: 'target-storage', type: 'string', doc: 'target storage name' }],
+  needsStorage: true,
+  async run(invocation: Invocation): Promise<number> {
+    const path = invocation.positionals[0] ?? ''
+    // No rate limits here: a backup's limit must not starve archiving.
+    const storage = await invocation.openStorage({ limits: 'none' })
+    try {
+      const context: OperationContext = {
+        ...invocation,
+        storage,
+        codec: openCodec(invocation.codecDescription),
+      }
+      return isDirectory(path)
+        ? await pushDirectoryOf(context, invocation, path)
+        : await pushFile(context, invocation, path)
+    } finally {
+      await storage.close()
+    }
+  },
+}
+
+async function pushFile(context: OperationContext, { settings }: Invocation, path: string): Promise<number> {
+  const { walPush } = await import('../../operations/wal-push/wal-push.ts')
+  await walPush(context, {
+    path,
+    dataDirectory: settings.PGDATA,
+    preventOverwrite: settings.WALG_PREVENT_WAL_OVERWRITE,
+    requireSystemIdentifier: settings.WALG_REQUIRE_SYSTEM_IDENTIFIER,
+    metadata: settings.WALG_UPLOAD_WAL_METADATA,
+    filesMax: settings.TOTAL_BG_UPLOADED_LIMIT,
+    uploadConcurrency: settings.WALG_UPLOAD_CONCURRENCY,
+    readyRename: settings.PG_READY_RENAME,
+  })
+  return 0
+}
+
+async function pushDirectoryOf(
+  context: OperationContext,
+  { settings }: Invocation,
+  path: string,
+): Promise<number> {
+  const { pushDirectory } = await import('../../operations/wal-push/directory-push.ts')
+  const result = await pushDirectory(context, {
+    directory: path,
+    preventOverwrite: settings.WALG_PREVENT_WAL_OVERWRITE,
+    requireSystemIdentifier: settings.WALG_REQUIRE_SYSTEM_IDENTIFIER,
+    metadata: settings.WALG_UPLOAD_WAL_METADATA,
+    threadsMax: Math.min(settings.WALG_UPLOAD_CONCURRENCY, availableParallelism()),
+  })
+  const counts = `${result.stored} pushed, ${result.alreadyArchived} already archived, ${result.leftOut.length} left out, ${result.failed.length} failed`
+  if (result.failed.length === 0) {
+    context.log.info(`WAL of "${result.directory}": ${counts}`)
+    return 0
+  }
+  throw new WalgError('WAL_NOT_ARCHIVED', `WAL of "${result.directory}": ${counts}`, {
+    cause: result.failed[0]?.error,
+    hint: 'mend the cause named above and run the command again; what is archived is skipped',
+  })
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+}

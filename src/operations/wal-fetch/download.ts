@@ -1,0 +1,143 @@
+import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs'
+import type { Codec } from '../../codec/codec.ts'
+import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
+import type { Hasher } from '../../kit/hash.ts'
+import { assertSegment, openSegmentChecker, type SegmentChecker } from '../../postgres/wal/page-reader.ts'
+import { isSegmentName } from '../../postgres/wal-segment.ts'
+import { walKey } from '../../repository/layout.ts'
+import { findPayload } from '../../repository/sealed.ts'
+import type { OperationContext } from '../context.ts'
+
+export interface Downloaded {
+  readonly sizeBytes: number
+  readonly contentHash: string
+}
+
+/** What one process needs to fetch WAL files one after the other. */
+export interface Downloader {
+  readonly context: OperationContext
+  readonly codec: Codec
+  readonly hasher: Hasher
+}
+
+/**
+ * Fetches an archived file into the new file `path`. On any failure `path` is gone again. A segment is checked
+ * as it passes: its own size, page magics and addresses, and the verified end of the stored stream.
+ *
+ * Throws WAL_NOT_FOUND only after a positive "not there": every form of the name was asked for and the
+ * storage's root answers. Throws WAL_INVALID, FORMAT_*, CHECKSUM_MISMATCH for a damaged object.
+ */
+export async function downloadWal(
+  downloader: Downloader,
+  name: string,
+  path: string,
+  options: { readonly isDurable: boolean },
+): Promise<Downloaded> {
+  const { context, codec } = downloader
+  const found = await findPayload(context.storage, walKey(name, ''), { signal: context.signal })
+  if (found === null) {
+    await context.storage.checkRoot({ signal: context.signal })
+    throw new WalgError('WAL_NOT_FOUND', `Archive '${name}' does not exist.`, {
+      facts: { name, storage: context.storage.name },
+    })
+  }
+  const source = await context.storage.openSource(found.key, { signal: context.signal })
+  const target = createTarget(path)
+  try {
+    const checker = isSegmentName(name) ? openSegmentChecker(name) : undefined
+    const reader = await codec.open(source, found.extension)
+    let sizeBytes: number
+    try {
+      sizeBytes = await copyBlocks(downloader, reader, target, checker)
+    } finally {
+      await reader.close()
+    }
+    if (checker !== undefined) assertSegment(checker.end())
+    if (options.isDurable) target.sync()
+    target.close()
+    return { sizeBytes, contentHash: downloader.hasher.digest() }
+  } catch (error) {
+    await source.close()
+    target.close()
+    removeFile(path)
+    throw nameObject(error, found.key)
+  }
+}
+
+async function copyBlocks(
+  downloader: Downloader,
+  reader: Awaited<ReturnType<Codec['open']>>,
+  target: Target,
+  checker: SegmentChecker | undefined,
+): Promise<number> {
+  const { hasher, context } = downloader
+  hasher.reset()
+  let sizeBytes = 0
+  for (;;) {
+    const next = reader.next()
+    const block = next instanceof Promise ? await next : next
+    if (block === null) return sizeBytes
+    hasher.update(block)
+    checker?.update(block)
+    target.write(block)
+    sizeBytes += block.length
+    context.signal.throwIfAborted()
+  }
+}
+
+interface Target {
+  write(bytes: Uint8Array): void
+  sync(): void
+  close(): void
+}
+
+function createTarget(path: string): Target {
+  let descriptor: number
+  try {
+    descriptor = openSync(path, 'wx', 0o600)
+  } catch (error) {
+    throw fromSystemError(error, 'create', path)
+  }
+  let isOpen = true
+  return {
+    write(bytes: Uint8Array): void {
+      try {
+        for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at, bytes.length - at)
+      } catch (error) {
+        throw fromSystemError(error, 'write', path)
+      }
+    },
+    sync(): void {
+      try {
+        fsyncSync(descriptor)
+      } catch (error) {
+        throw fromSystemError(error, 'fsync', path)
+      }
+    },
+    close(): void {
+      if (isOpen) closeSync(descriptor)
+      isOpen = false
+    },
+  }
+}
+
+/** Says which object was damaged: the person at 3 a.m. has to find it. */
+function nameObject(error: unknown, key: string): unknown {
+  if (!(error instanceof WalgError) || 'key' in error.facts || error.message.includes(key)) return error
+  return new WalgError(error.code, `object "${key}": ${error.message}`, {
+    facts: { ...error.facts, key },
+    cause: error,
+    hint:
+      error.hint ??
+      'the archived object is damaged; fetch it from another copy of the archive, or from the primary while it still has the segment',
+  })
+}
+
+/** Removes a file of ours; its absence is fine. */
+export function removeFile(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error
+  }
+}

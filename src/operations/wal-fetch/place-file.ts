@@ -1,0 +1,53 @@
+import { closeSync, existsSync, fsyncSync, linkSync, openSync, renameSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
+import { removeFile } from './download.ts'
+
+/**
+ * Gives a finished file its final name, never replacing anything: two fetches of one segment cannot tear each
+ * other's file. Throws TARGET_NOT_EMPTY when the name is taken, FILE_NOT_FOUND when `temporary` has gone.
+ */
+export function placeFile(
+  temporary: string,
+  destination: string,
+  options: { readonly isDurable: boolean },
+): void {
+  try {
+    linkSync(temporary, destination)
+    removeFile(temporary)
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === 'EEXIST') throw destinationTaken(destination)
+    if (errno === 'ENOENT') throw fromSystemError(error, 'place', temporary)
+    renameInstead(temporary, destination)
+  }
+  if (options.isDurable) syncDirectory(dirname(destination))
+}
+
+/** For file systems without hard links: a check and a rename, which is not atomic against a second writer. */
+function renameInstead(temporary: string, destination: string): void {
+  if (existsSync(destination)) throw destinationTaken(destination)
+  try {
+    renameSync(temporary, destination)
+  } catch (error) {
+    throw fromSystemError(error, 'rename to', destination)
+  }
+}
+
+export function destinationTaken(destination: string): WalgError {
+  return new WalgError('TARGET_NOT_EMPTY', `unable to create "${destination}": file exists`, {
+    facts: { path: destination },
+    hint: 'remove the file if nothing else is using it; restore_command should pass %p',
+  })
+}
+
+function syncDirectory(path: string): void {
+  const descriptor = openSync(path, 'r')
+  try {
+    fsyncSync(descriptor)
+  } catch (error) {
+    throw fromSystemError(error, 'fsync', path)
+  } finally {
+    closeSync(descriptor)
+  }
+}

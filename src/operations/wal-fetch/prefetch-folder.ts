@@ -1,0 +1,143 @@
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { errnoOf, hasCode } from '../../kit/errors.ts'
+import type { Hasher } from '../../kit/hash.ts'
+import { isSegmentName } from '../../postgres/wal-segment.ts'
+import { type Downloaded, removeFile } from './download.ts'
+import { placeFile } from './place-file.ts'
+
+/**
+ * Segments fetched ahead of time, in the original's place: `<base>/.wal-g/prefetch/<segment>`, with
+ * `running/<segment>` while a prefetcher writes it. Beside a finished segment lies `<segment>.check` with its
+ * size and content hash: a file without one, or with another content, is not ours to trust (a power cut leaves
+ * such files behind) and is fetched again.
+ */
+export interface PrefetchFolder {
+  /** Moves a trusted prefetched segment to `destination`. false: there is none; go and fetch it. */
+  take(name: string, destination: string, options: { readonly isDurable: boolean }): boolean
+  /** Size of the file that a prefetcher is writing for `name`, undefined when none is. */
+  runningBytes(name: string): number | undefined
+  /** Path for a new file of a prefetcher, after making the folders. */
+  runningPath(name: string): string
+  /** Publishes a downloaded running file. false: a fetch has taken it over meanwhile. */
+  publish(name: string, downloaded: Downloaded): boolean
+  has(name: string): boolean
+  discard(name: string): void
+  /** Removes segments before `name` and running files that nobody has written to for ten minutes. */
+  removeOlder(name: string): void
+}
+
+const STALE_RUNNING_MS = 10 * 60 * 1000
+const CHECK_SUFFIX = '.check'
+const READ_BYTES = 1 << 18
+
+export function openPrefetchFolder(baseDirectory: string, hasher: Hasher): PrefetchFolder {
+  const folder = join(baseDirectory, '.wal-g', 'prefetch')
+  const running = join(folder, 'running')
+  const discard = (name: string): void => {
+    for (const path of [join(folder, name), join(folder, name + CHECK_SUFFIX), join(running, name)])
+      removeFile(path)
+  }
+  return {
+    take(name, destination, options): boolean {
+      const path = join(folder, name)
+      const check = readCheck(path + CHECK_SUFFIX)
+      if (sizeOf(path) === undefined) return false
+      if (check === undefined || !isUnchanged(path, check, hasher)) {
+        discard(name)
+        return false
+      }
+      try {
+        placeFile(path, destination, options)
+      } catch (error) {
+        if (hasCode(error, 'FILE_NOT_FOUND')) return false
+        throw error
+      }
+      removeFile(path + CHECK_SUFFIX)
+      return true
+    },
+    runningBytes: name => sizeOf(join(running, name)),
+    runningPath(name): string {
+      mkdirSync(running, { recursive: true, mode: 0o700 })
+      return join(running, name)
+    },
+    publish(name, downloaded): boolean {
+      writeFileSync(join(folder, name + CHECK_SUFFIX), JSON.stringify(downloaded), { mode: 0o600 })
+      try {
+        renameSync(join(running, name), join(folder, name))
+        return true
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT') throw error
+        removeFile(join(folder, name + CHECK_SUFFIX))
+        return false
+      }
+    },
+    has: name => sizeOf(join(folder, name)) !== undefined,
+    discard,
+    removeOlder(name): void {
+      for (const entry of namesIn(folder)) {
+        const segment = entry.endsWith(CHECK_SUFFIX) ? entry.slice(0, -CHECK_SUFFIX.length) : entry
+        if (isSegmentName(segment) && segment < name) removeFile(join(folder, entry))
+      }
+      for (const entry of namesIn(running)) {
+        if (isSegmentName(entry) && ageMs(join(running, entry)) > STALE_RUNNING_MS)
+          removeFile(join(running, entry))
+      }
+    },
+  }
+}
+
+function readCheck(path: string): Downloaded | undefined {
+  try {
+    const check = JSON.parse(readFileSync(path, 'utf8')) as Partial<Downloaded>
+    const isWhole = typeof check.sizeBytes === 'number' && typeof check.contentHash === 'string'
+    return isWhole ? (check as Downloaded) : undefined
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
+
+function isUnchanged(path: string, check: Downloaded, hasher: Hasher): boolean {
+  if (sizeOf(path) !== check.sizeBytes) return false
+  const descriptor = openSync(path, 'r')
+  try {
+    const chunk = new Uint8Array(READ_BYTES)
+    hasher.reset()
+    for (;;) {
+      const count = readSync(descriptor, chunk, 0, chunk.length, null)
+      if (count === 0) return hasher.digest() === check.contentHash
+      hasher.update(chunk.subarray(0, count))
+    }
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function sizeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size
+}
+
+function ageMs(path: string): number {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  return stats === undefined ? 0 : Date.now() - stats.mtimeMs
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return []
+    throw error
+  }
+}

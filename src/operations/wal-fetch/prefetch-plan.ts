@@ -1,0 +1,30 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { formatSegmentName, nextSegment, parseSegmentName } from '../../postgres/wal-segment.ts'
+
+export interface PrefetchPlanOptions {
+  /** The segment that was just fetched. */
+  readonly name: string
+  /** Segments to hold ready ahead of it. */
+  readonly depth: number
+  readonly segmentBytes: number
+}
+
+/** The names that follow, on the same timeline. */
+export function planPrefetch(options: PrefetchPlanOptions): string[] {
+  const names: string[] = []
+  let segment = parseSegmentName(options.name, options.segmentBytes)
+  for (let count = 0; count < options.depth; count++) {
+    segment = nextSegment(segment)
+    names.push(formatSegmentName(segment, options.segmentBytes))
+  }
+  return names
+}
+
+/** True while one of the nearer half lies neither ready nor in a prefetcher's hands: then a new one is worth its start. */
+export function needsPrefetch(baseDirectory: string, options: PrefetchPlanOptions): boolean {
+  const folder = join(baseDirectory, '.wal-g', 'prefetch')
+  return planPrefetch({ ...options, depth: Math.ceil(options.depth / 2) }).some(
+    name => !existsSync(join(folder, name)) && !existsSync(join(folder, 'running', name)),
+  )
+}

@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, statSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openCodec } from '../../codec/open-codec.ts'
+import { WalgError } from '../../kit/errors.ts'
+import { openHasher } from '../../kit/hash.ts'
+import { createLinearMemory } from '../../kit/linear-memory.ts'
+import { isSegmentName } from '../../postgres/wal-segment.ts'
+import type { OperationContext } from '../context.ts'
+import { type Downloader, downloadWal, removeFile } from './download.ts'
+import { destinationTaken, placeFile } from './place-file.ts'
+import { openPrefetchFolder, type PrefetchFolder } from './prefetch-folder.ts'
+
+export interface WalFetchOptions {
+  /** Archive name: a segment, `TTTTTTTT.history`, a backup label or a partial segment. */
+  readonly name: string
+  /** Absolute, or relative to the working directory (the server's data directory under restore_command). */
+  readonly destination: string
+  /** Where `.wal-g/prefetch` lies; default: the destination's directory. */
+  readonly prefetchDirectory: string | undefined
+}
+
+export interface WalFetchResult {
+  readonly name: string
+  readonly destination: string
+  readonly isPrefetched: boolean
+}
+
+/** Files that PostgreSQL itself renames durably, after an fsync, when it keeps them. */
+const SYNCED_BY_SERVER: ReadonlySet<string> = new Set(['RECOVERYXLOG', 'RECOVERYHISTORY'])
+const POLL_MS = 2
+const POLLS_WITHOUT_GROWTH_MAX = 100
+const WAIT_FOR_RUNNING_MS_MAX = 60_000
+
+/**
+ * Brings one archived file to `destination`, whole and checked, or leaves nothing there.
+ * Throws WAL_NOT_FOUND (positively not in the archive), TARGET_NOT_EMPTY, damage and storage errors.
+ */
+export async function walFetch(context: OperationContext, options: WalFetchOptions): Promise<WalFetchResult> {
+  const { name } = options
+  checkName(name)
+  const destination = resolve(options.destination)
+  checkDestination(destination)
+  const placing = { isDurable: !SYNCED_BY_SERVER.has(basename(destination)) }
+  const downloader = openDownloader(context)
+  const folder = openPrefetchFolder(options.prefetchDirectory ?? dirname(destination), downloader.hasher)
+
+  if (isSegmentName(name)) {
+    await waitForRunning(context, folder, name)
+    if (folder.take(name, destination, placing)) return { name, destination, isPrefetched: true }
+  }
+  const temporary = join(
+    dirname(destination),
+    `.${basename(destination)}.${randomBytes(8).toString('hex')}.wal-g-tmp`,
+  )
+  await downloadWal(downloader, name, temporary, placing)
+  try {
+    placeFile(temporary, destination, placing)
+  } finally {
+    removeFile(temporary)
+  }
+  return { name, destination, isPrefetched: false }
+}
+
+/** One memory, codec and hasher for all files that this process fetches. */
+export function openDownloader(context: OperationContext): Downloader {
+  const memory = createLinearMemory()
+  return { context, codec: openCodec(context.codecDescription, memory), hasher: openHasher(memory) }
+}
+
+function checkName(name: string): void {
+  if (name === '' || name.includes('/') || name.includes('\0') || name.startsWith('.')) {
+    throw new WalgError('USAGE', `not the name of an archived file: "${name}"`, {
+      hint: 'restore_command should be: wal-g wal-fetch %f %p',
+    })
+  }
+}
+
+function checkDestination(destination: string): void {
+  const directory = dirname(destination)
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new WalgError('FILE_NOT_FOUND', `unable to create "${destination}": no such directory`, {
+      hint: 'a relative destination counts from the working directory; under restore_command that is the data directory',
+    })
+  }
+  if (existsSync(destination)) throw destinationTaken(destination)
+}
+
+/** A prefetcher at work is waited for as long as its file grows: fetching twice would be slower. */
+async function waitForRunning(
+  context: OperationContext,
+  folder: PrefetchFolder,
+  name: string,
+): Promise<void> {
+  const deadline = performance.now() + WAIT_FOR_RUNNING_MS_MAX
+  let lastBytes = -1
+  let pollsWithoutGrowth = 0
+  while (performance.now() < deadline) {
+    const bytes = folder.runningBytes(name)
+    if (bytes === undefined) return
+    pollsWithoutGrowth = bytes > lastBytes ? 0 : pollsWithoutGrowth + 1
+    lastBytes = Math.max(bytes, lastBytes)
+    if (pollsWithoutGrowth > POLLS_WITHOUT_GROWTH_MAX) return
+    await sleep(POLL_MS, undefined, { signal: context.signal })
+  }
+}

@@ -1,0 +1,135 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { openCodec } from '../../codec/open-codec.ts'
+import { writeFileDurably } from '../../kit/atomic-file.ts'
+import { errnoOf, hasCode, WalgError } from '../../kit/errors.ts'
+import { isSegmentName } from '../../postgres/wal-segment.ts'
+import { listBackups, readSentinel } from '../../repository/catalog.ts'
+import { listWal } from '../../repository/wal-catalog.ts'
+import { storageIdentity } from '../../storage/storage-identity.ts'
+import type { OperationContext } from '../context.ts'
+import type { WalSource } from './wal-source.ts'
+
+export interface IdentityOptions {
+  /** Where the archive's identity is remembered between pushes; undefined: looked up every time. */
+  readonly walDirectory: string | undefined
+  /** true: a segment of another cluster is refused instead of warned about. */
+  readonly isRequired: boolean
+}
+
+/** Offset of the system identifier in a segment's long page header (XLogLongPageHeaderData). */
+const SYSTEM_IDENTIFIER_OFFSET = 24
+const LONG_HEADER_FLAG = 0x0002
+const LONG_HEADER_BYTES = 40
+/** Objects looked at to learn whose archive it is, so that a huge archive costs no more than a small one. */
+const WAL_OBJECTS_MAX = 64
+
+/**
+ * Notices a segment of another cluster: two clusters that archive to one place ruin each other's history.
+ * WARNING, or WAL_INVALID when required. An empty archive takes anybody.
+ */
+export async function checkArchiveIdentity(
+  context: OperationContext,
+  source: WalSource,
+  options: IdentityOptions,
+): Promise<void> {
+  if (!isSegmentName(source.name.slice(0, 24))) return
+  const own = systemIdentifierOf(headOf(source))
+  if (own === undefined) return
+  const place = storageIdentity(context.storageDescription)
+  const remembered = readRemembered(options.walDirectory)
+  if (remembered !== undefined && remembered.storage === place && remembered.systemIdentifier === String(own))
+    return
+  const archive = await lookUpArchive(context)
+  if (archive === undefined || archive === own) {
+    await remember(options.walDirectory, { storage: place, systemIdentifier: String(own) })
+    return
+  }
+  const message = `segment "${source.name}" comes from a cluster with system identifier ${own}, the archive belongs to ${archive}`
+  const hint = 'give every cluster a prefix of its own (WALG_FILE_PREFIX, WALG_STORAGE_PREFIX)'
+  if (options.isRequired) {
+    throw new WalgError('WAL_INVALID', message, { facts: { file: source.path, own, archive }, hint })
+  }
+  context.log.warning(`${message}; ${hint}`)
+}
+
+function headOf(source: WalSource): Uint8Array {
+  const head = new Uint8Array(LONG_HEADER_BYTES)
+  return head.subarray(0, source.readAt(head, 0))
+}
+
+function systemIdentifierOf(head: Uint8Array): bigint | undefined {
+  if (head.length < LONG_HEADER_BYTES) return undefined
+  const view = new DataView(head.buffer, head.byteOffset, head.length)
+  const hasLongHeader = (view.getUint16(2, true) & LONG_HEADER_FLAG) !== 0
+  return hasLongHeader ? view.getBigUint64(SYSTEM_IDENTIFIER_OFFSET, true) : undefined
+}
+
+/** Of the newest backup that says it, else of a segment in the archive; undefined when neither exists. */
+async function lookUpArchive(context: OperationContext): Promise<bigint | undefined> {
+  const backups = await listBackups(context.storage, { signal: context.signal })
+  for (const backup of backups.reverse()) {
+    try {
+      const { sentinel } = await readSentinel(context.storage, backup.name, { signal: context.signal })
+      if (sentinel.systemIdentifier !== null) return sentinel.systemIdentifier
+    } catch (error) {
+      if (!hasCode(error, 'BACKUP_BROKEN', 'OBJECT_NOT_FOUND')) throw error
+      context.log.warning(
+        `unable to read the sentinel of backup "${backup.name}" while checking whose archive this is`,
+      )
+    }
+  }
+  let seen = 0
+  for await (const object of listWal(context.storage, { signal: context.signal })) {
+    if (++seen > WAL_OBJECTS_MAX) return undefined
+    if (object.kind !== 'segment') continue
+    const identifier = await identifierOfObject(context, object.key, object.extension)
+    if (identifier !== undefined) return identifier
+  }
+  return undefined
+}
+
+async function identifierOfObject(
+  context: OperationContext,
+  key: string,
+  extension: string,
+): Promise<bigint | undefined> {
+  try {
+    const codec = openCodec(context.codecDescription)
+    const reader = await codec.open(await context.storage.openSource(key), extension)
+    try {
+      const first = await reader.next()
+      return first === null ? undefined : systemIdentifierOf(first)
+    } finally {
+      await reader.close()
+    }
+  } catch (error) {
+    if (!(error instanceof WalgError)) throw error
+    context.log.debug(`unable to read "${key}" while checking whose archive this is: ${error.message}`)
+    return undefined
+  }
+}
+
+interface Remembered {
+  readonly storage: string
+  readonly systemIdentifier: string
+}
+
+function rememberedPath(walDirectory: string): string {
+  return join(walDirectory, 'walg_data', 'walg_archive_identity')
+}
+
+function readRemembered(walDirectory: string | undefined): Remembered | undefined {
+  if (walDirectory === undefined) return undefined
+  try {
+    return JSON.parse(readFileSync(rememberedPath(walDirectory), 'utf8')) as Remembered
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
+
+async function remember(walDirectory: string | undefined, identity: Remembered): Promise<void> {
+  if (walDirectory === undefined) return
+  await writeFileDurably(rememberedPath(walDirectory), Buffer.from(JSON.stringify(identity)), { mode: 0o600 })
+}

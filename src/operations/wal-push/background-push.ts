@@ -1,0 +1,75 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { hasCode } from '../../kit/errors.ts'
+import { listReady, markDone } from '../../postgres/archive-status.ts'
+import { storageIdentity } from '../../storage/storage-identity.ts'
+import type { OperationContext } from '../context.ts'
+import type { PushRecords } from './push-records.ts'
+import type { WalPusher } from './wal-pusher.ts'
+
+export interface BackgroundOptions {
+  readonly walDirectory: string
+  readonly records: PushRecords
+  /** Files to push at most beside the one that was asked for. */
+  readonly filesMax: number
+  /** Rename `.ready` to `.done` instead of leaving a record for the server's own push of that file. */
+  readonly readyRename: boolean
+  /** No new file is begun after this time: the server is waiting for the one it asked for. */
+  readonly budgetMs: number
+}
+
+/**
+ * Pushes the files that PostgreSQL will ask for next, while this process is warm. Success is noted durably, so
+ * that the server's own push of them only has to check and acknowledge. A failure is only logged: that push
+ * will meet it again and report it.
+ */
+export async function pushFollowing(
+  context: OperationContext,
+  pusher: WalPusher,
+  asked: string,
+  options: BackgroundOptions,
+): Promise<number> {
+  const deadline = performance.now() + options.budgetMs
+  let pushed = 0
+  for (const name of (await listReady(options.walDirectory)) ?? []) {
+    if (pushed >= options.filesMax || performance.now() > deadline || context.signal.aborted) break
+    if (name === asked || options.records.read(name)?.state === 'stored') continue
+    const path = join(options.walDirectory, name)
+    if (!existsSync(path)) continue
+    if (await pushOne(context, pusher, name, path, options)) pushed++
+    else break
+  }
+  return pushed
+}
+
+async function pushOne(
+  context: OperationContext,
+  pusher: WalPusher,
+  name: string,
+  path: string,
+  options: BackgroundOptions,
+): Promise<boolean> {
+  try {
+    const outcome = await pusher.push(path)
+    if (options.readyRename) {
+      await markDone(options.walDirectory, name)
+      return true
+    }
+    if (outcome.kind === 'already-archived') return true
+    await options.records.write(name, {
+      state: 'stored',
+      storage: storageIdentity(context.storageDescription),
+      key: outcome.key,
+      contentHash: outcome.contentHash,
+      sizeBytes: outcome.sizeBytes,
+      storedSizeBytes: outcome.storedSizeBytes,
+    })
+    return true
+  } catch (error) {
+    if (hasCode(error, 'CANCELLED') || context.signal.aborted) return false
+    context.log.error(
+      `background push of ${name} failed: ${error instanceof Error ? error.message : String(error)}`,
+    )
+    return false
+  }
+}

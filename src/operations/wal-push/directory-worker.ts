@@ -1,0 +1,84 @@
+import { join } from 'node:path'
+import type { CodecDescription } from '../../codec/codec.ts'
+import { openCodec } from '../../codec/open-codec.ts'
+import { encodeError, type PlainError } from '../../kit/error-transport.ts'
+import type { Logger } from '../../kit/log.ts'
+import { silentProgress } from '../../kit/progress.ts'
+import type { WalMetadataMode } from '../../repository/wal-metadata.ts'
+import type { StorageDescription } from '../../storage/description.ts'
+import { openStorage } from '../../storage/open-storage.ts'
+import type { OperationContext } from '../context.ts'
+import { checkArchiveIdentity } from './archive-identity.ts'
+import { pushWalMetadata } from './wal-metadata-push.ts'
+import { createWalPusher, type WalPusher } from './wal-pusher.ts'
+import { openWalSource } from './wal-source.ts'
+
+/** One file for a thread of `wal-push DIRECTORY`. */
+export interface DirectoryTask {
+  readonly directory: string
+  readonly name: string
+  readonly storage: StorageDescription
+  readonly codec: CodecDescription
+  readonly preventOverwrite: boolean
+  readonly requireSystemIdentifier: boolean
+  readonly metadata: WalMetadataMode
+}
+
+export interface DirectoryTaskResult {
+  readonly name: string
+  readonly kind?: 'stored' | 'already-archived'
+  readonly error?: PlainError
+  readonly messages: readonly { readonly level: keyof Logger; readonly message: string }[]
+}
+
+let opened: { readonly context: OperationContext; readonly pusher: WalPusher } | undefined
+let messages: { level: keyof Logger; message: string }[] = []
+
+async function openOnce(task: DirectoryTask): Promise<NonNullable<typeof opened>> {
+  if (opened !== undefined) return opened
+  const note = (level: keyof Logger) => (message: string) => void messages.push({ level, message })
+  const context: OperationContext = {
+    storage: await openStorage(task.storage),
+    storageDescription: task.storage,
+    codec: openCodec(task.codec),
+    codecDescription: task.codec,
+    log: { debug: note('debug'), info: note('info'), warning: note('warning'), error: note('error') },
+    progress: silentProgress,
+    signal: new AbortController().signal,
+  }
+  const pusher = createWalPusher(context, {
+    preventOverwrite: task.preventOverwrite,
+    records: undefined,
+    inspect: source =>
+      checkArchiveIdentity(context, source, {
+        walDirectory: task.directory,
+        isRequired: task.requireSystemIdentifier,
+      }),
+  })
+  opened = { context, pusher }
+  return opened
+}
+
+async function pushTask(task: DirectoryTask): Promise<DirectoryTaskResult> {
+  messages = []
+  try {
+    const { context, pusher } = await openOnce(task)
+    const path = join(task.directory, task.name)
+    const { kind } = await pusher.push(path)
+    const source = openWalSource(path)
+    source.close()
+    await pushWalMetadata(context, source, { mode: task.metadata, walDirectory: task.directory })
+    return { name: task.name, kind, messages }
+  } catch (error) {
+    return { name: task.name, error: encodeError(error), messages }
+  }
+}
+
+declare const self: {
+  onmessage: ((event: MessageEvent<DirectoryTask>) => void) | null
+  postMessage(result: DirectoryTaskResult): void
+}
+
+self.onmessage = (event): void => {
+  void pushTask(event.data).then(result => self.postMessage(result))
+}

@@ -1,0 +1,129 @@
+import { existsSync, statSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { hasCode } from '../../kit/errors.ts'
+import type { WalMetadataMode } from '../../repository/wal-metadata.ts'
+import { storageIdentity } from '../../storage/storage-identity.ts'
+import type { OperationContext } from '../context.ts'
+import { checkArchiveIdentity } from './archive-identity.ts'
+import { pushFollowing } from './background-push.ts'
+import { openPushRecords, type PushRecords } from './push-records.ts'
+import { pushWalMetadata } from './wal-metadata-push.ts'
+import { createWalPusher, type WalPusher } from './wal-pusher.ts'
+
+export interface WalPushOptions {
+  /** Absolute, or relative to the working directory (the server's data directory under archive_command). */
+  readonly path: string
+  /** PGDATA, to find `pg_wal` when the file does not lie in it. */
+  readonly dataDirectory: string | undefined
+  readonly preventOverwrite: boolean
+  readonly requireSystemIdentifier: boolean
+  readonly metadata: WalMetadataMode
+  /** Files pushed in one go, the one asked for included; 1 switches background pushes off. */
+  readonly filesMax: number
+  /** 1 switches background pushes off, as in the original. */
+  readonly uploadConcurrency: number
+  readonly readyRename: boolean
+}
+
+export interface WalPushResult {
+  readonly name: string
+  readonly kind: 'stored' | 'already-archived' | 'pushed-before'
+  readonly pushedInBackground: number
+}
+
+const BACKGROUND_BUDGET_MS = 500
+
+/**
+ * Archives one file. Returns only when its object is durable in the storage (or was proved to be there with the
+ * same content). Throws WAL_OVERWRITE, WAL_INVALID, FILE_NOT_FOUND, FILE_ACCESS and the storage's errors.
+ */
+export async function walPush(context: OperationContext, options: WalPushOptions): Promise<WalPushResult> {
+  const path = resolve(options.path)
+  const name = basename(path)
+  const walDirectory = findWalDirectory(path, options.dataDirectory)
+  const records = openRecords(context, walDirectory)
+  const pusher = createWalPusher(context, {
+    preventOverwrite: options.preventOverwrite,
+    records,
+    inspect: source =>
+      checkArchiveIdentity(context, source, { walDirectory, isRequired: options.requireSystemIdentifier }),
+  })
+
+  const wasPushed = records !== undefined && (await acknowledgeFromRecord(context, pusher, records, path))
+  context.log.info(`Files will be uploaded to storage: ${context.storage.name}`)
+  const kind = wasPushed ? 'pushed-before' : (await pusher.push(path)).kind
+  await pushWalMetadata(
+    context,
+    { name, modifiedNs: statSync(path, { bigint: true }).mtimeNs },
+    { mode: options.metadata, walDirectory },
+  )
+  if (wasPushed) records?.remove(name)
+
+  let pushedInBackground = 0
+  if (
+    records !== undefined &&
+    walDirectory !== undefined &&
+    options.filesMax > 1 &&
+    options.uploadConcurrency > 1
+  ) {
+    pushedInBackground = await pushFollowing(context, pusher, name, {
+      walDirectory,
+      records,
+      filesMax: options.filesMax - 1,
+      readyRename: options.readyRename,
+      budgetMs: BACKGROUND_BUDGET_MS,
+    })
+  }
+  return { name, kind, pushedInBackground }
+}
+
+/** The file's own directory when the server keeps its archive status there, else PGDATA's `pg_wal`. */
+function findWalDirectory(path: string, dataDirectory: string | undefined): string | undefined {
+  const candidates = [dirname(path), ...(dataDirectory === undefined ? [] : [join(dataDirectory, 'pg_wal')])]
+  return candidates.find(directory => existsSync(join(directory, 'archive_status')))
+}
+
+/** Without records a push still is safe; it only loses background pushes and retries of unreadable objects. */
+function openRecords(context: OperationContext, walDirectory: string | undefined): PushRecords | undefined {
+  if (walDirectory === undefined) return undefined
+  try {
+    return openPushRecords(walDirectory)
+  } catch (error) {
+    context.log.warning(
+      `unable to keep push records in "${walDirectory}": ${error instanceof Error ? error.message : String(error)}; going on without background pushes`,
+    )
+    return undefined
+  }
+}
+
+/**
+ * True when an earlier process stored this very content at this very place and the object is still there with
+ * the size it had. Anything else voids the record and the file is pushed as if there were none.
+ */
+async function acknowledgeFromRecord(
+  context: OperationContext,
+  pusher: WalPusher,
+  records: PushRecords,
+  path: string,
+): Promise<boolean> {
+  const name = basename(path)
+  const record = records.read(name)
+  if (record?.state !== 'stored') return false
+  const isSame =
+    record.storage === storageIdentity(context.storageDescription) &&
+    record.contentHash === pusher.hashFile(path)
+  if (isSame) {
+    try {
+      const info = await context.storage.stat(record.key, { signal: context.signal })
+      if (info.sizeBytes === record.storedSizeBytes) return true
+      context.log.warning(
+        `object "${record.key}" has another size than when it was pushed; pushing ${name} again`,
+      )
+    } catch (error) {
+      if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
+      context.log.warning(`object "${record.key}" has gone since it was pushed; pushing ${name} again`)
+    }
+  }
+  records.remove(name)
+  return false
+}

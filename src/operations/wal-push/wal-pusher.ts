@@ -1,0 +1,237 @@
+import type { BlockWriter, Codec } from '../../codec/codec.ts'
+import { openCodec } from '../../codec/open-codec.ts'
+import { hasCode, WalgError } from '../../kit/errors.ts'
+import { type Hasher, openHasher } from '../../kit/hash.ts'
+import { createLinearMemory, type LinearMemory } from '../../kit/linear-memory.ts'
+import { walKey, withExtension } from '../../repository/layout.ts'
+import { findPayload } from '../../repository/sealed.ts'
+import type { PutOptions } from '../../storage/storage.ts'
+import { storageIdentity } from '../../storage/storage-identity.ts'
+import type { OperationContext } from '../context.ts'
+import { judgeArchived } from './overwrite-guard.ts'
+import type { PushRecords } from './push-records.ts'
+import { openWalSource, type WalSource } from './wal-source.ts'
+
+export type PushOutcome =
+  | {
+      readonly kind: 'stored'
+      readonly key: string
+      readonly contentHash: string
+      readonly sizeBytes: number
+      readonly storedSizeBytes: number
+    }
+  | { readonly kind: 'already-archived'; readonly key: string }
+
+export interface WalPusherOptions {
+  /** false: an existing object is replaced, except a `.history`. */
+  readonly preventOverwrite: boolean
+  /** Where the push can note what it is about to do; absent when there is no `pg_wal` to note it in. */
+  readonly records: PushRecords | undefined
+  /** Called with the source before anything is put; may throw. */
+  readonly inspect?: (source: WalSource) => Promise<void>
+}
+
+/** Pushes files one after the other with one codec and one memory. Not for concurrent use. */
+export interface WalPusher {
+  /** The object is durable and visible when this returns. Throws WAL_OVERWRITE, storage and file errors. */
+  push(path: string): Promise<PushOutcome>
+  /** Hash of a local file's content, as the records have it. */
+  hashFile(path: string): string
+}
+
+const HASH_CHUNK_BYTES = 1 << 18
+
+export function createWalPusher(context: OperationContext, options: WalPusherOptions): WalPusher {
+  const memory = createLinearMemory()
+  const codec = openCodec(context.codecDescription, memory)
+  const hasher = openHasher(memory)
+  const pusher = { context, options, memory, codec, hasher }
+  return {
+    async push(path: string): Promise<PushOutcome> {
+      const source = openWalSource(path)
+      try {
+        await options.inspect?.(source)
+        return await pushSource(pusher, source)
+      } finally {
+        source.close()
+      }
+    },
+    hashFile(path: string): string {
+      const source = openWalSource(path)
+      try {
+        return hashSource(pusher, source)
+      } finally {
+        source.close()
+      }
+    },
+  }
+}
+
+interface Pusher {
+  readonly context: OperationContext
+  readonly options: WalPusherOptions
+  readonly memory: LinearMemory
+  readonly codec: Codec
+  readonly hasher: Hasher
+}
+
+async function pushSource(pusher: Pusher, source: WalSource): Promise<PushOutcome> {
+  const isGuarded = pusher.options.preventOverwrite || source.name.endsWith('.history')
+  if (!isGuarded) return await putSource(pusher, source, {})
+  const archived = await settleWithArchive(pusher, source)
+  if (archived !== undefined) return archived
+  if (!pusher.context.storage.features.conditionalPut) return await putSource(pusher, source, {})
+  try {
+    return await putSource(pusher, source, { ifAbsent: true })
+  } catch (error) {
+    if (!hasCode(error, 'OBJECT_EXISTS')) throw error
+    // Another push of the same name came first; it must have had the same content.
+    return (await settleWithArchive(pusher, source)) ?? (await putSource(pusher, source, {}))
+  }
+}
+
+/** Compares with what the archive has under this name, in any form. undefined: the way is free for a put. */
+async function settleWithArchive(pusher: Pusher, source: WalSource): Promise<PushOutcome | undefined> {
+  const { context, options } = pusher
+  const found = await findPayload(context.storage, walKey(source.name, ''), { signal: context.signal })
+  if (found === null) return undefined
+  const verdict = await judgeArchived({ storage: context.storage, codec: pusher.codec, source, found })
+  switch (verdict.kind) {
+    case 'identical':
+      context.log.info(`WAL file '${source.path}' already archived with equal content, skipping`)
+      return { kind: 'already-archived', key: found.key }
+    case 'incomplete':
+      context.log.warning(
+        `object "${found.key}" in the archive is incomplete (${verdict.reason}), as an interrupted upload leaves it; replacing it`,
+      )
+      await replaceIncomplete(pusher, found.key, source)
+      return undefined
+    case 'unreadable': {
+      const record = options.records?.read(source.name)
+      const isOwn =
+        record !== undefined &&
+        record.storage === storageIdentity(context.storageDescription) &&
+        record.contentHash === hashSource(pusher, source)
+      if (!isOwn) throw unreadable(source, found.key, verdict.error)
+      context.log.warning(
+        `object "${found.key}" cannot be read back, but an earlier attempt recorded the same content; putting it again`,
+      )
+      return await putSource(pusher, source, {})
+    }
+    case 'different':
+      throw new WalgError(
+        'WAL_OVERWRITE',
+        `WAL file '${source.path}' already archived, contents differ, unable to overwrite`,
+        {
+          facts: { key: found.key, storage: context.storage.name, file: source.path },
+          hint: 'two clusters may be archiving to the same place; if the archived one is wrong, remove it or set WALG_PREVENT_WAL_OVERWRITE=false for one push',
+        },
+      )
+  }
+}
+
+/** An incomplete object of another form would shadow the new one; one of the same key is replaced by the put itself. */
+async function replaceIncomplete(pusher: Pusher, key: string, source: WalSource): Promise<void> {
+  const ownKey = walKey(source.name, pusher.codec.extension)
+  if (key !== ownKey || pusher.context.storage.features.conditionalPut) {
+    await pusher.context.storage.delete([key], { signal: pusher.context.signal })
+  }
+}
+
+async function putSource(pusher: Pusher, source: WalSource, options: PutOptions): Promise<PushOutcome> {
+  const { context, codec } = pusher
+  const key = walKey(source.name, codec.extension)
+  const sink = await context.storage.openSink(key, { ...options, signal: context.signal })
+  let storedSizeBytes = 0
+  const counted = {
+    write(bytes: Uint8Array): void | Promise<void> {
+      storedSizeBytes += bytes.length
+      return sink.write(bytes)
+    },
+    end: (): void | Promise<void> => sink.end(),
+  }
+  let contentHash: string
+  let writer: BlockWriter | undefined
+  try {
+    writer = await codec.seal(counted, 'wal')
+    contentHash = await sealSource(pusher, source, writer)
+    await pusher.options.records?.write(source.name, {
+      state: 'pushing',
+      storage: storageIdentity(context.storageDescription),
+      key,
+      contentHash,
+      sizeBytes: source.sizeBytes,
+    })
+    await writer.end()
+  } catch (error) {
+    await sink.abort()
+    throw error
+  } finally {
+    writer?.close()
+  }
+  context.log.info(`FILE PATH: ${withExtension(source.name, codec.extension)}`)
+  return { kind: 'stored', key, contentHash, sizeBytes: source.sizeBytes, storedSizeBytes }
+}
+
+/** Feeds the whole file to the writer, hashing on the way; the last block is flushed, the frame left open. */
+async function sealSource(pusher: Pusher, source: WalSource, writer: BlockWriter): Promise<string> {
+  const { hasher, context } = pusher
+  hasher.reset()
+  let position = 0
+  for (;;) {
+    const { memory, base, capacityBytes } = writer
+    let count = 0
+    while (count < capacityBytes) {
+      const got = source.readAt(memory.subarray(base + count, base + capacityBytes), position)
+      if (got === 0) break
+      count += got
+      position += got
+    }
+    if (count > 0) {
+      hasher.update(memory.subarray(base, base + count))
+      const flushed = writer.flush(count)
+      if (flushed !== undefined) await flushed
+    }
+    context.signal.throwIfAborted()
+    if (count < capacityBytes) break
+  }
+  if (position !== source.sizeBytes) {
+    throw new WalgError(
+      'WAL_INVALID',
+      `"${source.path}" changed size while it was read: ${source.sizeBytes}, then ${position} bytes`,
+      {
+        hint: 'only finished WAL files can be archived',
+      },
+    )
+  }
+  return hasher.digest()
+}
+
+function hashSource(pusher: Pusher, source: WalSource): string {
+  const { hasher, memory } = pusher
+  const at = memory.allocate(HASH_CHUNK_BYTES)
+  try {
+    hasher.reset()
+    for (let position = 0; ; ) {
+      const chunk = memory.bytes.subarray(at, at + HASH_CHUNK_BYTES)
+      const got = source.readAt(chunk, position)
+      if (got === 0) return hasher.digest()
+      hasher.update(chunk.subarray(0, got))
+      position += got
+    }
+  } finally {
+    memory.release(at, HASH_CHUNK_BYTES)
+  }
+}
+
+function unreadable(source: WalSource, key: string, cause: WalgError): WalgError {
+  return new WalgError(
+    'WAL_OVERWRITE',
+    `WAL file '${source.path}' is already archived as "${key}", which cannot be read to compare: ${cause.message}`,
+    {
+      facts: { key, file: source.path },
+      cause,
+      hint: 'give this user the key and the permission to read, or check by hand and remove the object',
+    },
+  )
+}
