@@ -1,16 +1,12 @@
-import { WalgError } from '../kit/errors.ts'
+import { type BigIntStats, lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { throwIfCancelled } from '../kit/clock.ts'
+import { errnoOf, fromSystemError, WalgError } from '../kit/errors.ts'
 import type { Logger } from '../kit/log.ts'
-import type { DataEntries } from './data-entries.ts'
-
-/** A tablespace found in `pg_tblspc` as a symbolic link; in-place tablespaces are ordinary directories. */
-export interface Tablespace {
-  /** Name of the link: the tablespace's oid. */
-  readonly oid: string
-  /** The link's target, as it reads: `loc` in the sentinel's `Spec`. */
-  readonly location: string
-  /** True when the files lie inside the data directory: they are members under their physical path, once. */
-  readonly isInsideDataDirectory: boolean
-}
+import { type DataEntries, DataEntryColumns } from './data-entries.ts'
+import { leftOutFor } from './left-out.ts'
+import { listNames } from './list-names.ts'
+import { isReadable, Refusals } from './readable.ts'
+import { findTablespaces, type Tablespace, type TablespaceMap } from './tablespaces.ts'
 
 /** A symbolic link that is not a tablespace, and what became of it. Tar members never are symbolic links. */
 export interface ForeignLink {
@@ -52,12 +48,280 @@ export interface WalkOptions {
   readonly signal: AbortSignal
 }
 
+const CONTROL_MEMBER = '/global/pg_control'
+/** Between two breaths the walk keeps the thread at most this long: signals and pings get their turn. */
+const BREATH_MS = 20
+const PERMISSION_BITS = 0o7777n
+
+/** Links to directories are followed only here: what is in them is the cluster's own. */
+const SERVER_TREES =
+  /^\/(?:base|global|pg_commit_ts|pg_logical|pg_multixact|pg_stat|pg_twophase|pg_xact)(?:\/|$)|^\/pg_tblspc(?:$|\/\d+\/)/
+/** What may be in a tablespace beside PostgreSQL's own directories, and fsck's directory: nobody misses it. */
+const FOREIGN_TREES = /^(?:\/lost\+found|\/pg_tblspc\/\d+\/(?!PG_)[^/]+)$/
+
+interface Walk {
+  readonly options: WalkOptions
+  readonly entries: DataEntryColumns
+  readonly tablespaces: TablespaceMap
+  readonly links: ForeignLink[]
+  readonly refusals: Refusals
+  /** Directories reached through a link that is no tablespace, by `identityOf`: each is followed once. */
+  readonly followed: Set<string>
+  controlFile: ControlEntry | undefined
+  catalogBytes: number
+  contentBytes: number
+  breathedAt: number
+}
+
+/** One directory on its way through the walk; `member` is empty for the data directory itself. */
+interface Place {
+  readonly path: string
+  readonly member: string
+  readonly volume: number
+}
+
 /**
  * Walks a data directory for a backup (storage-format 1.7, 1.9): what is in it, what is left out and why, before
- * anything is sent. Throws FILE_NOT_FOUND, FILE_ACCESS (naming what cannot be read), FORMAT_INVALID (a name that is
- * not UTF-8; the format cannot hold it), CANCELLED.
+ * anything is sent. Links become what they lead to (a regular file, or a tree of the server's own), or nothing
+ * with a WARNING; sockets, FIFOs and devices are left out with a WARNING; a left-out directory that is a link
+ * (pg_wal) becomes an empty directory. Throws FILE_NOT_FOUND, FILE_ACCESS (naming what cannot be read),
+ * FORMAT_INVALID (a name that is not UTF-8; the format cannot hold it), CANCELLED.
  */
 export async function walkDataDirectory(root: string, options: WalkOptions): Promise<DataDirectory> {
-  options.signal.throwIfAborted()
-  throw new WalgError('NOT_AVAILABLE', `the walk of "${root}" is not there yet`)
+  throwIfCancelled(options.signal)
+  const realRoot = resolveRoot(root)
+  const entries = new DataEntryColumns()
+  const walk: Walk = {
+    options,
+    entries,
+    tablespaces: findTablespaces(realRoot, options.log),
+    links: [],
+    refusals: new Refusals(),
+    followed: new Set(),
+    controlFile: undefined,
+    catalogBytes: 0,
+    contentBytes: 0,
+    breathedAt: performance.now(),
+  }
+  const stats = statSync(realRoot, { bigint: true })
+  const place = { path: realRoot, member: '', volume: entries.addVolume(realRoot, '') }
+  walk.catalogBytes += Number(stats.size)
+  addEntry(walk, place, '/', stats, 'directory')
+  await walkDirectory(walk, place)
+  walk.refusals.assertNone(realRoot)
+  if (walk.controlFile === undefined) {
+    throw new WalgError('FILE_NOT_FOUND', `"${realRoot}" holds no global/pg_control`, {
+      facts: { path: realRoot },
+      hint: 'give the data directory of the cluster (SHOW data_directory)',
+    })
+  }
+  return {
+    root: realRoot,
+    entries,
+    controlFile: walk.controlFile,
+    catalogBytes: walk.catalogBytes,
+    contentBytes: walk.contentBytes,
+    tablespaces: walk.tablespaces.list,
+    links: walk.links,
+  }
+}
+
+async function walkDirectory(walk: Walk, place: Place): Promise<void> {
+  for (const name of listOrRefuse(walk, place)) {
+    if (performance.now() - walk.breathedAt > BREATH_MS) await breathe(walk)
+    const path = `${place.path}/${name}`
+    const member = `${place.member}/${name}`
+    const stats = lstatOrVanished(walk, path)
+    if (stats === undefined) continue
+    walk.catalogBytes += Number(stats.size)
+    const leftOut = leftOutFor(name)
+    if (leftOut !== undefined) {
+      if (stats.isDirectory()) addEntry(walk, place, member, stats, 'directory')
+      else if (stats.isSymbolicLink()) keepLeftOutLink(walk, place, member, path, leftOut.kind)
+    } else if (stats.isFile()) {
+      addFile(walk, place, member, path, stats)
+    } else if (stats.isDirectory()) {
+      if (isOtherTree(walk, place, path, stats)) continue
+      addEntry(walk, place, member, stats, 'directory')
+      await walkDirectory(walk, { path, member, volume: place.volume })
+    } else if (stats.isSymbolicLink()) {
+      await walkLink(walk, place, member, path)
+    } else {
+      walk.options.log.warning(`"${path}" is a ${specialKind(stats)} and is left out of the backup`)
+    }
+  }
+}
+
+/** A link: a tablespace, or one that a person has made. */
+async function walkLink(walk: Walk, place: Place, member: string, path: string): Promise<void> {
+  const tablespace = place.member === '/pg_tblspc' ? walk.tablespaces.byMember.get(member) : undefined
+  if (tablespace !== undefined) {
+    if (tablespace.directory === undefined) return
+    const volume = walk.entries.addVolume(tablespace.directory, member)
+    walk.catalogBytes += tablespace.rootBytes
+    await walkDirectory(walk, { path: tablespace.directory, member, volume })
+    return
+  }
+  const { log } = walk.options
+  const target = readlinkOrVanished(walk, path)
+  if (target === undefined) return
+  const stats = statOrUndefined(path)
+  if (stats?.isFile() === true && isReadable(path, stats)) {
+    log.warning(
+      `"${path}" is a symbolic link to "${target}": the backup holds the content, as a regular file`,
+    )
+    walk.links.push({ memberName: member, target, stored: 'content' })
+    addFile(walk, place, member, path, stats)
+  } else if (stats?.isDirectory() === true && SERVER_TREES.test(member) && follow(walk, stats)) {
+    log.warning(`"${path}" is a symbolic link to "${target}": the backup holds it as a real directory`)
+    walk.links.push({ memberName: member, target, stored: 'tree' })
+    addEntry(walk, place, member, stats, 'directory')
+    await walkDirectory(walk, { path, member, volume: place.volume })
+  } else {
+    const what = stats === undefined ? 'leads nowhere that can be read' : 'is not part of the cluster'
+    log.warning(`"${path}" is a symbolic link to "${target}", which ${what}: it is NOT in the backup`)
+    walk.links.push({ memberName: member, target, stored: 'nothing' })
+  }
+}
+
+/** A left-out directory that is a link (a symlinked pg_wal): an empty directory, so that the server finds one. */
+function keepLeftOutLink(
+  walk: Walk,
+  place: Place,
+  member: string,
+  path: string,
+  kind: 'directory' | 'file',
+): void {
+  const target = readlinkOrVanished(walk, path)
+  const stats = statOrUndefined(path)
+  const isDirectory = stats?.isDirectory() ?? kind === 'directory'
+  if (target === undefined || !isDirectory) return
+  walk.options.log.warning(`"${path}" is a symbolic link to "${target}": the backup holds an empty directory`)
+  walk.links.push({ memberName: member, target, stored: 'tree' })
+  addEntry(walk, place, member, stats ?? lstatSync(place.path, { bigint: true }), 'directory')
+}
+
+function addFile(walk: Walk, place: Place, member: string, path: string, stats: BigIntStats): void {
+  if (!isReadable(path, stats)) {
+    walk.refusals.addUnreadable(path)
+  } else if (member === CONTROL_MEMBER) {
+    walk.controlFile = { path, memberName: member, sizeBytes: Number(stats.size), ...attributesOf(stats) }
+  } else {
+    addEntry(walk, place, member, stats, 'file')
+    walk.contentBytes += Number(stats.size)
+  }
+}
+
+function addEntry(
+  walk: Walk,
+  place: Place,
+  memberName: string,
+  stats: BigIntStats,
+  kind: 'file' | 'directory',
+): void {
+  const sizeBytes = kind === 'file' ? Number(stats.size) : 0
+  walk.entries.add(place.volume, { memberName, kind, sizeBytes, ...attributesOf(stats) })
+}
+
+function attributesOf(stats: BigIntStats): { mode: number; uid: number; gid: number; mtimeNs: bigint } {
+  return {
+    mode: Number(stats.mode & PERMISSION_BITS),
+    uid: Number(stats.uid),
+    gid: Number(stats.gid),
+    mtimeNs: stats.mtimeNs,
+  }
+}
+
+/** Inside a tablespace: the root of another one, or the data directory itself, is walked in its own place. */
+function isOtherTree(walk: Walk, place: Place, path: string, stats: BigIntStats): boolean {
+  if (place.volume === 0 || !walk.tablespaces.roots.has(identityOf(stats))) return false
+  walk.options.log.debug(`"${path}" is walked in its own place`)
+  return true
+}
+
+function follow(walk: Walk, stats: BigIntStats): boolean {
+  const identity = identityOf(stats)
+  if (walk.tablespaces.roots.has(identity) || walk.followed.has(identity)) return false
+  walk.followed.add(identity)
+  return true
+}
+
+function identityOf(stats: BigIntStats): string {
+  return `${stats.dev}:${stats.ino}`
+}
+
+function listOrRefuse(walk: Walk, place: Place): string[] {
+  const { log } = walk.options
+  try {
+    return listNames(place.path, name => walk.refusals.addBadName(place.path, name))
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === 'ENOENT' && place.member !== '') {
+      log.warning(`"${place.path}" vanished while the data directory was walked`)
+    } else if (errno !== 'EACCES' && errno !== 'EPERM') {
+      throw fromSystemError(error, 'list', place.path)
+    } else if (FOREIGN_TREES.test(place.member)) {
+      log.warning(
+        `"${place.path}" cannot be read and is not PostgreSQL's: the backup holds an empty directory`,
+      )
+    } else {
+      walk.refusals.addUnreadable(place.path)
+    }
+    return []
+  }
+}
+
+function lstatOrVanished(walk: Walk, path: string): BigIntStats | undefined {
+  try {
+    return lstatSync(path, { bigint: true })
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw fromSystemError(error, 'stat', path)
+    walk.options.log.warning(`"${path}" vanished while the data directory was walked`)
+    return undefined
+  }
+}
+
+function readlinkOrVanished(walk: Walk, path: string): string | undefined {
+  try {
+    const target = readlinkSync(path, 'buffer')
+    const text = target.toString('utf8')
+    if (Buffer.compare(Buffer.from(text, 'utf8'), target) !== 0) walk.refusals.addBadName(path, target)
+    return text
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw fromSystemError(error, 'read the link', path)
+    walk.options.log.warning(`"${path}" vanished while the data directory was walked`)
+    return undefined
+  }
+}
+
+/** What a link leads to; undefined when it dangles, loops, or may not be looked at. */
+function statOrUndefined(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true })
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno !== undefined && ['ENOENT', 'ELOOP', 'EACCES', 'ENOTDIR'].includes(errno)) return undefined
+    throw fromSystemError(error, 'stat', path)
+  }
+}
+
+function specialKind(stats: BigIntStats): string {
+  if (stats.isSocket()) return 'socket'
+  return stats.isFIFO() ? 'FIFO' : 'device'
+}
+
+async function breathe(walk: Walk): Promise<void> {
+  await new Promise<void>(resolve => setImmediate(resolve))
+  throwIfCancelled(walk.options.signal)
+  walk.breathedAt = performance.now()
+}
+
+function resolveRoot(root: string): string {
+  try {
+    const real = realpathSync(root)
+    readdirSync(real)
+    return real
+  } catch (error) {
+    throw fromSystemError(error, 'read the data directory', root)
+  }
 }
