@@ -1,0 +1,105 @@
+import { closeSync, constants, openSync } from 'node:fs'
+import { errnoOf, fromSystemError } from '../../kit/errors.ts'
+import type { LinearMemory } from '../../kit/linear-memory.ts'
+import { toLsn } from '../../postgres/lsn.ts'
+import { openPageVerifier, type PageVerifier } from '../../postgres/page.ts'
+import { firstBlockOf, parseRelationFile } from '../../postgres/relation-file.ts'
+import type { TableFile } from './file-table.ts'
+import type { FileObserver } from './part-packer.ts'
+
+/** How pages are verified; plain data for the workers. */
+export interface PageCheckOptions {
+  readonly pageBytes: number
+  readonly blocksPerSegment: number
+  /** Pages written since then are not judged: WAL replay rewrites them. */
+  readonly startLsn: bigint
+}
+
+/** What was found in one file: numbers of damaged pages from the beginning of the file, ascending. */
+export interface PageFindings {
+  readonly blocks: readonly number[]
+}
+
+/** Verifies the page checksums of one file while it is packed. */
+export interface PageObserver extends FileObserver {
+  /** Reads suspect pages again and tells which are damaged. */
+  end(): PageFindings
+}
+
+/** Verifies pages in place on the memory that files are read into. One per thread. */
+export class PageCheck {
+  readonly #verifier: PageVerifier
+  readonly #blocksPerSegment: number
+  readonly #memory: LinearMemory
+  /** A page that the end of a block has cut in two. */
+  readonly #carryAt: number
+
+  constructor(options: PageCheckOptions, memory: LinearMemory) {
+    this.#verifier = openPageVerifier({
+      memory,
+      pageBytes: options.pageBytes,
+      startLsn: toLsn(options.startLsn),
+    })
+    this.#blocksPerSegment = options.blocksPerSegment
+    this.#memory = memory
+    this.#carryAt = memory.allocate(options.pageBytes)
+  }
+
+  /** `none`: not a relation's file. `odd`: a relation's file that does not consist of whole pages. */
+  open(file: TableFile): PageObserver | 'none' | 'odd' {
+    const relation = parseRelationFile(file.memberName)
+    if (relation === undefined) return 'none'
+    if (file.sizeBytes % this.#verifier.pageBytes !== 0) return 'odd'
+    return this.#observe(file, firstBlockOf(relation, this.#blocksPerSegment))
+  }
+
+  #observe(file: TableFile, firstBlock: number): PageObserver {
+    const pageBytes = this.#verifier.pageBytes
+    const suspects: number[] = []
+    let block = firstBlock
+    let carried = 0
+    const verify = (bytes: Uint8Array): void => {
+      suspects.push(...this.#verifier.verify(bytes, block))
+      block += Math.floor(bytes.length / pageBytes)
+    }
+    return {
+      observe: bytes => {
+        let rest = bytes
+        if (carried > 0) {
+          const piece = rest.subarray(0, pageBytes - carried)
+          this.#memory.bytes.set(piece, this.#carryAt + carried)
+          carried += piece.length
+          rest = rest.subarray(piece.length)
+          if (carried < pageBytes) return
+          verify(this.#memory.bytes.subarray(this.#carryAt, this.#carryAt + pageBytes))
+          carried = 0
+        }
+        const whole = rest.length - (rest.length % pageBytes)
+        if (whole > 0) verify(rest.subarray(0, whole))
+        carried = rest.length - whole
+        if (carried > 0) this.#memory.bytes.set(rest.subarray(whole), this.#carryAt)
+      },
+      end: () => {
+        if (suspects.length === 0) return { blocks: [] }
+        const confirmed = this.#confirm(file.path, suspects, firstBlock)
+        return { blocks: confirmed.map(number => number - firstBlock) }
+      },
+    }
+  }
+
+  #confirm(path: string, suspects: readonly number[], firstBlock: number): number[] {
+    let fd: number
+    try {
+      fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    } catch (error) {
+      // Dropped meanwhile: nobody will miss its pages.
+      if (errnoOf(error) === 'ENOENT') return []
+      throw fromSystemError(error, 'open', path)
+    }
+    try {
+      return this.#verifier.confirm(fd, suspects, firstBlock)
+    } finally {
+      closeSync(fd)
+    }
+  }
+}

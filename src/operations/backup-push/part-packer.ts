@@ -1,0 +1,212 @@
+import { closeSync, constants, openSync, readSync } from 'node:fs'
+import type { BlockWriter } from '../../codec/codec.ts'
+import type { Awaitable } from '../../kit/bytes.ts'
+import { errnoOf, fromSystemError } from '../../kit/errors.ts'
+import type { Hasher } from '../../kit/hash.ts'
+import type { RateLimiter } from '../../kit/limits.ts'
+import {
+  encodeTarHeader,
+  TAR_BLOCK_BYTES,
+  TAR_END_BYTES,
+  type TarMember,
+  tarHeaderBytes,
+  tarPaddingBytes,
+} from '../../tar/pack.ts'
+import type { TableFile } from './file-table.ts'
+
+/** Looks at the bytes of one file as they pass, in order. They are lent until the call returns. */
+export interface FileObserver {
+  observe(bytes: Uint8Array): void
+}
+
+export interface PartPackerOptions {
+  readonly writer: BlockWriter
+  /** Hashes the content of one member at a time; works in place on the writer's memory. */
+  readonly hasher: Hasher
+  readonly diskLimiter?: RateLimiter
+  /** A sign of life after every read; throws to stop the packing. */
+  readonly onRead?: (bytes: number) => void
+}
+
+/** Bytes asked for at once while a rate limit holds, so that waits stay short. */
+const LIMITED_READ_BYTES = 256 * 1024
+
+/**
+ * Packs members into one tar: header and file bytes are read straight into the compressor's block, and hashed
+ * there. Synchronous as long as the storage behind the writer is.
+ */
+export class PartPacker {
+  readonly #writer: BlockWriter
+  readonly #hasher: Hasher
+  readonly #limiter: RateLimiter | undefined
+  readonly #onRead: (bytes: number) => void
+  /** Bytes in the block that are not flushed yet. */
+  #used = 0
+  #contentBytes = 0
+  #tarBytes = 0
+
+  constructor(options: PartPackerOptions) {
+    this.#writer = options.writer
+    this.#hasher = options.hasher
+    this.#limiter = options.diskLimiter
+    this.#onRead = options.onRead ?? (() => {})
+  }
+
+  /** Sum of the members' sizes, without headers and padding. */
+  get contentBytes(): number {
+    return this.#contentBytes
+  }
+
+  /** The size of the tar so far. */
+  get tarBytes(): number {
+    return this.#tarBytes
+  }
+
+  /** A member without content. */
+  async packHeader(member: TarMember): Promise<void> {
+    const bytes = tarHeaderBytes(member)
+    if (bytes <= this.#writer.capacityBytes - this.#used) {
+      encodeTarHeader(this.#writer.memory, this.#writer.base + this.#used, member)
+      this.#used += bytes
+      this.#tarBytes += bytes
+      const flushed = this.#flushWhenFull()
+      if (flushed !== undefined) await flushed
+      return
+    }
+    const header = new Uint8Array(bytes)
+    encodeTarHeader(header, 0, member)
+    await this.#put(header)
+  }
+
+  /** A member whose content is in memory. Returns the hash of the content. */
+  async packBytes(member: TarMember, content: Uint8Array): Promise<string> {
+    await this.packHeader(member)
+    this.#hasher.reset()
+    this.#hasher.update(content)
+    await this.#put(content)
+    await this.#putZeroes(tarPaddingBytes(content.length))
+    this.#contentBytes += content.length
+    return this.#hasher.digest()
+  }
+
+  /**
+   * A file, at the size the walk saw: cut when it has grown since, filled up with zeroes when it has shrunk (WAL
+   * replay sets both right). Returns the hash of the content as it lies in the tar; undefined when the file is
+   * gone. Throws FILE_ACCESS when it cannot be read.
+   */
+  async packFile(file: TableFile, observer?: FileObserver): Promise<string | undefined> {
+    const fd = openFile(file.path)
+    if (fd === undefined) return undefined
+    try {
+      await this.packHeader({ ...file, name: file.memberName, kind: 'file' })
+      this.#hasher.reset()
+      const missing = await this.#readFile(fd, file, observer)
+      if (missing > 0) await this.#putZeroes(missing, true)
+    } finally {
+      closeSync(fd)
+    }
+    const padding = tarPaddingBytes(file.sizeBytes)
+    if (padding > 0) await this.#putZeroes(padding)
+    this.#contentBytes += file.sizeBytes
+    return this.#hasher.digest()
+  }
+
+  /** Ends the tar, the frame and the object behind it. */
+  async end(): Promise<void> {
+    await this.#putZeroes(TAR_END_BYTES)
+    if (this.#used > 0) {
+      const flushed = this.#writer.flush(this.#used)
+      this.#used = 0
+      if (flushed !== undefined) await flushed
+    }
+    await this.#writer.end()
+  }
+
+  /** Reads into the block; returns the count of bytes that the file no longer has. */
+  async #readFile(fd: number, file: TableFile, observer: FileObserver | undefined): Promise<number> {
+    const writer = this.#writer
+    let left = file.sizeBytes
+    while (left > 0) {
+      let want = Math.min(left, writer.capacityBytes - this.#used)
+      if (this.#limiter !== undefined) {
+        want = Math.min(want, LIMITED_READ_BYTES)
+        const taken = this.#limiter.take(want)
+        if (taken !== undefined) await taken
+      }
+      const { memory } = writer
+      const at = writer.base + this.#used
+      const got = readInto(fd, memory, at, want, file.path)
+      if (got === 0) return left
+      const bytes = memory.subarray(at, at + got)
+      this.#hasher.update(bytes)
+      observer?.observe(bytes)
+      this.#onRead(got)
+      this.#used += got
+      this.#tarBytes += got
+      left -= got
+      const flushed = this.#flushWhenFull()
+      if (flushed !== undefined) await flushed
+    }
+    return 0
+  }
+
+  async #put(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; ) {
+      const room = this.#writer.capacityBytes - this.#used
+      const piece = bytes.subarray(at, at + room)
+      this.#writer.memory.set(piece, this.#writer.base + this.#used)
+      this.#used += piece.length
+      this.#tarBytes += piece.length
+      at += piece.length
+      const flushed = this.#flushWhenFull()
+      if (flushed !== undefined) await flushed
+    }
+  }
+
+  async #putZeroes(count: number, isContent: boolean = false): Promise<void> {
+    for (let left = count; left > 0; ) {
+      const at = this.#writer.base + this.#used
+      const piece = Math.min(left, this.#writer.capacityBytes - this.#used)
+      const { memory } = this.#writer
+      memory.fill(0, at, at + piece)
+      if (isContent) {
+        this.#hasher.update(memory.subarray(at, at + piece))
+        this.#onRead(piece)
+      }
+      this.#used += piece
+      this.#tarBytes += piece
+      left -= piece
+      const flushed = this.#flushWhenFull()
+      if (flushed !== undefined) await flushed
+    }
+  }
+
+  #flushWhenFull(): Awaitable<void> {
+    if (this.#used < this.#writer.capacityBytes) return
+    this.#used = 0
+    return this.#writer.flush(this.#writer.capacityBytes)
+  }
+}
+
+/** The size in a part of a file of `sizeBytes` with an ordinary name: what decides whether it still fits. */
+export function packedBytes(sizeBytes: number): number {
+  return TAR_BLOCK_BYTES + sizeBytes + tarPaddingBytes(sizeBytes)
+}
+
+function openFile(path: string): number | undefined {
+  try {
+    // Not blocked for ever when a FIFO has taken the place of the file since the walk.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw fromSystemError(error, 'open', path)
+  }
+}
+
+function readInto(fd: number, memory: Uint8Array, at: number, count: number, path: string): number {
+  try {
+    return readSync(fd, memory, at, count, null)
+  } catch (error) {
+    throw fromSystemError(error, 'read', path)
+  }
+}

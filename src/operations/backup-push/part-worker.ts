@@ -1,0 +1,60 @@
+/** The thread in which parts are packed: opens its own storage and codec, then runs the loop of `pack-parts.ts`. */
+import { parentPort } from 'node:worker_threads'
+import type { CodecDescription } from '../../codec/codec.ts'
+import { openCodec } from '../../codec/open-codec.ts'
+import { encodeError, type PlainError } from '../../kit/error-transport.ts'
+import { assert } from '../../kit/errors.ts'
+import { createLinearMemory } from '../../kit/linear-memory.ts'
+import type { StorageDescription } from '../../storage/description.ts'
+import { openStorage } from '../../storage/open-storage.ts'
+import { type PackReport, type PackRoom, type PartsTask, packParts } from './pack-parts.ts'
+
+/** `open` is sent at once, so that opening hides behind the server's round trips; `pack` when the files are known. */
+export type WorkerRequest =
+  | {
+      readonly kind: 'open'
+      readonly worker: number
+      readonly storage: StorageDescription
+      readonly codec: CodecDescription
+    }
+  | { readonly kind: 'pack'; readonly task: PartsTask }
+  | { readonly kind: 'close' }
+
+/** After `done` or `failed` nothing more is said about a `pack`. */
+export type WorkerReply =
+  | PackReport
+  | { readonly kind: 'done' }
+  | { readonly kind: 'failed'; error: PlainError }
+
+const port = parentPort
+assert(port !== null, 'a part worker runs in a thread of its own')
+const reply = (message: WorkerReply): void => port.postMessage(message)
+
+let opening: Promise<PackRoom> | undefined
+
+async function open(request: Extract<WorkerRequest, { kind: 'open' }>): Promise<PackRoom> {
+  const memory = createLinearMemory()
+  const storage = await openStorage(request.storage)
+  return { storage, codec: openCodec(request.codec, memory), memory, worker: request.worker, report: reply }
+}
+
+async function serve(request: WorkerRequest): Promise<void> {
+  try {
+    if (request.kind === 'open') {
+      opening = open(request)
+      await opening
+    } else if (request.kind === 'pack') {
+      assert(opening !== undefined, 'open comes before pack')
+      await packParts(await opening, request.task)
+      reply({ kind: 'done' })
+    } else {
+      await (await opening)?.storage.close()
+      port?.close()
+    }
+  } catch (error) {
+    // A failed opening is told when somebody wants to pack.
+    if (request.kind === 'pack') reply({ kind: 'failed', error: encodeError(error) })
+  }
+}
+
+port.on('message', (request: WorkerRequest) => void serve(request))

@@ -1,0 +1,169 @@
+import { Worker } from 'node:worker_threads'
+import type { CodecDescription } from '../../codec/codec.ts'
+import { cancelled, throwIfCancelled } from '../../kit/clock.ts'
+import { decodeError } from '../../kit/error-transport.ts'
+import { WalgError } from '../../kit/errors.ts'
+import type { Progress } from '../../kit/progress.ts'
+import type { StorageDescription } from '../../storage/description.ts'
+import { FileTable } from './file-table.ts'
+import type { NumberedPart, PackReport, PartsTask } from './pack-parts.ts'
+import { PartControl } from './part-control.ts'
+import type { WorkerReply, WorkerRequest } from './part-worker.ts'
+
+export interface PartWorkersOptions {
+  readonly workersCount: number
+  readonly storage: StorageDescription
+  readonly codec: CodecDescription
+}
+
+export interface PackOptions {
+  readonly signal: AbortSignal
+  readonly progress: Progress
+  /** A worker without a sign of life for so long ends the push. */
+  readonly stallTimeoutMs: number
+  /** Everything but `part done`, which is in the result. */
+  readonly onReport: (report: PackReport) => void
+}
+
+const TICK_MS = 200
+/** How long the other workers may take to put away their open parts once one has failed. */
+const STOP_GRACE_MS = 10_000
+
+/** One worker's turn at a task. */
+interface Run {
+  readonly finished: Promise<void>
+  isFinished: boolean
+}
+
+/** Threads that pack parts side by side. Start them early: they are ready when the walk is. */
+export class PartWorkers implements AsyncDisposable {
+  readonly #workers: Worker[]
+
+  constructor(options: PartWorkersOptions) {
+    this.#workers = Array.from({ length: options.workersCount }, (_, index) => {
+      const worker = new Worker(new URL('./part-worker.ts', import.meta.url))
+      // A worker that dies before anybody asks for work is met again by `pack`.
+      worker.on('error', () => {})
+      this.#send(worker, { kind: 'open', worker: index, storage: options.storage, codec: options.codec })
+      return worker
+    })
+  }
+
+  /**
+   * Packs the files of `task` into parts, in the order of their numbers. The first failure (of a worker, by a
+   * silent or dead one, by the signal) stops all; it is thrown when the others have put their open parts away.
+   */
+  async pack(task: PartsTask, options: PackOptions): Promise<NumberedPart[]> {
+    throwIfCancelled(options.signal)
+    const control = new PartControl(task.control)
+    const parts: NumberedPart[] = []
+    const onReport = (report: PackReport): void => {
+      if (report.kind === 'part done') parts.push(report.part)
+      options.onReport(report)
+    }
+    const runs = this.#workers.map(worker => this.#run(worker, task, onReport))
+    const watch = watchPacking(task, runs, options)
+    try {
+      await Promise.race([Promise.all(runs.map(run => run.finished)), watch.failed])
+    } catch (error) {
+      control.stop()
+      await settleWithin(runs, STOP_GRACE_MS)
+      throw error
+    } finally {
+      watch.end()
+    }
+    return parts.sort((a, b) => a.number - b.number)
+  }
+
+  /** Ends the threads; idempotent. Temporaries of parts that were still open are the storage's to remove. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const workers = this.#workers.splice(0)
+    const exits = workers.map(worker => new Promise(resolve => worker.once('exit', resolve)))
+    for (const worker of workers) void worker.terminate()
+    await Promise.race([Promise.all(exits), sleep(1000)])
+  }
+
+  #send(worker: Worker, request: WorkerRequest): void {
+    worker.postMessage(request)
+  }
+
+  #run(worker: Worker, task: PartsTask, onReport: (report: PackReport) => void): Run {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const run: Run = { finished: promise.finally(() => settle()), isFinished: false }
+    const onMessage = (reply: WorkerReply): void => {
+      if (reply.kind === 'done') resolve()
+      else if (reply.kind === 'failed') reject(decodeError(reply.error))
+      else onReport(reply)
+    }
+    const onError = (error: Error): void => reject(new Error('a part worker died', { cause: error }))
+    const onExit = (): void => reject(new Error('a part worker ended before its work was done'))
+    const settle = (): void => {
+      run.isFinished = true
+      worker.off('message', onMessage).off('error', onError).off('exit', onExit)
+    }
+    run.finished.catch(() => {})
+    worker.on('message', onMessage).on('error', onError).on('exit', onExit)
+    this.#send(worker, { kind: 'pack', task })
+    return run
+  }
+}
+
+/** Reports progress and looks for signs of life; `failed` rejects when there are none, or by the signal. */
+function watchPacking(
+  task: PartsTask,
+  runs: readonly Run[],
+  options: PackOptions,
+): { readonly failed: Promise<never>; end(): void } {
+  const control = new PartControl(task.control)
+  const { promise, reject } = Promise.withResolvers<never>()
+  promise.catch(() => {})
+  const beats = runs.map(() => ({ count: -1, sinceMs: performance.now() }))
+  let doneBytes = 0
+  const advance = (): void => {
+    const bytes = control.doneBytes
+    options.progress.advance(bytes - doneBytes)
+    doneBytes = bytes
+  }
+  const tick = (): void => {
+    advance()
+    const nowMs = performance.now()
+    for (const [worker, run] of runs.entries()) {
+      const last = beats[worker]!
+      const count = control.beatsOf(worker)
+      if (count !== last.count) beats[worker] = { count, sinceMs: nowMs }
+      else if (!run.isFinished && nowMs - last.sinceMs > options.stallTimeoutMs) {
+        reject(stalled(task, worker, options.stallTimeoutMs))
+      }
+    }
+  }
+  const timer = setInterval(tick, TICK_MS)
+  const onAbort = (): void => reject(cancelled(options.signal))
+  options.signal.addEventListener('abort', onAbort, { once: true })
+  return {
+    failed: promise,
+    end(): void {
+      clearInterval(timer)
+      options.signal.removeEventListener('abort', onAbort)
+      advance()
+    },
+  }
+}
+
+function stalled(task: PartsTask, worker: number, timeoutMs: number): WalgError {
+  const row = new PartControl(task.control).rowOf(worker)
+  const file = row === undefined ? 'the first file' : `"${new FileTable(task.table).file(row).path}"`
+  return new WalgError('TIMEOUT', `packing ${file} has not moved for ${Math.round(timeoutMs / 1000)} s`, {
+    facts: { timeoutMs },
+    hint: 'the disk or the storage hangs; look at the system log, then run the command again',
+  })
+}
+
+async function settleWithin(runs: readonly Run[], timeoutMs: number): Promise<void> {
+  await Promise.race([Promise.allSettled(runs.map(run => run.finished)), sleep(timeoutMs)])
+}
+
+function sleep(delayMs: number): Promise<void> {
+  return new Promise(resolve => {
+    setTimeout(resolve, delayMs).unref()
+  })
+}

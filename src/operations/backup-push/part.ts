@@ -1,0 +1,88 @@
+import type { Codec } from '../../codec/codec.ts'
+import type { Awaitable, ByteSink } from '../../kit/bytes.ts'
+import { type Hasher, openHasher } from '../../kit/hash.ts'
+import type { RateLimiter } from '../../kit/limits.ts'
+import type { LinearMemory } from '../../kit/linear-memory.ts'
+import type { ObjectSink, Storage } from '../../storage/storage.ts'
+import { PartPacker } from './part-packer.ts'
+
+/** A part that is complete, durable and visible. */
+export interface StoredPart {
+  /** Name of the object below `tar_partitions/`. */
+  readonly name: string
+  /** Sum of the members' sizes. */
+  readonly contentBytes: number
+  readonly storedBytes: number
+  /** Of the stored bytes. */
+  readonly storedHash: string
+}
+
+export interface PartPlace {
+  readonly storage: Storage
+  readonly codec: Codec
+  /** The memory that the codec works on, so that nothing is copied for a hash. */
+  readonly memory?: LinearMemory
+  readonly diskLimiter?: RateLimiter
+  /** A sign of life after every read; throws to stop the packing. */
+  readonly onRead?: (bytes: number) => void
+}
+
+/** One part while it is packed: end it or abort it. */
+export interface OpenPart {
+  readonly packer: PartPacker
+  end(): Promise<StoredPart>
+  /** Nothing of the object remains. */
+  abort(): Promise<void>
+}
+
+/** Opens the object `key`, the codec in front of it and a packer in front of that. */
+export async function openPart(place: PartPlace, key: string): Promise<OpenPart> {
+  const hashers = [openHasher(place.memory), openHasher(place.memory)] as const
+  const sink = await place.storage.openSink(key)
+  const stored = meterSink(sink, hashers[0])
+  const release = (): void => {
+    for (const hasher of hashers) hasher.close()
+  }
+  try {
+    const writer = await place.codec.seal(stored, 'part')
+    const packer = new PartPacker({ ...place, writer, hasher: hashers[1] })
+    return {
+      packer,
+      async end(): Promise<StoredPart> {
+        await packer.end()
+        writer.close()
+        const part = {
+          name: key.slice(key.lastIndexOf('/') + 1),
+          contentBytes: packer.contentBytes,
+          storedBytes: stored.bytes(),
+          storedHash: hashers[0].digest(),
+        }
+        release()
+        return part
+      },
+      async abort(): Promise<void> {
+        writer.close()
+        release()
+        await sink.abort()
+      },
+    }
+  } catch (error) {
+    release()
+    await sink.abort()
+    throw error
+  }
+}
+
+/** Counts and hashes what is stored. */
+function meterSink(sink: ObjectSink, hasher: Hasher): ByteSink & { bytes(): number } {
+  let storedBytes = 0
+  return {
+    write(bytes: Uint8Array): Awaitable<void> {
+      hasher.update(bytes)
+      storedBytes += bytes.length
+      return sink.write(bytes)
+    },
+    end: () => sink.end(),
+    bytes: () => storedBytes,
+  }
+}
