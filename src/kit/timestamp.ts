@@ -10,21 +10,59 @@ export interface Timestamp {
   readonly offsetMinutes: number
 }
 
-const TEXT = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))$/
-
 /** Parses RFC 3339 with any number of fractional digits (beyond nanoseconds: cut). Throws FORMAT_INVALID. */
 export function parseTimestamp(text: string): Timestamp {
-  const match = TEXT.exec(text)
-  if (match === null) throw invalid(text)
-  const [, year, month, day, hour, minute, second] = match.map(Number) as [0, ...number[]]
-  const days = daysFromCivil(year!, month!, day!)
-  const isDate = month! >= 1 && month! <= 12 && day! >= 1 && day! <= daysInMonth(year!, month!)
-  if (!isDate || hour! > 23 || minute! > 59 || second! > 59) throw invalid(text)
-  const fraction = match[7] === undefined ? 0 : Number(match[7].slice(0, 9).padEnd(9, '0'))
-  const offset = match[8] === undefined ? Number(match[10]) * 60 + Number(match[11]) : 0
-  const offsetMinutes = match[9] === '-' && offset !== 0 ? -offset : offset
-  const seconds = days * 86_400 + hour! * 3600 + minute! * 60 + second! - offsetMinutes * 60
-  return { seconds, nanos: fraction, offsetMinutes }
+  const year = digits(text, 0, 4)
+  const month = digits(text, 5, 2)
+  const day = digits(text, 8, 2)
+  const hour = digits(text, 11, 2)
+  const minute = digits(text, 14, 2)
+  const second = digits(text, 17, 2)
+  const marks = text[4]! + text[7] + text[10] + text[13] + text[16]
+  const isDate = month >= 1 && month <= 12 && day >= 1 && day <= daysInMonth(year, month)
+  if (year < 0 || !isDate || (marks !== '--T::' && marks !== '--t::')) throw invalid(text)
+  if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) throw invalid(text)
+  let at = 19
+  let nanos = 0
+  if (text[at] === '.' || text[at] === ',') {
+    let scale = 100_000_000
+    const first = at + 1
+    for (at = first; isDigit(text.charCodeAt(at)); at += 1) {
+      nanos += (text.charCodeAt(at) - 0x30) * scale
+      scale = Math.floor(scale / 10)
+    }
+    if (at === first) throw invalid(text)
+  }
+  const offsetMinutes = parseOffset(text, at)
+  const days = daysFromCivil(year, month, day)
+  const seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offsetMinutes * 60
+  return { seconds, nanos, offsetMinutes }
+}
+
+function parseOffset(text: string, at: number): number {
+  const mark = text[at]
+  if ((mark === 'Z' || mark === 'z') && text.length === at + 1) return 0
+  const hours = digits(text, at + 1, 2)
+  const minutes = digits(text, at + 4, 2)
+  const isShaped = (mark === '+' || mark === '-') && text[at + 3] === ':' && text.length === at + 6
+  if (!isShaped || hours < 0 || hours > 24 || minutes < 0 || minutes > 59) throw invalid(text)
+  const offset = hours * 60 + minutes
+  return mark === '-' && offset !== 0 ? -offset : offset
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39
+}
+
+/** `count` decimal digits at `at`, or -1. */
+function digits(text: string, at: number, count: number): number {
+  let value = 0
+  for (let index = at; index < at + count; index += 1) {
+    const code = text.charCodeAt(index)
+    if (!isDigit(code)) return -1
+    value = value * 10 + code - 0x30
+  }
+  return value
 }
 
 /** RFC 3339 with up to nine fractional digits, trailing zeros cut, `Z` for a zero offset (as the original writes). */

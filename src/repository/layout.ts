@@ -94,8 +94,3 @@ export function walKey(file: string, extension: string): string {
 export function walMetadataKey(file: string): string {
   return `${WAL_PREFIX}/${file}.json`
 }
-
-/** True for temporaries of interrupted puts (`name.tmp.20261122T113000Z-0123456789abcdef`). */
-export function isTemporaryName(name: string): boolean {
-  return /\.tmp\.\d{8}T\d{6}Z-[0-9a-f]{16}$/.test(name)
-}

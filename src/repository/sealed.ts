@@ -1,6 +1,9 @@
 import type { Codec } from '../codec/codec.ts'
-import type { ByteStream } from '../kit/bytes.ts'
+import { EXTENSIONS_BY_LOOKUP_ORDER, type ExtensionLookup } from '../codec/extensions.ts'
+import { type ByteStream, collect } from '../kit/bytes.ts'
+import { hasCode, WalgError } from '../kit/errors.ts'
 import type { Abortable, ObjectInfo, Storage } from '../storage/storage.ts'
+import { withExtension } from './layout.ts'
 
 /** Where a payload lies and how it is compressed. */
 export interface FoundPayload {
@@ -17,33 +20,106 @@ export interface FindOptions extends Abortable {
 
 /**
  * Finds `name` whatever its compression, in the original's lookup order, one `stat` per candidate; null when no
- * form exists (combine with `storage.checkRoot` before calling that a positive "not there").
+ * form exists (ask `storage.checkRoot` before calling that a positive "not there").
  */
-export declare function findPayload(
+export async function findPayload(
   storage: Storage,
   name: string,
-  options?: FindOptions,
-): Promise<FoundPayload | null>
-/** Finds and opens; the stream is decrypted, decompressed. Throws OBJECT_NOT_FOUND naming `name`. */
-export declare function openPayload(
+  options: FindOptions = {},
+): Promise<FoundPayload | null> {
+  for (const { suffix, extension } of candidates(options.firstExtension)) {
+    const key = name + suffix
+    try {
+      return { key, extension, info: await storage.stat(key, abortable(options)) }
+    } catch (error) {
+      if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
+    }
+  }
+  return null
+}
+
+/** The lookup order with the forms of one extension moved to the front; for `''` the bare form is the first. */
+function candidates(firstExtension: string | undefined): readonly ExtensionLookup[] {
+  if (firstExtension === undefined) return EXTENSIONS_BY_LOOKUP_ORDER
+  const isFirst = (lookup: ExtensionLookup): boolean =>
+    lookup.extension === firstExtension && lookup.suffix !== '.'
+  return [
+    ...EXTENSIONS_BY_LOOKUP_ORDER.filter(isFirst),
+    ...EXTENSIONS_BY_LOOKUP_ORDER.filter(lookup => !isFirst(lookup)),
+  ]
+}
+
+/** Finds and opens; the stream is decrypted and decompressed, its errors name the key. Throws OBJECT_NOT_FOUND. */
+export async function openPayload(
   storage: Storage,
   codec: Codec,
   name: string,
-  options?: FindOptions,
-): Promise<ByteStream>
+  options: FindOptions = {},
+): Promise<ByteStream> {
+  const found = await findPayload(storage, name, options)
+  if (found === null) {
+    throw new WalgError('OBJECT_NOT_FOUND', `object "${name}" is not in storage "${storage.name}"`, {
+      facts: { key: name, storage: storage.name },
+    })
+  }
+  return openFound(storage, codec, found, options)
+}
+
+/** Opens a payload that was found. */
+export async function openFound(
+  storage: Storage,
+  codec: Codec,
+  found: Pick<FoundPayload, 'key' | 'extension'>,
+  options: Abortable = {},
+): Promise<ByteStream> {
+  const stored = await storage.get(found.key, abortable(options))
+  return named(codec.openStream(found.extension)(stored), found.key)
+}
+
 /** The whole payload; FORMAT_INVALID beyond `limitBytes`. */
-export declare function readPayload(
+export async function readPayload(
   storage: Storage,
   codec: Codec,
   name: string,
   limitBytes: number,
-  options?: FindOptions,
-): Promise<Uint8Array>
-/** Seals `body` and puts it as `name` + the codec's extension; returns the key. */
-export declare function putSealed(
+  options: FindOptions = {},
+): Promise<Uint8Array> {
+  try {
+    return await collect(await openPayload(storage, codec, name, options), limitBytes)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw new WalgError('FORMAT_INVALID', `"${name}" holds more than ${limitBytes} bytes`, { cause: error })
+  }
+}
+
+/** Seals `body` and puts it as `name` with the codec's extension; returns the key. */
+export async function putSealed(
   storage: Storage,
   codec: Codec,
   name: string,
   body: ByteStream,
-  options?: Abortable,
-): Promise<string>
+  options: Abortable = {},
+): Promise<string> {
+  const key = withExtension(name, codec.extension)
+  await storage.put(key, codec.sealStream('wal')(body), abortable(options))
+  return key
+}
+
+/** Damage found while reading is reported with the name of the object. */
+async function* named(stream: ByteStream, key: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* stream
+  } catch (error) {
+    const isDamage = hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH')
+    if (!isDamage || error.message.includes(key)) throw error
+    throw new WalgError(error.code, `"${key}": ${error.message}`, {
+      facts: { ...error.facts, key },
+      cause: error,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    })
+  }
+}
+
+function abortable(options: Abortable): Abortable {
+  return options.signal === undefined ? {} : { signal: options.signal }
+}
