@@ -27,7 +27,7 @@ function listModules() {
 function isStale({ source, target }) {
   const built = statSync(target, { throwIfNoEntry: false })
   if (built === undefined) return true
-  const inputs = [fileURLToPath(import.meta.url), join(root, 'package.json')]
+  const inputs = [fileURLToPath(import.meta.url), join(root, 'node_modules/assemblyscript/package.json')]
   for (const name of readdirSync(dirname(source))) inputs.push(join(dirname(source), name))
   return inputs.some(input => statSync(input).mtimeMs > built.mtimeMs)
 }
