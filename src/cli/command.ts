@@ -20,6 +20,8 @@ export type PositionalRule =
   | { readonly kind: 'none' }
   | { readonly kind: 'exact'; readonly count: number }
   | { readonly kind: 'range'; readonly min: number; readonly max: number }
+  /** Exactly one, out of these. */
+  | { readonly kind: 'words'; readonly words: readonly string[] }
 
 /**
  * One verb, as data. `cli/main.ts` holds the list of names and summaries; the module with `run` is imported

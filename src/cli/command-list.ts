@@ -1,0 +1,83 @@
+import type { CommandDefinition } from './command.ts'
+
+/** One verb as the front door knows it before its module is loaded. */
+export interface CommandEntry {
+  readonly name: string
+  readonly summary: string
+  /** Works, but is not listed. */
+  readonly hidden?: boolean
+  readonly load: () => Promise<{ readonly command: CommandDefinition }>
+}
+
+/** Every verb, in the order of the help. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'backup-fetch',
+    summary: 'Fetches a backup from storage',
+    load: () => import('./commands/backup-fetch.ts'),
+  },
+  {
+    name: 'backup-list',
+    summary: 'Prints full list of backups from which recovery is available',
+    load: () => import('./commands/backup-list.ts'),
+  },
+  {
+    name: 'backup-push',
+    summary: 'Makes backup and uploads it to storage',
+    load: () => import('./commands/backup-push.ts'),
+  },
+  {
+    name: 'completion',
+    summary: 'Output shell completion code for the specified shell',
+    load: () => import('./commands/completion.ts'),
+  },
+  {
+    name: 'flags',
+    summary: 'Display the list of available global flags for all wal-g commands',
+    load: () => import('./commands/flags.ts'),
+  },
+  {
+    name: 'help',
+    summary: 'Help about any command',
+    load: () => import('./commands/help.ts'),
+  },
+  {
+    name: 'wal-fetch',
+    summary: 'Fetches a WAL file from storage',
+    load: () => import('./commands/wal-fetch.ts'),
+  },
+  {
+    name: 'wal-prefetch',
+    summary: 'Used for prefetching process forking and should not be called by user.',
+    hidden: true,
+    load: () => import('./commands/wal-prefetch.ts'),
+  },
+  {
+    name: 'wal-push',
+    summary: 'Uploads a WAL file to storage',
+    load: () => import('./commands/wal-push.ts'),
+  },
+]
+
+/** Verbs of the original that belong to later pieces. */
+export const LATER_COMMANDS: readonly string[] = [
+  'backup-mark',
+  'catchup-fetch',
+  'catchup-list',
+  'catchup-push',
+  'catchup-receive',
+  'catchup-send',
+  'copy',
+  'daemon',
+  'delete',
+  'pgbackrest',
+  'st',
+  'wal-receive',
+  'wal-restore',
+  'wal-show',
+  'wal-verify',
+]
+
+export function findCommand(name: string): CommandEntry | undefined {
+  return COMMANDS.find(entry => entry.name === name)
+}

@@ -1,0 +1,60 @@
+import { hasCode } from '../../kit/errors.ts'
+import type { SettingProblem } from '../../kit/settings.ts'
+import { type ConfigFile, findDefaultConfig, readConfigFile } from './config-file.ts'
+import { passwdHome } from './passwd-home.ts'
+import { readSettings, type SettingsReading } from './read-settings.ts'
+
+export interface ConfigurationRequest {
+  /** `--config`. */
+  readonly configFlag: string | undefined
+  readonly settingFlags: ReadonlyMap<string, string>
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly uid: number | undefined
+}
+
+/**
+ * Finds and reads the config file and all settings. A config file that was named but is missing or broken is
+ * a problem beside the others; the original only warned and went on with other settings than were asked for.
+ */
+export async function loadConfiguration(request: ConfigurationRequest): Promise<SettingsReading> {
+  const problems: SettingProblem[] = []
+  const path = configPath(request, problems)
+  let file: ConfigFile | undefined
+  if (path !== undefined) {
+    try {
+      file = await readConfigFile(path)
+    } catch (error) {
+      problems.push(fileProblem(error))
+    }
+  }
+  const reading = readSettings({ flags: request.settingFlags, environment: request.environment, file })
+  return { ...reading, problems: [...problems, ...reading.problems] }
+}
+
+function configPath(request: ConfigurationRequest, problems: SettingProblem[]): string | undefined {
+  if (request.configFlag !== undefined && request.configFlag !== '') return request.configFlag
+  const path = request.environment['WALG_CONFIG_PATH'] || undefined
+  const samePath = request.environment['WALG_CONFIG'] || undefined
+  if (path !== undefined && samePath !== undefined && path !== samePath) {
+    problems.push({
+      code: 'SETTING_CONFLICT',
+      names: ['WALG_CONFIG_PATH', 'WALG_CONFIG'],
+      message: `WALG_CONFIG_PATH is "${path}" and WALG_CONFIG is "${samePath}": they mean the same and must not differ`,
+    })
+  }
+  if (path !== undefined || samePath !== undefined) return (path ?? samePath)?.replace(/[\r\n]+$/, '')
+  const home = passwdHome(request.uid, request.environment['HOME'])
+  return home === undefined ? undefined : findDefaultConfig(home)
+}
+
+function fileProblem(error: unknown): SettingProblem {
+  if (!(error instanceof Error)) throw error
+  const cause = error.cause instanceof Error && !error.message.includes(error.cause.message)
+  const reason = cause && hasCode(error, 'FORMAT_INVALID') ? `: ${(error.cause as Error).message}` : ''
+  return {
+    code: 'SETTING_INVALID',
+    names: ['WALG_CONFIG_PATH'],
+    message: `${error.message}${reason}`,
+    hint: 'correct the file, or do not name it',
+  }
+}

@@ -1,0 +1,144 @@
+import { ENCRYPTION_NAME } from '../../codec/settings.ts'
+import type { SettingDefinition, SettingProblem } from '../../kit/settings.ts'
+import { flagNameOf } from '../arguments.ts'
+import { SETTING_RULES, SETTINGS, type Settings } from '../settings.ts'
+import type { ConfigFile } from './config-file.ts'
+
+export interface SettingSources {
+  /** By flag name; an empty text counts as given. */
+  readonly flags: ReadonlyMap<string, string>
+  /** Empty values count as absent. */
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly file: ConfigFile | undefined
+}
+
+export interface SettingsReading {
+  /** Where a setting has a problem, its default (or undefined). */
+  readonly settings: Settings
+  /** Everything that is wrong, in the order of the tables. */
+  readonly problems: readonly SettingProblem[]
+  /** Texts that must never be seen, from all sources. */
+  readonly secrets: readonly string[]
+  /** Keys of the file that no table has. */
+  readonly unknownKeys: readonly string[]
+}
+
+interface Given {
+  /** As it was spelled. */
+  readonly name: string
+  readonly text: string
+  readonly source: string
+}
+
+/**
+ * Reads every known setting: flag, then environment, then file, then default; among the spellings of one
+ * setting the canonical one wins, then the aliases in their order.
+ */
+export function readSettings(sources: SettingSources): SettingsReading {
+  const values: Record<string, unknown> = {}
+  const problems: SettingProblem[] = []
+  const secrets = new Set<string>()
+
+  for (const [name, definition] of Object.entries(SETTINGS)) {
+    values[name] = definition.default
+    const names = [name, ...(definition.aliases ?? [])]
+    for (const text of allTexts(names, sources)) {
+      if (definition.secret === true) secrets.add(text)
+      else for (const [, password] of text.matchAll(/:\/\/[^/\s:@]*:([^/\s@]+)@/g)) secrets.add(password!)
+    }
+    const given = lookUp(names, sources)
+    if (given === undefined) continue
+    const outcome = evaluate(given, definition)
+    if ('problem' in outcome) problems.push(outcome.problem)
+    else values[name] = outcome.value
+  }
+
+  const settings = values as unknown as Settings
+  const known = knownNames()
+  const unknownKeys = [...(sources.file?.values.keys() ?? [])].filter(key => !known.has(key))
+  problems.push(...unknownEncryption(unknownKeys, sources, known))
+  if (problems.length === 0) problems.push(...SETTING_RULES.flatMap(rule => rule(settings) ?? []))
+  return { settings, problems, secrets: [...secrets], unknownKeys }
+}
+
+/** Every spelling of every setting. */
+export function knownNames(): ReadonlySet<string> {
+  const names = Object.entries(SETTINGS).flatMap(([name, { aliases }]) => [name, ...(aliases ?? [])])
+  return new Set(names)
+}
+
+function lookUp(names: readonly string[], sources: SettingSources): Given | undefined {
+  if (sources.flags.size > 0) {
+    for (const name of names) {
+      const flag = flagNameOf(name)
+      const text = sources.flags.get(flag)
+      if (text !== undefined) return { name, text: trimLineEnd(text), source: `flag --${flag}` }
+    }
+  }
+  for (const name of names) {
+    const fromEnvironment = trimLineEnd(sources.environment[name] ?? '')
+    if (fromEnvironment !== '') return { name, text: fromEnvironment, source: 'environment' }
+    const fromFile = trimLineEnd(sources.file?.values.get(name) ?? '')
+    if (fromFile !== '') return { name, text: fromFile, source: sources.file!.path }
+  }
+  return undefined
+}
+
+function* allTexts(names: readonly string[], sources: SettingSources): Generator<string> {
+  for (const name of names) {
+    const texts = [
+      sources.flags.size > 0 ? sources.flags.get(flagNameOf(name)) : undefined,
+      sources.environment[name],
+      sources.file?.values.get(name),
+    ]
+    for (const text of texts) if (text !== undefined && text.trim() !== '') yield trimLineEnd(text)
+  }
+}
+
+function evaluate(
+  given: Given,
+  definition: SettingDefinition<unknown>,
+): { readonly value: unknown } | { readonly problem: SettingProblem } {
+  const shown = definition.secret === true ? 'set' : JSON.stringify(given.text)
+  let value: unknown
+  try {
+    value = definition.parse(given.text)
+  } catch (error) {
+    const expected = error instanceof Error ? error.message : String(error)
+    const message = `${given.name} is ${shown} (${given.source}), expected ${expected}`
+    return { problem: { code: 'SETTING_INVALID', names: [given.name], message } }
+  }
+  const isLater = definition.later !== undefined && given.text !== '' && (definition.isLater?.(value) ?? true)
+  if (!isLater) return { value }
+  return {
+    problem: {
+      code: 'NOT_AVAILABLE',
+      names: [given.name],
+      message: `${given.name} is ${shown} (${given.source}), but this version does not know ${definition.later} yet`,
+      hint: 'nothing is read or stored in another way than you asked for; remove the setting to go on without it',
+    },
+  }
+}
+
+/** A misspelled key setting must not end in plain data. */
+function unknownEncryption(
+  unknownKeys: readonly string[],
+  sources: SettingSources,
+  known: ReadonlySet<string>,
+): SettingProblem[] {
+  const fromEnvironment = Object.keys(sources.environment).filter(
+    name => ENCRYPTION_NAME.test(name) && !known.has(name) && sources.environment[name] !== '',
+  )
+  const names = new Set([...fromEnvironment, ...unknownKeys.filter(key => ENCRYPTION_NAME.test(key))])
+  return [...names].map(name => ({
+    code: 'SETTING_INVALID',
+    names: [name],
+    message: `${name} looks like a setting of encryption, but there is none of that name`,
+    hint: 'correct or remove it: data must not be stored in the clear because a key was not understood',
+  }))
+}
+
+/** Line ends at the end come from envdir and from files. */
+function trimLineEnd(text: string): string {
+  return text.replace(/[\r\n]+$/, '')
+}

@@ -1,0 +1,73 @@
+import type { CodecDescription } from '../codec/codec.ts'
+import { hasCode, WalgError } from '../kit/errors.ts'
+import type { StorageDescription } from '../storage/description.ts'
+import type { Storage } from '../storage/storage.ts'
+import type { Settings } from './settings.ts'
+
+/** `--turbo`: no rate limits, and four parts at a time. */
+export function withTurbo(settings: Settings): Settings {
+  return {
+    ...settings,
+    WALG_DISK_RATE_LIMIT: undefined,
+    WALG_NETWORK_RATE_LIMIT: undefined,
+    WALG_UPLOAD_DISK_CONCURRENCY: 4,
+  }
+}
+
+export function describeCodec(settings: Settings): CodecDescription {
+  return {
+    compression: settings.WALG_COMPRESSION_METHOD,
+    ...(settings.WALG_ZSTD_LEVEL === undefined ? {} : { zstdLevel: settings.WALG_ZSTD_LEVEL }),
+  }
+}
+
+/** The primary storage as data, with the network limit when one is set; throws SETTING_MISSING without a storage. */
+export async function describeStorage(settings: Settings): Promise<StorageDescription> {
+  const root = settings.WALG_FILE_PREFIX
+  if (root === undefined) throw new WalgError('SETTING_MISSING', 'Failed to find any configured storage')
+  const bytesPerSecond = settings.WALG_NETWORK_RATE_LIMIT
+  const networkLimit =
+    bytesPerSecond === undefined
+      ? undefined
+      : (await import('../kit/limits.ts')).createRateLimit(bytesPerSecond)
+  return {
+    name: 'default',
+    driver: { kind: 'fs', root, isDurable: true },
+    prefix: settings.WALG_STORAGE_PREFIX,
+    stallTimeoutMs: settings.WALG_STALL_TIMEOUT,
+    ...(networkLimit === undefined ? {} : { networkLimit }),
+  }
+}
+
+/** Opens a storage and makes sure that its root answers, before any work. */
+export async function openCheckedStorage(
+  description: StorageDescription,
+  limits: 'network' | 'none',
+  signal: AbortSignal,
+): Promise<Storage> {
+  const { openStorage } = await import('../storage/open-storage.ts')
+  const { networkLimit, ...unlimited } = description
+  const isLimited = limits === 'network' && networkLimit !== undefined
+  const storage = await openStorage(isLimited ? description : unlimited)
+  try {
+    await storage.checkRoot({ signal })
+  } catch (error) {
+    await storage.close()
+    throw isMissingRoot(error) ? missingRoot(description, error) : error
+  }
+  return storage
+}
+
+function isMissingRoot(error: unknown): error is WalgError {
+  return hasCode(error, 'STORAGE_ROOT_MISSING')
+}
+
+function missingRoot({ driver, name }: StorageDescription, cause: WalgError): WalgError {
+  if (driver.kind !== 'fs') return cause
+  const message = `configure primary storage: configure storage with prefix "${driver.root}": create FS storage: FS storage root directory doesn't exist or is inaccessible: stat ${driver.root}: no such file or directory`
+  return new WalgError('STORAGE_ROOT_MISSING', message, {
+    facts: { storage: name, root: driver.root },
+    hint: 'create the directory, or mount it: it is never created by itself, lest backups go below an empty mount point',
+    cause,
+  })
+}

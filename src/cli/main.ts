@@ -1,0 +1,12 @@
+#!/usr/bin/env bun
+import { writeSync } from 'node:fs'
+import { versionLine } from './version.ts'
+
+const argv = process.argv.slice(2)
+
+// The commonest probe of all does nothing but print.
+if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v')) {
+  writeSync(1, `${versionLine()}\n`)
+} else {
+  void import('./run.ts').then(async ({ run }) => process.exit(await run(argv)))
+}

@@ -1,0 +1,60 @@
+import { GLOBAL_FLAGS, helpFlag, VERSION_FLAG } from '../arguments.ts'
+import type { CommandDefinition, FlagDefinition } from '../command.ts'
+import type { CommandEntry } from '../command-list.ts'
+
+const ALL_FLAGS_LINE = "To get the complete list of all global flags, run: 'wal-g flags'\n"
+
+/** The help of one command: description, then usage. Ends with a line end. */
+export function renderCommandHelp(command: CommandDefinition): string {
+  return `${command.long ?? command.summary}\n\n${renderCommandUsage(command)}`
+}
+
+/** Usage, examples and flags of one command, in the layout of the original. */
+export function renderCommandUsage(command: CommandDefinition): string {
+  const examples = command.examples === undefined ? '' : `Examples:\n${command.examples}\n\n`
+  const flags = [...command.flags, helpFlag(command.name)]
+  return `Usage:
+wal-g ${command.usage} [flags]
+
+${examples}Flags:
+${renderFlags(flags)}
+Global Flags:
+${renderFlags(GLOBAL_FLAGS)}
+${ALL_FLAGS_LINE}`
+}
+
+/** The help of `wal-g` itself. */
+export function renderRootHelp(entries: readonly CommandEntry[]): string {
+  const shown = entries.filter(entry => entry.hidden !== true)
+  const width = Math.max(11, ...shown.map(entry => entry.name.length))
+  const list = shown.map(entry => `${entry.name.padEnd(width)} ${entry.summary}\n`).join('')
+  return `PostgreSQL backup tool
+
+Usage:
+wal-g [command]
+
+Available Commands:
+${list}
+Flags:
+${renderFlags([...GLOBAL_FLAGS, helpFlag('wal-g'), VERSION_FLAG])}
+${ALL_FLAGS_LINE}
+Use "wal-g [command] --help" for more information about a command.
+`
+}
+
+const TYPE_WORDS = { boolean: '', string: ' string', strings: ' strings', number: ' int' } as const
+
+/** Flags sorted by name, descriptions in one column; each line ends with a line end. */
+export function renderFlags(flags: readonly FlagDefinition[]): string {
+  const rows = flags
+    .filter(flag => flag.hidden !== true)
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    .map(flag => ({
+      names: `  ${flag.short === undefined ? '   ' : `-${flag.short},`} --${flag.name}${TYPE_WORDS[flag.type]}`,
+      doc: flag.doc,
+    }))
+  const column = Math.max(...rows.map(row => row.names.length)) + 3
+  return rows
+    .map(row => `${row.names.padEnd(column)}${row.doc.replaceAll('\n', `\n${' '.repeat(column)}`)}\n`)
+    .join('')
+}

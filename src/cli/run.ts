@@ -1,0 +1,328 @@
+import { basename } from 'node:path'
+import { hasCode, WalgError } from '../kit/errors.ts'
+import type { SettingProblem } from '../kit/settings.ts'
+import {
+  checkArguments,
+  GLOBAL_FLAGS,
+  helpFlag,
+  type ParsedArguments,
+  parseArguments,
+  settingNameOf,
+  splitCommand,
+  VERSION_FLAG,
+} from './arguments.ts'
+import type { CommandDefinition, Invocation } from './command.ts'
+import { COMMANDS, findCommand, LATER_COMMANDS } from './command-list.ts'
+import { loadConfiguration } from './configuration/load.ts'
+import { knownNames, type SettingsReading } from './configuration/read-settings.ts'
+import { EXIT_FAILURE, EXIT_SUCCESS, type ExitFacts, exitCodeOf, exitCodeOfResult } from './exit-code.ts'
+import { describeCodec, describeStorage, openCheckedStorage, withTurbo } from './invocation.ts'
+import { logError, logSettingProblems } from './render/error.ts'
+import { FIRST_LOG_OPTIONS, type LogSink, openLog, writeFully } from './render/log.ts'
+import { createPrinter } from './render/output.ts'
+import { createRedactor } from './render/redaction.ts'
+import { abortOnSignals } from './signals.ts'
+
+const STDERR = 2
+
+/** What is known so far; a failure at any moment, an uncaught one too, is reported and rated with it. */
+interface Session {
+  sink: LogSink
+  facts: ExitFacts
+  redact: (text: string) => string
+}
+
+/** Runs one command line and returns its exit status; never throws. */
+export async function run(argv: readonly string[]): Promise<number> {
+  const session: Session = {
+    sink: openLog(FIRST_LOG_OPTIONS),
+    redact: text => text,
+    facts: {
+      verb: undefined,
+      positionals: [],
+      workingDirectory: process.cwd(),
+      pgdata: process.env['PGDATA'] || undefined,
+      fetchErrorExitCode: undefined,
+    },
+  }
+  catchStrayErrors(session)
+  try {
+    return await dispatch(argv, session)
+  } catch (error) {
+    logError(session.sink, error)
+    return exitCodeOf(error, session.facts)
+  }
+}
+
+async function dispatch(argv: readonly string[], session: Session): Promise<number> {
+  const known = knownNames()
+  const isSettingFlag = (name: string): boolean => known.has(settingNameOf(name))
+  const { name, rest } = splitCommand(argv, isSettingFlag)
+  if (name === undefined) return runRoot(rest, isSettingFlag)
+  session.facts = { ...session.facts, verb: name }
+  if (LATER_COMMANDS.includes(name)) {
+    throw new WalgError('NOT_AVAILABLE', `"${name}" is not available yet in this version`)
+  }
+  const entry = findCommand(name)
+  if (entry === undefined) return unknownCommand(name)
+  const { command } = await entry.load()
+  return runCommand(command, rest, isSettingFlag, session)
+}
+
+async function runRoot(args: readonly string[], isSettingFlag: (name: string) => boolean): Promise<number> {
+  const { renderRootHelp } = await import('./render/help.ts')
+  const print = createPrinter()
+  const help = renderRootHelp(COMMANDS)
+  try {
+    const { flags, positionals } = parseArguments(
+      args,
+      [...GLOBAL_FLAGS, helpFlag('wal-g'), VERSION_FLAG],
+      isSettingFlag,
+    )
+    if (flags['version'] === true && flags['help'] !== true) {
+      const { versionLine } = await import('./version.ts')
+      await print(`${versionLine()}\n`)
+    } else if (positionals[0] !== undefined && flags['help'] !== true) {
+      return await unknownCommand(positionals[0])
+    } else await print(help)
+    return EXIT_SUCCESS
+  } catch (error) {
+    if (!isUsage(error)) throw error
+    return usageFailure(error, help.slice(help.indexOf('Usage:')))
+  }
+}
+
+async function unknownCommand(name: string): Promise<number> {
+  const { similarName } = await import('./configuration/similar-name.ts')
+  const shown = COMMANDS.filter(entry => entry.hidden !== true).map(entry => entry.name)
+  const similar = similarName(name, shown)
+  const suggestion = similar === undefined ? '' : `\n\nDid you mean this?\n\t${similar}\n`
+  const message = `unknown command "${name}" for "wal-g"${suggestion}`
+  writeFully(STDERR, `Error: ${message}\nRun 'wal-g --help' for usage.\n`)
+  await createPrinter()(`${message}\n`)
+  return EXIT_FAILURE
+}
+
+async function runCommand(
+  command: CommandDefinition,
+  args: readonly string[],
+  isSettingFlag: (name: string) => boolean,
+  session: Session,
+): Promise<number> {
+  const flags = [...command.flags, ...GLOBAL_FLAGS, helpFlag(command.name)]
+  let parsed: ParsedArguments | undefined
+  let usageError: WalgError | undefined
+  try {
+    parsed = parseArguments(args, flags, isSettingFlag)
+    if (parsed.flags['help'] === true) {
+      const { renderCommandHelp } = await import('./render/help.ts')
+      await createPrinter()(renderCommandHelp(command))
+      return EXIT_SUCCESS
+    }
+    session.facts = { ...session.facts, positionals: parsed.positionals }
+    checkArguments(`wal-g ${command.name}`, command.positionals, command.flags, parsed)
+  } catch (error) {
+    if (!isUsage(error)) throw error
+    usageError = error
+  }
+  // A usage error waits for the settings: one of them may decide about its exit status.
+  const reading = await loadConfiguration({
+    configFlag: textFlag(parsed, 'config'),
+    settingFlags: parsed?.settingFlags ?? new Map(),
+    environment: process.env,
+    uid: process.getuid?.(),
+  })
+  takeSettings(session, reading)
+  const logProblem = openConfiguredLog(session, reading)
+  if (usageError !== undefined || parsed === undefined) {
+    const { renderCommandUsage } = await import('./render/help.ts')
+    await usageFailure(session.redact(usageError?.message ?? ''), renderCommandUsage(command))
+    return exitCodeOf(usageError, session.facts)
+  }
+  await warnUnknownKeys(session.sink, reading.unknownKeys)
+  const problems = [
+    ...logProblem,
+    ...reading.problems,
+    ...targetProblems(parsed),
+    ...(command.needsStorage ? storageProblems(reading) : []),
+  ]
+  if (problems.length > 0) {
+    logSettingProblems(session.sink, problems)
+    return exitCodeOf(undefined, session.facts)
+  }
+  return perform(command, parsed, reading, session)
+}
+
+async function perform(
+  command: CommandDefinition,
+  parsed: ParsedArguments,
+  reading: SettingsReading,
+  session: Session,
+): Promise<number> {
+  const { sink } = session
+  const settings = parsed.flags['turbo'] === true ? withTurbo(reading.settings) : reading.settings
+  if (settings.WALG_LOG_LEVEL === 'DEVEL') await dumpEnvironment(sink)
+  const signal = abortOnSignals(
+    ['SIGINT', 'SIGTERM', ...(command.stopsOn ?? [])],
+    name => sink.log.warning(`Received ${name}, stopping. Once more to leave at once.`),
+    () => process.exit(exitCodeOf(new WalgError('CANCELLED', 'interrupted twice'), session.facts)),
+  )
+  const storages = new Set<{ close(): Promise<void> }>()
+  const description = command.needsStorage ? await describeStorage(settings) : undefined
+  const { createProgress } = await import('./render/progress.ts')
+  const invocation: Invocation = {
+    positionals: parsed.positionals,
+    flags: parsed.flags,
+    settings,
+    log: sink.log,
+    progress: createProgress(sink, terminalColumns(sink)),
+    signal,
+    print: createPrinter(signal),
+    async openStorage(options = {}) {
+      const storage = await openCheckedStorage(
+        invocation.storageDescription,
+        options.limits ?? 'network',
+        signal,
+      )
+      storages.add(storage)
+      return storage
+    },
+    get storageDescription() {
+      if (description === undefined) throw new Error(`${command.name} is declared to need no storage`)
+      return description
+    },
+    codecDescription: describeCodec(settings),
+    program: programOf(parsed),
+  }
+  try {
+    return exitCodeOfResult(await command.run(invocation), session.facts)
+  } catch (error) {
+    // Whatever an aborted step threw, the reason is the signal.
+    throw signal.aborted && !hasCode(error, 'CANCELLED') ? withSignal(signal, error) : error
+  } finally {
+    invocation.progress.end()
+    for (const storage of storages) await storage.close()
+  }
+}
+
+function takeSettings(session: Session, reading: SettingsReading): void {
+  const { PGDATA, WALG_FETCH_ERROR_EXIT_CODE } = reading.settings
+  session.redact = createRedactor(reading.secrets)
+  session.facts = {
+    ...session.facts,
+    pgdata: PGDATA ?? session.facts.pgdata,
+    fetchErrorExitCode: WALG_FETCH_ERROR_EXIT_CODE,
+  }
+}
+
+/** Replaces the first log by the configured one; a file that cannot be opened is a problem. */
+function openConfiguredLog(session: Session, { settings }: SettingsReading): SettingProblem[] {
+  const options = {
+    level: settings.WALG_LOG_LEVEL,
+    destination: settings.WALG_LOG_DESTINATION,
+    format: settings.WALG_LOG_FORMAT,
+    redact: session.redact,
+  }
+  try {
+    session.sink = openLog(options)
+    return []
+  } catch (error) {
+    session.sink = openLog({ ...options, destination: 'stderr' })
+    const reason = error instanceof Error ? error.message : String(error)
+    const message = `WALG_LOG_DESTINATION cannot be used: ${reason}`
+    return [{ code: 'SETTING_INVALID', names: ['WALG_LOG_DESTINATION'], message }]
+  }
+}
+
+async function warnUnknownKeys(sink: LogSink, keys: readonly string[]): Promise<void> {
+  if (keys.length === 0) return
+  const { similarName } = await import('./configuration/similar-name.ts')
+  const names = [...knownNames()]
+  for (const key of keys) {
+    const similar = similarName(key, names)
+    sink.log.warning(`${key} is unknown${similar === undefined ? '' : `, did you mean ${similar}?`}`)
+  }
+  sink.log.warning(
+    "We found that some variables in your config file detected as 'Unknown'. \n  If this is not right, please create issue https://github.com/wal-g/wal-g/issues/new",
+  )
+}
+
+function targetProblems(parsed: ParsedArguments): SettingProblem[] {
+  const target = textFlag(parsed, 'target-storage')
+  if (target === undefined || target === '' || target === 'default') return []
+  return [{ code: 'SETTING_INVALID', names: ['--target-storage'], message: `unknown storage "${target}"` }]
+}
+
+function storageProblems({ settings, problems }: SettingsReading): SettingProblem[] {
+  const hasPrefix = problems.some(problem => problem.names.some(name => name.endsWith('_PREFIX')))
+  if (settings.WALG_FILE_PREFIX !== undefined || hasPrefix) return []
+  return [
+    {
+      code: 'SETTING_MISSING',
+      names: ['WALG_FILE_PREFIX'],
+      message: 'Failed to find any configured storage',
+      hint: 'set WALG_FILE_PREFIX to the directory of the repository',
+    },
+  ]
+}
+
+/** At DEVEL: the known settings that the environment holds. */
+async function dumpEnvironment(sink: LogSink): Promise<void> {
+  sink.log.debug('--- COMPILED ENVIRONMENT VARS ---')
+  for (const name of [...knownNames()].sort()) {
+    const value = process.env[name]
+    if (value !== undefined) sink.log.debug(`\t${name}=${value}`)
+  }
+}
+
+async function usageFailure(error: WalgError | string, usageText: string): Promise<number> {
+  const message = typeof error === 'string' ? error : error.message
+  writeFully(STDERR, `Error: ${message}\n${usageText}\n`)
+  await createPrinter()(`${message}\n`)
+  return EXIT_FAILURE
+}
+
+/** Errors that escape every promise still end with the right status. */
+function catchStrayErrors(session: Session): void {
+  const leave = (error: unknown): void => {
+    logError(session.sink, error)
+    process.exit(exitCodeOf(error, session.facts))
+  }
+  process.on('uncaughtException', leave)
+  process.on('unhandledRejection', leave)
+}
+
+function withSignal(signal: AbortSignal, cause: unknown): WalgError {
+  const reason = signal.reason instanceof WalgError ? signal.reason.message : 'interrupted'
+  return new WalgError('CANCELLED', reason, { cause })
+}
+
+function programOf(parsed: ParsedArguments): Invocation['program'] {
+  const config = textFlag(parsed, 'config')
+  const script = process.argv[1]
+  const isSource = script !== undefined && /^(bun|node)/.test(basename(process.execPath))
+  return {
+    executable: process.execPath,
+    args: isSource ? [script] : [],
+    globalArgs: [
+      ...(config === undefined ? [] : [`--config=${config}`]),
+      ...(parsed.flags['turbo'] === true ? ['--turbo'] : []),
+      ...[...parsed.settingFlags].map(([name, text]) => `--${name}=${text}`),
+    ],
+  }
+}
+
+function terminalColumns(sink: LogSink): number | undefined {
+  const isTerminal = sink.options.destination === 'stderr' && sink.options.format === 'text'
+  if (!isTerminal || !process.stderr.isTTY) return undefined
+  return process.stderr.columns || 80
+}
+
+function textFlag(parsed: ParsedArguments | undefined, name: string): string | undefined {
+  const value = parsed?.flags[name]
+  return typeof value === 'string' ? value : undefined
+}
+
+function isUsage(error: unknown): error is WalgError {
+  return hasCode(error, 'USAGE')
+}
