@@ -23,6 +23,8 @@ export interface ObjectInfo {
 
 export interface Abortable {
   readonly signal?: AbortSignal
+  /** Called now and then while long work (copy, delete, list) advances: what bounds a stall winds up its timer. */
+  readonly onProgress?: () => void
 }
 
 export interface ListOptions extends Abortable {
@@ -31,7 +33,10 @@ export interface ListOptions extends Abortable {
 }
 
 export interface GetOptions extends Abortable {
-  /** Inclusive first byte, exclusive end; RANGE_INVALID when first lies beyond the object. */
+  /**
+   * Inclusive first byte, exclusive end (cut at the object's size). RANGE_INVALID when `first` is greater than
+   * the size; equal to it is an empty range, as a reader that resumes may find.
+   */
   readonly range?: { readonly first: number; readonly end?: number }
 }
 

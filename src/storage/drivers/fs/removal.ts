@@ -1,0 +1,59 @@
+import { dirname } from 'node:path'
+import { errnoOf } from '../../../kit/errors.ts'
+import { call, type FileSteps, unless } from '../../../kit/file-steps.ts'
+import { checkInside, checkRootThere, type FsPlace, fromFsError, pathOf } from './place.ts'
+import { sweepFolder } from './sweep.ts'
+import { syncFolder } from './temporary.ts'
+
+/**
+ * Removes one object. Returns its folder, or undefined when there was no such object. A folder of that name is not
+ * an object and stays.
+ */
+export function* removeObject(place: FsPlace, key: string): FileSteps<string | undefined> {
+  const path = pathOf(place, key)
+  try {
+    const folder = checkInside(place, key, yield* call('realpath', dirname(path)))
+    const target = `${folder === '/' ? '' : folder}${path.slice(path.lastIndexOf('/'))}`
+    const stat = yield* call('lstat', target)
+    if (!stat.isFile() && !stat.isSymbolicLink()) return undefined
+    yield* call('unlink', target)
+    return folder
+  } catch (error) {
+    yield* checkRootThere(place, error)
+    const errno = errnoOf(error)
+    if (errno === 'ENOENT' || errno === 'ENOTDIR' || errno === 'ENAMETOOLONG') return undefined
+    throw fromFsError(error, place, 'delete', key)
+  }
+}
+
+/**
+ * After objects of `folder` have been removed: removes it and the folders above while they are empty, as the original
+ * does, never the root; then makes the removals durable, so that a power loss cannot bring a sentinel back whose parts
+ * are gone. A put that runs at the same time holds its folder by its temporary, or makes it again.
+ */
+export function* settleFolder(place: FsPlace, folder: string): FileSteps<void> {
+  try {
+    let remaining = folder
+    while (remaining !== place.realRoot && remaining.startsWith(place.realRoot)) {
+      if (!(yield* removeEmptyFolder(remaining))) break
+      remaining = dirname(remaining)
+    }
+    if (place.isDurable) yield* unless(['ENOENT'], syncFolder(remaining))
+  } catch (error) {
+    throw fromFsError(error, place, 'delete', folder.slice(place.realRoot.length + 1))
+  }
+}
+
+function* removeEmptyFolder(folder: string): FileSteps<boolean> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      yield* call('rmdir', folder)
+      return true
+    } catch (error) {
+      const errno = errnoOf(error)
+      if (errno === 'ENOENT') return true
+      if (errno !== 'ENOTEMPTY' && errno !== 'EEXIST' && errno !== 'EBUSY') throw error
+      if (attempt > 1 || (yield* sweepFolder(folder)) === 0) return false
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import { WalgError } from '../kit/errors.ts'
+
+/** The form of our temporaries and of the original's: hidden from listings, so never the name of an object. */
+const TEMPORARY_NAME = /\.tmp\.\d{8}T\d{6}Z-[0-9a-f]{16}$/
+
+/**
+ * Throws KEY_REFUSED unless `key` is relative, `/`-separated, without empty, `.` or `..` components, without
+ * NUL, and not the name of a temporary. `storage` is named in the message.
+ */
+export function checkKey(key: string, storage: string): void {
+  const reason = key === '' ? 'it is empty' : refusal(key)
+  if (reason !== undefined) throw refuse(key, storage, reason)
+}
+
+/** `checkKey` for the prefix of a listing, where `''` means the root. */
+export function checkPrefix(prefix: string, storage: string): void {
+  const reason = prefix === '' ? undefined : refusal(prefix)
+  if (reason !== undefined) throw refuse(prefix, storage, reason)
+}
+
+/** True for names like `x.tmp.20261122T101112Z-0123456789abcdef`. */
+export function isTemporaryName(name: string): boolean {
+  return TEMPORARY_NAME.test(name)
+}
+
+/** Cuts a configured folder into the form of a prefix: no empty components, no `/` at the ends (storage-format 7.1). */
+export function normalizePrefix(text: string): string {
+  return text
+    .split('/')
+    .filter(component => component !== '')
+    .join('/')
+}
+
+/** `prefix/key`, or `key` below the root. */
+export function joinKey(prefix: string, key: string): string {
+  return prefix === '' ? key : `${prefix}/${key}`
+}
+
+function refusal(key: string): string | undefined {
+  if (key.includes('\0')) return 'it contains a NUL character'
+  if (!key.isWellFormed()) return 'it is not well-formed Unicode'
+  for (const component of key.split('/')) {
+    if (component === '') return 'it begins or ends with "/" or contains "//"'
+    if (component === '.' || component === '..') return `it contains the component "${component}"`
+  }
+  if (isTemporaryName(key)) return 'it is the name of a temporary'
+  return undefined
+}
+
+/** The error of a key that must not be used. */
+export function refuse(key: string, storage: string, reason: string, cause?: unknown): WalgError {
+  const shown = key.replaceAll('\0', '\\0')
+  return new WalgError('KEY_REFUSED', `the key "${shown}" is refused by storage "${storage}": ${reason}`, {
+    facts: { key, storage },
+    cause,
+  })
+}

@@ -1,0 +1,34 @@
+import { checkKey, checkPrefix, joinKey } from '../keys.ts'
+import type { Storage, StorageEntry } from '../storage.ts'
+
+/** A view of everything below `prefix`: a storage of its own, that cannot be left. Closing it closes the storage. */
+export function withPrefix(storage: Storage, prefix: string): Storage {
+  checkPrefix(prefix, storage.name)
+  if (prefix === '') return storage
+  const inside = (key: string): string => {
+    checkKey(key, storage.name)
+    return joinKey(prefix, key)
+  }
+  const outside = (key: string): string => key.slice(prefix.length + 1)
+  return {
+    name: storage.name,
+    features: storage.features,
+    checkRoot: options => storage.checkRoot(options),
+    async *list(below, options): AsyncGenerator<StorageEntry> {
+      checkPrefix(below, storage.name)
+      const whole = below === '' ? prefix : joinKey(prefix, below)
+      for await (const entry of storage.list(whole, options)) yield { ...entry, key: outside(entry.key) }
+    },
+    async stat(key, options) {
+      const info = await storage.stat(inside(key), options)
+      return { ...info, key }
+    },
+    get: async (key, options) => storage.get(inside(key), options),
+    put: async (key, body, options) => storage.put(inside(key), body, options),
+    copy: async (source, target, options) => storage.copy(inside(source), inside(target), options),
+    delete: async (keys, options) => storage.delete(keys.map(inside), options),
+    openSink: (key, options) => storage.openSink(inside(key), options),
+    openSource: (key, options) => storage.openSource(inside(key), options),
+    close: () => storage.close(),
+  }
+}

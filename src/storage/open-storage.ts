@@ -1,0 +1,90 @@
+import { isMainThread } from 'node:worker_threads'
+import { withDeadline } from '../kit/deadline.ts'
+import type { WalgError } from '../kit/errors.ts'
+import type { FileSystem } from '../kit/file-system.ts'
+import { openRateLimit } from '../kit/limits.ts'
+import { createStallSlots, watchStalls } from '../kit/stall-watch.ts'
+import type { DriverDescription, StorageDescription } from './description.ts'
+import { normalizePrefix } from './keys.ts'
+import { stallError, withStallLimit } from './layers/stall.ts'
+import type { Storage } from './storage.ts'
+
+/**
+ * Opens what the description says, with its layers, in this thread: driver, stall limit, rate limit, prefix. Throws
+ * STORAGE_ROOT_MISSING or ACCESS_DENIED when the root does not answer. Drivers are loaded when they are needed.
+ */
+export async function openStorage(description: StorageDescription): Promise<Storage> {
+  const timeoutMs = description.stallTimeoutMs
+  const driver = await withDeadline(openDriver(description), {
+    timeoutMs,
+    onTimeout: () =>
+      stallError(`open storage "${description.name}"`, timeoutMs, { storage: description.name }),
+  })
+  const { stallSlot, networkLimit } = description
+  let storage = withStallLimit(driver, {
+    timeoutMs,
+    ...(stallSlot === undefined ? {} : { slot: stallSlot }),
+  })
+  if (networkLimit !== undefined) {
+    const { withThrottle } = await import('./layers/throttle.ts')
+    storage = withThrottle(storage, openRateLimit(networkLimit), !isMainThread)
+  }
+  const prefix = normalizePrefix(description.prefix)
+  if (prefix === '') return storage
+  const { withPrefix } = await import('./layers/prefix.ts')
+  return withPrefix(storage, prefix)
+}
+
+async function openDriver({ name, driver }: StorageDescription): Promise<Storage> {
+  if (driver.kind === 'memory') {
+    const { openMemoryDriver } = await import('./drivers/memory.ts')
+    return openMemoryDriver(name, driver.id)
+  }
+  const { openFsDriver } = await import('./drivers/fs.ts')
+  const system = await loadSystem(driver)
+  return openFsDriver({ name, ...driver, ...(system === undefined ? {} : { system }) })
+}
+
+async function loadSystem(
+  driver: Extract<DriverDescription, { kind: 'fs' }>,
+): Promise<FileSystem | undefined> {
+  if (driver.systemModule === undefined) return undefined
+  const module = (await import(driver.systemModule.url)) as SystemModule
+  return module.openFileSystem(driver.systemModule.options)
+}
+
+/** What a description's `systemModule` exports. */
+export interface SystemModule {
+  openFileSystem(options: unknown): FileSystem
+}
+
+/** Descriptions for workers whose blocking calls are watched from here. */
+export interface StorageStallWatch {
+  /** The description for worker `index`. */
+  describe(index: number): StorageDescription
+  /** Rejects with TIMEOUT when a worker hangs in a call to the storage; never resolves. Race the workers with it. */
+  readonly stalled: Promise<never>
+  /** Ends the watch; idempotent. */
+  close(): void
+}
+
+/**
+ * Watches the blocking storage calls of `workers` threads, which they cannot bound themselves. A worker that hangs
+ * cannot be interrupted: the operation fails, and the process ends with it.
+ */
+export function watchStorageStalls(description: StorageDescription, workers: number): StorageStallWatch {
+  const shared = createStallSlots(workers)
+  const { promise, reject } = Promise.withResolvers<never>()
+  promise.catch(() => {})
+  const timeoutMs = description.stallTimeoutMs
+  const onStall = (what: string): void => {
+    const error: WalgError = stallError(what, timeoutMs, { storage: description.name })
+    reject(error)
+  }
+  const close = watchStalls(shared, { timeoutMs, onStall })
+  return {
+    describe: index => ({ ...description, stallSlot: { shared, slot: index } }),
+    stalled: promise,
+    close,
+  }
+}
