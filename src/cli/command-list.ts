@@ -1,13 +1,4 @@
-import type { CommandDefinition } from './command.ts'
-
-/** One verb as the front door knows it before its module is loaded. */
-export interface CommandEntry {
-  readonly name: string
-  readonly summary: string
-  /** Works, but is not listed. */
-  readonly hidden?: boolean
-  readonly load: () => Promise<{ readonly command: CommandDefinition }>
-}
+import type { CommandEntry } from './command.ts'
 
 /** Every verb, in the order of the help. */
 export const COMMANDS: readonly CommandEntry[] = [
@@ -29,7 +20,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'completion',
     summary: 'Output shell completion code for the specified shell',
-    load: () => import('./commands/completion.ts'),
+    load: async () => ({ command: (await import('./commands/completion.ts')).completionCommand(COMMANDS) }),
   },
   {
     name: 'flags',
@@ -39,7 +30,9 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'help',
     summary: 'Help about any command',
-    load: () => import('./commands/help.ts'),
+    load: async () => ({
+      command: (await import('./commands/help.ts')).helpCommand(COMMANDS, LATER_COMMANDS),
+    }),
   },
   {
     name: 'wal-fetch',

@@ -45,6 +45,15 @@ export interface CommandDefinition {
   run(invocation: Invocation): Promise<number>
 }
 
+/** One verb as the front door knows it before its module is loaded. */
+export interface CommandEntry {
+  readonly name: string
+  readonly summary: string
+  /** Works, but is not listed. */
+  readonly hidden?: boolean
+  readonly load: () => Promise<{ readonly command: CommandDefinition }>
+}
+
 export interface Invocation {
   readonly positionals: readonly string[]
   readonly flags: Readonly<Record<string, string | boolean | number | readonly string[] | undefined>>

@@ -1,6 +1,5 @@
 import { GLOBAL_FLAGS, helpFlag, VERSION_FLAG } from '../arguments.ts'
-import type { CommandDefinition, FlagDefinition } from '../command.ts'
-import type { CommandEntry } from '../command-list.ts'
+import type { CommandDefinition, CommandEntry, FlagDefinition } from '../command.ts'
 
 const ALL_FLAGS_LINE = "To get the complete list of all global flags, run: 'wal-g flags'\n"
 
