@@ -1,35 +1,51 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import type { BunPlugin } from 'bun'
 
 const require = createRequire(import.meta.url)
 
-/** The prebuilt N-API addon of an npm package for a platform such as `linux-x64`. */
-export function addonFile(name: string, platform: string): string {
+/** `e_machine` of an ELF file, by the name of the processor in a platform such as `linux-x64`. */
+const ELF_MACHINES: Readonly<Record<string, number>> = { x64: 0x3e, arm64: 0xb7 }
+
+/**
+ * The prebuilt N-API addon of an npm package for a platform such as `linux-x64`; undefined when there is none: the C
+ * library musl, or a file that is for another processor than its folder says (that exists).
+ */
+export function addonFile(name: string, platform: string): string | undefined {
   const folder = path.dirname(require.resolve(`${name}/package.json`))
   const file = path.join(folder, 'prebuilds', platform, 'node.napi.node')
-  if (!existsSync(file)) throw new Error(`${name} has no prebuilt addon for ${platform}`)
-  return file
+  if (!existsSync(file)) return undefined
+  const machine = readFileSync(file).readUInt16LE(18)
+  return machine === ELF_MACHINES[platform.split('-')[1] ?? ''] ? file : undefined
 }
 
 /**
  * Packages look their addon up at run time (`node-gyp-build`); in the executable they get a plain require of the
- * file instead, which the compiler embeds.
+ * file instead, which the compiler embeds. Without an addon the executable is built all the same, and says what it lacks
+ * when that is wanted.
  */
-export function embedAddons(addons: Readonly<Record<string, string>>): BunPlugin {
+export function embedAddons(platform: string, names: readonly string[]): BunPlugin {
+  const addons = new Map(names.map(name => [name, addonFile(name, platform)]))
   return {
     name: 'embed-addons',
     setup(build) {
       build.onResolve({ filter: /^node-gyp-build$/ }, ({ importer }) => {
-        const name = Object.keys(addons).find(candidate => importer.includes(`/node_modules/${candidate}/`))
+        const name = names.find(candidate => importer.includes(`/node_modules/${candidate}/`))
         if (name === undefined) throw new Error(`${importer} loads an addon that the build does not know`)
         return { path: name, namespace: 'addon' }
       })
       build.onLoad({ filter: /.*/, namespace: 'addon' }, ({ path: name }) => ({
-        contents: `module.exports = () => require(${JSON.stringify(addons[name])})`,
+        contents: addonLoader(name, addons.get(name), platform),
         loader: 'js',
       }))
     },
   }
+}
+
+function addonLoader(name: string, file: string | undefined, platform: string): string {
+  if (file !== undefined) return `module.exports = () => require(${JSON.stringify(file)})`
+  console.log(`${name} has no addon for ${platform}: left out`)
+  const message = `this build of wal-g (${platform}) has no ${name.replace(/-native$/, '')}`
+  return `module.exports = () => { throw new Error(${JSON.stringify(message)}) }`
 }

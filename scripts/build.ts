@@ -1,11 +1,11 @@
 // Compiles src/cli/main.ts with its workers, WebAssembly and native addons into one executable.
-// Usage: bun scripts/build.ts [--outfile FILE] [--platform linux-x64|linux-arm64] [--runtime BUN_EXECUTABLE]
+// Usage: bun scripts/build.ts [--outfile FILE] [--platform linux-x64[-musl]|linux-arm64[-musl]] [--runtime BUN_EXECUTABLE]
 import { spawnSync } from 'node:child_process'
 import { existsSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { addonFile, embedAddons } from './build-addons.ts'
+import { embedAddons } from './build-addons.ts'
 import { findWorkers, rewriteWorkerUrls } from './build-workers.ts'
 
 const root = path.dirname(import.meta.dir)
@@ -30,7 +30,6 @@ function buildDate(): string {
 }
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
-const addon = addonFile('lzma-native', values.platform)
 const source = path.join(root, 'src')
 const draft = `${values.outfile}.${process.pid}`
 
@@ -51,14 +50,14 @@ const result = await Bun.build({
   compile: {
     outfile: draft,
     ...(values.runtime === undefined ? {} : { executablePath: path.resolve(values.runtime) }),
-    ...(values.platform === 'linux-arm64' ? { target: 'bun-linux-arm64' as const } : {}),
+    ...(values.runtime === undefined ? {} : { target: `bun-${values.platform}` as Bun.Build.CompileTarget }),
     // a .env or bunfig.toml in the data directory must not change what the program does
     autoloadDotenv: false,
     autoloadBunfig: false,
     autoloadTsconfig: false,
     autoloadPackageJson: false,
   },
-  plugins: [rewriteWorkerUrls(source), embedAddons({ 'lzma-native': addon })],
+  plugins: [rewriteWorkerUrls(source), embedAddons(values.platform, ['lzma-native'])],
   throw: false,
 })
 
