@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
 import { needsPrefetch } from '../../operations/wal-fetch/prefetch-plan.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
+import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
 
 export const command: CommandDefinition = {
@@ -10,7 +11,7 @@ export const command: CommandDefinition = {
   usage: 'wal-fetch wal_name destination_filename',
   summary: 'Fetches a WAL file from storage',
   positionals: { kind: 'exact', count: 2 },
-  flags: [{ name: 'target-storage', type: 'string', doc: 'target storage name' }],
+  flags: [TARGET_STORAGE_FLAG],
   needsStorage: true,
   async run(invocation: Invocation): Promise<number> {
     const { walFetch } = await import('../../operations/wal-fetch/wal-fetch.ts')
@@ -44,10 +45,14 @@ function startPrefetch(invocation: Invocation, name: string, destination: string
     segmentBytes: settings.WALG_PG_WAL_SIZE * 1024 * 1024,
   }
   if (!isSegmentName(name) || !needsPrefetch(settings.WALG_PREFETCH_DIR ?? dirname(location), plan)) return
-  const child = spawn(program.executable, [...program.args, 'wal-prefetch', name, location], {
-    detached: true,
-    stdio: 'ignore',
-  })
+  const child = spawn(
+    program.executable,
+    [...program.args, 'wal-prefetch', name, location, ...program.globalArgs],
+    {
+      detached: true,
+      stdio: 'ignore',
+    },
+  )
   child.on('error', error => log.debug(`unable to start wal-prefetch: ${error.message}`))
   child.unref()
 }

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
+import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
 
 export const command: CommandDefinition = {
@@ -7,7 +8,7 @@ export const command: CommandDefinition = {
   usage: 'wal-prefetch wal_name prefetch_location',
   summary: 'Used for prefetching process forking\nand should not be called by user.',
   positionals: { kind: 'exact', count: 2 },
-  flags: [{ name: 'target-storage', type: 'string', doc: 'target storage name' }],
+  flags: [TARGET_STORAGE_FLAG],
   hidden: true,
   needsStorage: true,
   async run(invocation: Invocation): Promise<number> {

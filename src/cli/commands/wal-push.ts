@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { openCodec } from '../../codec/open-codec.ts'
 import { WalgError } from '../../kit/errors.ts'
 import type { OperationContext } from '../../operations/context.ts'
+import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
 
 export const command: CommandDefinition = {
@@ -10,7 +11,7 @@ export const command: CommandDefinition = {
   usage: 'wal-push wal_filepath',
   summary: 'Uploads a WAL file to storage',
   positionals: { kind: 'exact', count: 1 },
-  flags: [{ name: 'target-storage', type: 'string', doc: 'target storage name' }],
+  flags: [TARGET_STORAGE_FLAG],
   needsStorage: true,
   async run(invocation: Invocation): Promise<number> {
     const path = invocation.positionals[0] ?? ''
