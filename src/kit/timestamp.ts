@@ -10,6 +10,11 @@ export interface Timestamp {
   readonly offsetMinutes: number
 }
 
+const ZERO_SECONDS = -62_135_596_800
+
+/** A time that is not known, see `isZeroTime`. */
+export const ZERO_TIME: Timestamp = { seconds: ZERO_SECONDS, nanos: 0, offsetMinutes: 0 }
+
 /** Parses RFC 3339 with any number of fractional digits (beyond nanoseconds: cut). Throws FORMAT_INVALID. */
 export function parseTimestamp(text: string): Timestamp {
   const year = digits(text, 0, 4)
@@ -101,6 +106,11 @@ export function localTimestampFromNs(ns: bigint): Timestamp {
 /** The same moment rounded up to whole microseconds, in UTC: how backup start and end are stored. */
 export function ceilToMicroseconds(ns: bigint): Timestamp {
   return timestampFromNs(((ns + 999n) / 1000n) * 1000n)
+}
+
+/** True for the first second of year 1: how the original writes a time that it does not have. */
+export function isZeroTime(time: Timestamp): boolean {
+  return time.seconds === ZERO_SECONDS && time.nanos === 0
 }
 
 /** Now, in nanoseconds since 1970 (the clock's own resolution is coarser). */

@@ -2,7 +2,7 @@ import type { ByteStream } from '../kit/bytes.ts'
 import { WalgError } from '../kit/errors.ts'
 import { parseJson, quoteJson } from '../kit/json.ts'
 import { type JsonPiece, parsePiece, splitJson } from '../kit/json-stream.ts'
-import { formatTimestamp, parseTimestamp } from '../kit/timestamp.ts'
+import { formatTimestamp, parseTimestamp, ZERO_TIME } from '../kit/timestamp.ts'
 import {
   type CorruptBlocks,
   type FileEntry,
@@ -158,7 +158,7 @@ function exactCount(value: unknown): bigint | undefined {
 function missingTime(value: unknown, name: string): FileEntry['mtime'] {
   if (value !== undefined && value !== null)
     throw new WalgError('FORMAT_INVALID', `"MTime" of "${name}" is not a string`)
-  return parseTimestamp('0001-01-01T00:00:00Z')
+  return ZERO_TIME
 }
 
 function flag(value: unknown, name: string): boolean {

@@ -41,6 +41,8 @@ export interface Sentinel {
   readonly lsn: Lsn | null
   readonly finishLsn: Lsn | null
   readonly delta: DeltaLink | null
+  /** `DeltaLSN` of a catchup backup, which has no parent (`DeltaFrom` is empty there). */
+  readonly catchupFromLsn?: Lsn
   readonly pgVersion: number
   readonly systemIdentifier: bigint | null
   readonly uncompressedSizeBytes: number
@@ -74,7 +76,10 @@ export interface SentinelDocument {
  * given is ignored: it is always 2. Throws FORMAT_INVALID for user data that is no JSON.
  */
 export function formatSentinel(sentinel: Sentinel): string {
-  const { delta, contentManifest } = sentinel
+  const { contentManifest, catchupFromLsn } = sentinel
+  const delta =
+    sentinel.delta ??
+    (catchupFromLsn === undefined ? null : { lsn: catchupFromLsn, parent: '', full: '', count: 1 })
   if (sentinel.userData !== null) checkJson(sentinel.userData)
   const document: Record<string, JsonValue | undefined> = {
     LSN: sentinel.lsn,
@@ -139,10 +144,13 @@ function parseMembers(members: JsonMembers): Sentinel {
   const startTime = members.string('StartTime')
   const finishTime = members.string('FinishTime')
   const specText = members.raw('Spec')
+  const delta = parseDelta(members)
+  const catchupFromLsn = delta === null ? parseLsnNumber(members, 'DeltaLSN') : null
   return {
     lsn: parseLsnNumber(members, 'LSN'),
     finishLsn: parseLsnNumber(members, 'FinishLSN'),
-    delta: parseDelta(members),
+    delta,
+    ...(catchupFromLsn === null ? {} : { catchupFromLsn }),
     pgVersion: members.integer('PgVersion') ?? 0,
     systemIdentifier: members.bigint('SystemIdentifier') ?? null,
     uncompressedSizeBytes: members.integer('UncompressedSize') ?? 0,
@@ -194,6 +202,3 @@ function parseLsnNumber(members: JsonMembers, key: string): Lsn | null {
 function formatUtc(time: Timestamp | null): string {
   return formatTimestamp(time === null ? ZERO_TIME : timestampFromNs(epochNs(time)))
 }
-
-/** How the original writes a time that it does not have. */
-const ZERO_TIME: Timestamp = parseTimestamp('0001-01-01T00:00:00Z')
