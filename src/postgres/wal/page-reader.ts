@@ -1,4 +1,17 @@
 import { WalgError } from '../../kit/errors.ts'
+import { formatLsn, toLsn } from '../lsn.ts'
+import { isSegmentName } from '../wal-segment.ts'
+import {
+  decodePageHeader,
+  decodeSegmentHeader,
+  FLAG_LONG_HEADER,
+  isPlausibleMagic,
+  isZeroHeader,
+  LONG_HEADER_BYTES,
+  majorByMagic,
+  SHORT_HEADER_BYTES,
+  type WalPageHeader,
+} from './wal-page.ts'
 
 /** What is wrong with a segment. `stale`: pages of an older segment that was recycled under this name. */
 export type SegmentFaultKind = 'size' | 'header' | 'magic' | 'address' | 'stale' | 'timeline' | 'gap'
@@ -36,7 +49,7 @@ export interface SegmentChecker {
 
 /** Opens a checker for the segment `name` (24 upper-case hex digits). Throws FORMAT_INVALID for another name. */
 export function openSegmentChecker(name: string): SegmentChecker {
-  throw new WalgError('NOT_AVAILABLE', `the check of segment "${name}" is not there yet`)
+  return new PageWalker(name)
 }
 
 /** Throws WAL_INVALID with the fault's message when the report has one. */
@@ -53,4 +66,143 @@ export function checkSegment(bytes: Uint8Array, name: string): SegmentReport {
   const checker = openSegmentChecker(name)
   checker.update(bytes)
   return checker.end()
+}
+
+class PageWalker implements SegmentChecker {
+  readonly #name: string
+  readonly #timeline: number
+  readonly #header = new Uint8Array(LONG_HEADER_BYTES)
+  readonly #view = new DataView(this.#header.buffer)
+  #held = 0
+  /** Where the header that is being gathered begins. */
+  #pageAt = 0
+  #sizeBytes = 0
+  #firstLsn = 0n
+  #magic = 0
+  #lastTimeline = 0
+  #walPageBytes: number | undefined
+  #segmentBytes: number | undefined
+  #systemIdentifier: bigint | undefined
+  #zeroAt: number | undefined
+  #fault: SegmentFault | undefined
+
+  constructor(name: string) {
+    if (!isSegmentName(name)) throw new WalgError('FORMAT_INVALID', `not a WAL segment name: "${name}"`)
+    this.#name = name
+    this.#timeline = Number.parseInt(name.slice(0, 8), 16)
+  }
+
+  update(bytes: Uint8Array): void {
+    const begin = this.#sizeBytes
+    const end = begin + bytes.length
+    this.#sizeBytes = end
+    // a segment at fault is only measured
+    while (this.#fault === undefined) {
+      const from = this.#pageAt + this.#held
+      if (from >= end) return
+      const wanted = this.#pageAt === 0 ? LONG_HEADER_BYTES : SHORT_HEADER_BYTES
+      const count = Math.min(wanted - this.#held, end - from)
+      this.#header.set(bytes.subarray(from - begin, from - begin + count), this.#held)
+      this.#held += count
+      if (this.#held < wanted) return
+      this.#judge()
+      this.#held = 0
+      if (this.#walPageBytes === undefined) return
+      this.#pageAt += this.#walPageBytes
+    }
+  }
+
+  end(): SegmentReport {
+    const expected = this.#segmentBytes
+    if (this.#fault === undefined && expected === undefined) {
+      this.#report('size', this.#sizeBytes, `has ${this.#sizeBytes} bytes, less than one page header`)
+    } else if (this.#fault === undefined && this.#sizeBytes !== expected) {
+      this.#report('size', this.#sizeBytes, `has ${this.#sizeBytes} bytes, its header says ${expected}`)
+    }
+    return {
+      name: this.#name,
+      systemIdentifier: this.#systemIdentifier,
+      segmentBytes: expected,
+      walPageBytes: this.#walPageBytes,
+      majorVersion: majorByMagic(this.#magic),
+      sizeBytes: this.#sizeBytes,
+      usedBytes: this.#zeroAt ?? this.#sizeBytes,
+      fault: this.#fault,
+    }
+  }
+
+  #judge(): undefined {
+    if (this.#pageAt === 0) return this.#judgeFirst()
+    if (isZeroHeader(this.#view, 0)) {
+      this.#zeroAt ??= this.#pageAt
+      return undefined
+    }
+    if (this.#segmentBytes !== undefined && this.#pageAt >= this.#segmentBytes) return undefined
+    const header = decodePageHeader(this.#view, 0)
+    if (this.#zeroAt !== undefined) {
+      return this.#report(
+        'gap',
+        this.#zeroAt,
+        `has a page of zeros at byte ${this.#zeroAt} before written ones`,
+      )
+    }
+    if (header.magic !== this.#magic) {
+      return this.#report('magic', this.#pageAt, `changes its page magic at byte ${this.#pageAt}`)
+    }
+    if ((header.flags & FLAG_LONG_HEADER) !== 0) {
+      return this.#report('header', this.#pageAt, `has a second segment header at byte ${this.#pageAt}`)
+    }
+    return this.#judgePlace(header)
+  }
+
+  #judgeFirst(): undefined {
+    const header = decodePageHeader(this.#view, 0)
+    const segment = decodeSegmentHeader(this.#view, 0)
+    if (isZeroHeader(this.#view, 0))
+      return this.#report('header', 0, 'begins with zeros: it was never written')
+    if (!isPlausibleMagic(header.magic)) {
+      return this.#report('magic', 0, `does not begin with a WAL page (magic ${header.magic.toString(16)})`)
+    }
+    if ((header.flags & FLAG_LONG_HEADER) === 0 || segment === undefined) {
+      return this.#report('header', 0, 'does not begin with a segment header')
+    }
+    const low = Number.parseInt(this.#name.slice(16), 16)
+    if (low >= 0x1_0000_0000 / segment.segmentBytes) {
+      return this.#report(
+        'address',
+        0,
+        `has a name that does not fit segments of ${segment.segmentBytes} bytes`,
+      )
+    }
+    this.#magic = header.magic
+    this.#segmentBytes = segment.segmentBytes
+    this.#walPageBytes = segment.walPageBytes
+    this.#systemIdentifier = segment.systemIdentifier
+    this.#firstLsn =
+      BigInt(`0x${this.#name.slice(8, 16)}00000000`) + BigInt(low) * BigInt(segment.segmentBytes)
+    return this.#judgePlace(header)
+  }
+
+  #judgePlace(header: WalPageHeader): undefined {
+    const expected = this.#firstLsn + BigInt(this.#pageAt)
+    if (header.pageLsn !== expected) {
+      const isStale = header.pageLsn < expected
+      const found = formatLsn(toLsn(header.pageLsn))
+      return this.#report(
+        isStale ? 'stale' : 'address',
+        this.#pageAt,
+        `holds the page of ${found} at byte ${this.#pageAt}${isStale ? ': an older segment under a new name' : ''}`,
+      )
+    }
+    if (header.timeline > this.#timeline || header.timeline < this.#lastTimeline || header.timeline === 0) {
+      const text = `has a page of timeline ${header.timeline} at byte ${this.#pageAt}`
+      return this.#report('timeline', this.#pageAt, text)
+    }
+    this.#lastTimeline = header.timeline
+    return undefined
+  }
+
+  #report(kind: SegmentFaultKind, offsetBytes: number, text: string): undefined {
+    this.#fault = { kind, offsetBytes, message: `WAL segment ${this.#name} ${text}` }
+  }
 }

@@ -1,7 +1,13 @@
-import { WalgError } from '../../kit/errors.ts'
+import { closeSync, openSync, readSync } from 'node:fs'
+import { join } from 'node:path'
+import { throwIfCancelled } from '../../kit/clock.ts'
+import { fromSystemError } from '../../kit/errors.ts'
 import type { Lsn } from '../lsn.ts'
+import { nextSegment, parseSegmentName, segmentStartLsn, type WalSegment } from '../wal-segment.ts'
+import { RecordReader } from './record-reader.ts'
+import { decodeSegmentHeader, LONG_HEADER_BYTES, type WalSegmentHeader } from './wal-page.ts'
 
-/** How far the WAL of one run of consecutive segments can be proved whole, record by record. */
+/** How far the WAL of consecutive segments can be proved whole, record by record. */
 export interface ValidWal {
   /** Segments that are finished: every record that begins in them ends well, and the next begins after them. */
   readonly complete: readonly string[]
@@ -11,18 +17,125 @@ export interface ValidWal {
   readonly reason: string
 }
 
+/** A segment with what its own header says. */
+interface OpenedSegment {
+  readonly name: string
+  readonly path: string
+  readonly segment: WalSegment
+  readonly header: WalSegmentHeader
+}
+
+const CHUNK_BYTES = 1 << 18
+/** Chunks read between two breaths. */
+const CHUNKS_PER_BREATH = 16
+
 /**
- * Reads the records of consecutive segments of one timeline (oldest first, names in `names`, files in
- * `directory`), checks each CRC-32C and each back link, and tells up to where they prove whole.
+ * Reads the records of segments (names oldest first, files in `directory`), checks each CRC-32C and each back link,
+ * and tells up to where they prove whole. Reading starts anew where the names have a gap or change
+ * timeline. Throws FILE_NOT_FOUND, FILE_ACCESS, CANCELLED.
  */
 export async function findEndOfValidWal(
   directory: string,
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<ValidWal> {
-  signal.throwIfAborted()
-  throw new WalgError(
-    'NOT_AVAILABLE',
-    `reading WAL records in "${directory}" is not there yet (${names.length})`,
+  const complete: string[] = []
+  let endLsn: Lsn | undefined
+  let reason = 'there is no WAL'
+  let reader: RecordReader | undefined
+  let previous: OpenedSegment | undefined
+  let run: string[] = []
+  for (const name of names) {
+    const opened = openSegment(directory, name)
+    if (opened === undefined) {
+      reason = `${name} does not begin with a segment header`
+      reader = undefined
+      previous = undefined
+      continue
+    }
+    const follows = previous !== undefined && isNext(previous, opened)
+    if (!follows) {
+      run = []
+      const firstLsn = segmentStartLsn(opened.segment, opened.header.segmentBytes)
+      reader = new RecordReader(opened.header, firstLsn, opened.segment.timeline)
+    }
+    previous = opened
+    if (reader === undefined || reader.stopReason !== undefined) continue
+    run.push(name)
+    await readSegment(reader, opened, signal)
+    endLsn = reader.endLsn ?? endLsn
+    const endOfSegment = segmentStartLsn(nextSegment(opened.segment), opened.header.segmentBytes)
+    // a record that crosses segments proves all of them at once, when it ends well
+    if (reader.endLsn !== undefined && reader.endLsn >= endOfSegment) complete.push(...run.splice(0))
+    else if (reader.endLsn !== undefined) completeBefore(run, complete, reader.endLsn, opened)
+    reason = reader.stopReason ?? `the record that goes on after ${name} is not there to its end`
+  }
+  return { complete, endLsn, reason }
+}
+
+/** Moves the segments of `run` that end at or before `endLsn` to `complete`; the last of `run` is `opened`. */
+function completeBefore(run: string[], complete: string[], endLsn: Lsn, opened: OpenedSegment): void {
+  const { segmentBytes } = opened.header
+  while (run.length > 1) {
+    const segment = parseSegmentName(run[0]!, segmentBytes)
+    if (segmentStartLsn(nextSegment(segment), segmentBytes) > endLsn) return
+    complete.push(run.shift()!)
+  }
+}
+
+function isNext(previous: OpenedSegment, next: OpenedSegment): boolean {
+  return (
+    previous.header.segmentBytes === next.header.segmentBytes &&
+    previous.segment.timeline === next.segment.timeline &&
+    previous.segment.number + 1n === next.segment.number
   )
+}
+
+/** Undefined when the file does not begin with a segment header that fits its name. */
+function openSegment(directory: string, name: string): OpenedSegment | undefined {
+  const path = join(directory, name)
+  const bytes = new Uint8Array(LONG_HEADER_BYTES)
+  const count = withFile(path, fd => readSync(fd, bytes, 0, bytes.length, 0))
+  if (count < LONG_HEADER_BYTES) return undefined
+  const header = decodeSegmentHeader(new DataView(bytes.buffer), 0)
+  if (header === undefined) return undefined
+  return { name, path, header, segment: parseSegmentName(name, header.segmentBytes) }
+}
+
+async function readSegment(reader: RecordReader, opened: OpenedSegment, signal: AbortSignal): Promise<void> {
+  const { walPageBytes, segmentBytes } = opened.header
+  const chunk = new Uint8Array(Math.max(CHUNK_BYTES, walPageBytes))
+  for (let position = 0, chunks = 0; position < segmentBytes; position += chunk.length, chunks++) {
+    if (chunks % CHUNKS_PER_BREATH === 0) {
+      await new Promise<void>(resolve => setImmediate(resolve))
+      throwIfCancelled(signal)
+    }
+    const count = withFile(opened.path, fd => readWhole(fd, chunk, position))
+    for (let at = 0; at + walPageBytes <= count; at += walPageBytes) {
+      if (!reader.readPage(chunk.subarray(at, at + walPageBytes))) return
+    }
+    // a file that ends early ends the WAL: the next page the reader sees has another address
+    if (count < Math.min(chunk.length, segmentBytes - position)) return
+  }
+}
+
+function readWhole(fd: number, into: Uint8Array, position: number): number {
+  let got = 0
+  for (;;) {
+    const count = readSync(fd, into, got, into.length - got, position + got)
+    got += count
+    if (count === 0 || got === into.length) return got
+  }
+}
+
+function withFile<T>(path: string, action: (fd: number) => T): T {
+  let fd: number | undefined
+  try {
+    fd = openSync(path, 'r')
+    return action(fd)
+  } catch (error) {
+    throw fromSystemError(error, 'read', path)
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
 }
