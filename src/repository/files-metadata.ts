@@ -15,8 +15,8 @@ export interface FileEntry {
   readonly isSkipped: boolean
   /** Taken before the content was read; offset = the zone of the backup's host. */
   readonly mtime: Timestamp
-  readonly updatesCount?: bigint
-  readonly corruptBlocks?: CorruptBlocks
+  readonly updatesCount?: bigint | undefined
+  readonly corruptBlocks?: CorruptBlocks | undefined
 }
 
 /** What the encoder needs; `FilesMetadata` is one, a push may offer its own columns. */

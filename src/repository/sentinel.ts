@@ -8,6 +8,7 @@ import {
   parseTimestamp,
   type Timestamp,
   timestampFromNs,
+  ZERO_TIME,
 } from '../kit/timestamp.ts'
 import { type Lsn, toLsn } from '../postgres/lsn.ts'
 import { type BackupName, toBackupName } from './backup-name.ts'

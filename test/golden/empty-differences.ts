@@ -1,0 +1,96 @@
+/** What ours says where it is not what the original said, and why; `docs/COMPATIBILITY.md` tells it to people. */
+export interface Difference {
+  readonly case: string
+  readonly reason: string
+  /** Replaces what the original gave; log lines without their time. */
+  readonly ours: Partial<Outcome>
+}
+
+export interface Outcome {
+  readonly exit: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Verbs of later pieces: exit 1 and one line, whatever the arguments. */
+export const LATER_VERBS: readonly string[] = [
+  'backup-mark',
+  'catchup-push',
+  'copy',
+  'delete',
+  'st',
+  'wal-show',
+  'wal-verify',
+]
+
+const HINT = 'an error also says what to do next'
+
+export const EMPTY_DIFFERENCES: readonly Difference[] = [
+  {
+    case: 'no-storage',
+    reason: HINT,
+    ours: {
+      stderr:
+        'ERROR: Failed to find any configured storage\n  hint: set WALG_FILE_PREFIX to the directory of the repository\n',
+    },
+  },
+  {
+    case: 'storage-missing-directory',
+    reason: HINT,
+    ours: {
+      stderr: `ERROR: configure primary storage: configure storage with prefix "/srv/interop/no-such-dir": create FS storage: FS storage root directory doesn't exist or is inaccessible: stat /srv/interop/no-such-dir: no such file or directory
+  hint: create the directory, or mount it: it is never created by itself, lest backups go below an empty mount point
+`,
+    },
+  },
+  {
+    case: 'bad-compression',
+    reason:
+      'settings are checked before any work, all at once, each with its name, value, source and what was expected',
+    ours: {
+      stderr:
+        'ERROR: WALG_COMPRESSION_METHOD is "nope" (environment), expected one of lz4, lzma, zstd, brotli, none\n',
+    },
+  },
+  {
+    case: 'bad-log-level',
+    reason: 'as for every other setting; the original names the default instead of the value that was given',
+    ours: { stderr: 'ERROR: WALG_LOG_LEVEL is "LOUD" (environment), expected one of NORMAL, DEVEL, ERROR\n' },
+  },
+  {
+    case: 'completion-bad',
+    reason: 'fish is known here, so that this prints its completion',
+    ours: { exit: 0, stderr: '' },
+  },
+  {
+    case: 'bare',
+    reason: 'verbs of later pieces are not listed',
+    ours: {
+      stdout: `PostgreSQL backup tool
+
+Usage:
+wal-g [command]
+
+Available Commands:
+backup-fetch Fetches a backup from storage
+backup-list  Prints full list of backups from which recovery is available
+backup-push  Makes backup and uploads it to storage
+completion   Output shell completion code for the specified shell
+flags        Display the list of available global flags for all wal-g commands
+help         Help about any command
+wal-fetch    Fetches a WAL file from storage
+wal-push     Uploads a WAL file to storage
+
+Flags:
+      --config string   config file (default is $HOME/.walg.json, can also be set via WALG_CONFIG_PATH env var)
+  -h, --help            help for wal-g
+      --turbo           Ignore all kinds of throttling defined in config
+  -v, --version         version for wal-g
+
+To get the complete list of all global flags, run: 'wal-g flags'
+
+Use "wal-g [command] --help" for more information about a command.
+`,
+    },
+  },
+]
