@@ -68,7 +68,7 @@ function systemIdentifierOf(head: Uint8Array): bigint | undefined {
 /** Of the newest backup that says it, else of a segment in the archive; undefined when neither exists. */
 async function lookUpArchive(context: OperationContext): Promise<bigint | undefined> {
   const backups = await listBackups(context.storage, { signal: context.signal })
-  for (const backup of backups.reverse()) {
+  for (const backup of backups.toReversed()) {
     try {
       const { sentinel } = await readSentinel(context.storage, backup.name, { signal: context.signal })
       if (sentinel.systemIdentifier !== null) return sentinel.systemIdentifier

@@ -5,7 +5,7 @@ import { listReady, markDone } from '../../postgres/archive-status.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import type { OperationContext } from '../context.ts'
 import type { PushRecords } from './push-records.ts'
-import type { WalPusher } from './wal-pusher.ts'
+import type { PushOutcome, WalPusher } from './wal-pusher.ts'
 
 export interface BackgroundOptions {
   readonly walDirectory: string
@@ -36,8 +36,9 @@ export async function pushFollowing(
     if (name === asked || options.records.read(name)?.state === 'stored') continue
     const path = join(options.walDirectory, name)
     if (!existsSync(path)) continue
-    if (await pushOne(context, pusher, name, path, options)) pushed++
-    else break
+    const outcome = await pushOne(context, pusher, name, path, options)
+    if (outcome === 'failed') break
+    if (outcome === 'stored') pushed++
   }
   return pushed
 }
@@ -48,14 +49,14 @@ async function pushOne(
   name: string,
   path: string,
   options: BackgroundOptions,
-): Promise<boolean> {
+): Promise<PushOutcome['kind'] | 'failed'> {
   try {
     const outcome = await pusher.push(path)
     if (options.readyRename) {
       await markDone(options.walDirectory, name)
-      return true
+      return outcome.kind
     }
-    if (outcome.kind === 'already-archived') return true
+    if (outcome.kind === 'already-archived') return outcome.kind
     await options.records.write(name, {
       state: 'stored',
       storage: storageIdentity(context.storageDescription),
@@ -64,12 +65,12 @@ async function pushOne(
       sizeBytes: outcome.sizeBytes,
       storedSizeBytes: outcome.storedSizeBytes,
     })
-    return true
+    return outcome.kind
   } catch (error) {
-    if (hasCode(error, 'CANCELLED') || context.signal.aborted) return false
+    if (hasCode(error, 'CANCELLED') || context.signal.aborted) return 'failed'
     context.log.error(
       `background push of ${name} failed: ${error instanceof Error ? error.message : String(error)}`,
     )
-    return false
+    return 'failed'
   }
 }

@@ -1,0 +1,315 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { operationContext, type TestContext } from '../../../test/support/operation-context.ts'
+import { type TempDirectory, tempDirectory } from '../../../test/support/temp-directory.ts'
+import { MIB, segmentName, walBytes } from '../../../test/support/wal-bytes.ts'
+import { collect } from '../../kit/bytes.ts'
+import { WalgError } from '../../kit/errors.ts'
+import { openPayload } from '../../repository/sealed.ts'
+import type { Storage } from '../../storage/storage.ts'
+import { type WalPushOptions, walPush } from './wal-push.ts'
+
+let place: TempDirectory
+let wal: string
+let root: string
+let context: TestContext
+
+beforeEach(async () => {
+  place = tempDirectory('wal-push')
+  wal = place.at('pg_wal')
+  root = place.at('archive')
+  mkdirSync(join(wal, 'archive_status'), { recursive: true })
+  mkdirSync(root)
+  context = await operationContext(root)
+})
+afterEach(async () => {
+  await context.storage.close()
+  place.remove()
+})
+
+const first = segmentName(1)
+
+function writeSegment(
+  name: string,
+  options: { salt?: number; ready?: boolean; systemIdentifier?: bigint } = {},
+): string {
+  const path = join(wal, name)
+  writeFileSync(path, walBytes(name, options))
+  if (options.ready === true) writeFileSync(join(wal, 'archive_status', `${name}.ready`), '')
+  return path
+}
+
+function push(path: string, options: Partial<WalPushOptions> = {}, given: TestContext = context) {
+  return walPush(given, {
+    path,
+    dataDirectory: undefined,
+    preventOverwrite: true,
+    requireSystemIdentifier: false,
+    metadata: 'NOMETADATA',
+    filesMax: 32,
+    uploadConcurrency: 16,
+    readyRename: false,
+    ...options,
+  })
+}
+
+async function archived(name: string): Promise<Uint8Array> {
+  return collect(await openPayload(context.storage, context.codec, `wal_005/${name}`), 64 * MIB)
+}
+
+function objects(): string[] {
+  return existsSync(join(root, 'wal_005')) ? readdirSync(join(root, 'wal_005')).sort() : []
+}
+
+describe('a push', () => {
+  test('stores the file as one sealed object that opens to the same bytes', async () => {
+    const path = writeSegment(first)
+    expect(await push(path)).toMatchObject({ name: first, kind: 'stored' })
+    expect(objects()).toEqual([`${first}.lz4`])
+    expect(await archived(first)).toEqual(walBytes(first))
+    expect(context.messages).toContain(`INFO: FILE PATH: ${first}.lz4`)
+  })
+
+  test('takes any archive file: history, backup label, partial, empty', async () => {
+    for (const [name, content] of [
+      ['00000002.history', '1\t0/3000000\tno recovery target specified\n'],
+      [`${first}.00000028.backup`, 'START WAL LOCATION: 0/1000028\n'],
+      [`${first}.partial`, 'half'],
+      ['empty', ''],
+    ] as const) {
+      writeFileSync(join(wal, name), content)
+      await push(join(wal, name))
+      expect(Buffer.from(await archived(name)).toString()).toBe(content)
+    }
+  })
+
+  test('names a missing file and leaves nothing', async () => {
+    await expect(push(join(wal, first))).rejects.toMatchObject({ code: 'FILE_NOT_FOUND' })
+    expect(objects()).toEqual([])
+  })
+})
+
+describe('the overwrite guard', () => {
+  test('takes the same content again as a success, whatever its compression', async () => {
+    const path = writeSegment(first)
+    await push(path)
+    expect(await push(path)).toMatchObject({ kind: 'already-archived' })
+    const zstd = await operationContext(root, { codec: { compression: 'zstd' } })
+    expect(await push(path, {}, zstd)).toMatchObject({ kind: 'already-archived' })
+    expect(objects()).toEqual([`${first}.lz4`])
+    expect(context.messages).toContain(
+      `INFO: WAL file '${path}' already archived with equal content, skipping`,
+    )
+  })
+
+  test('refuses another content and keeps the archived one', async () => {
+    const path = writeSegment(first)
+    await push(path)
+    writeSegment(first, { salt: 1 })
+    await expect(push(path)).rejects.toMatchObject({ code: 'WAL_OVERWRITE' })
+    expect(await archived(first)).toEqual(walBytes(first))
+  })
+
+  test('switched off, replaces segments but never a history file', async () => {
+    const path = writeSegment(first)
+    await push(path)
+    writeSegment(first, { salt: 1 })
+    await push(path, { preventOverwrite: false })
+    expect(await archived(first)).toEqual(walBytes(first, { salt: 1 }))
+    const history = join(wal, '00000002.history')
+    writeFileSync(history, 'one')
+    await push(history)
+    writeFileSync(history, 'two')
+    await expect(push(history, { preventOverwrite: false })).rejects.toMatchObject({ code: 'WAL_OVERWRITE' })
+  })
+
+  for (const codec of [{ compression: 'lz4' }, { compression: 'zstd' }, { compression: 'none' }] as const) {
+    test(`replaces an object that an interrupted upload cut short, and says so (${codec.compression})`, async () => {
+      const given = await operationContext(root, { codec })
+      const path = writeSegment(first)
+      await push(path, {}, given)
+      const object = join(root, 'wal_005', objects()[0] ?? '')
+      const whole = readFileSync(object).length
+      for (const size of [0, 7, Math.floor(whole / 2), whole - 1]) {
+        truncateSync(object, size)
+        given.messages.length = 0
+        expect(await push(path, {}, given)).toMatchObject({ kind: 'stored' })
+        expect(
+          given.messages.some(message => message.startsWith('WARNING') && message.includes('incomplete')),
+        ).toBe(true)
+        expect(await archived(first)).toEqual(walBytes(first))
+      }
+    })
+  }
+
+  test('does not replace a cut object whose bytes are of another content', async () => {
+    const plain = await operationContext(root, { codec: { compression: 'none' } })
+    const path = writeSegment(first)
+    await push(path, {}, plain)
+    truncateSync(join(root, 'wal_005', first), 300_000)
+    writeSegment(first, { salt: 1 })
+    await expect(push(path, {}, plain)).rejects.toMatchObject({ code: 'WAL_OVERWRITE' })
+  })
+
+  test('where the object cannot be read back, the record of the same content allows it to be put again', async () => {
+    const path = writeSegment(first)
+    await push(path)
+    const blind = await operationContext(root, { wrap: refuseReading })
+    expect(await push(path, {}, blind)).toMatchObject({ kind: 'stored' })
+    writeSegment(first, { salt: 1 })
+    await expect(push(path, {}, blind)).rejects.toMatchObject({ code: 'WAL_OVERWRITE' })
+    expect(await archived(first)).toEqual(walBytes(first))
+  })
+
+  test('where the object cannot be read back and nothing was recorded, the push fails', async () => {
+    const path = writeSegment(first)
+    await push(path)
+    rmSync(join(wal, 'walg_data'), { recursive: true })
+    const blind = await operationContext(root, { wrap: refuseReading })
+    await expect(push(path, {}, blind)).rejects.toMatchObject({ code: 'WAL_OVERWRITE' })
+  })
+
+  test('lets two pushes of one segment at once both succeed, or tells the loser that contents differ', async () => {
+    const path = writeSegment(first)
+    const other = await operationContext(root)
+    const both = await Promise.all([push(path), push(path, {}, other)])
+    expect(both.map(result => result.kind).sort()).toEqual(expect.arrayContaining(['stored']))
+    expect(await archived(first)).toEqual(walBytes(first))
+  })
+})
+
+function refuseReading(storage: Storage): Storage {
+  const refuse = (): never => {
+    throw new WalgError('ACCESS_DENIED', 'reading is not allowed')
+  }
+  return { ...bound(storage), get: refuse, openSource: refuse }
+}
+
+/** The storage's methods as plain properties, so that some can be replaced. */
+function bound(storage: Storage): Storage {
+  return {
+    name: storage.name,
+    features: storage.features,
+    checkRoot: options => storage.checkRoot(options),
+    list: (prefix, options) => storage.list(prefix, options),
+    stat: (key, options) => storage.stat(key, options),
+    get: (key, options) => storage.get(key, options),
+    put: (key, body, options) => storage.put(key, body, options),
+    copy: (source, target, options) => storage.copy(source, target, options),
+    delete: (keys, options) => storage.delete(keys, options),
+    openSink: (key, options) => storage.openSink(key, options),
+    openSource: (key, options) => storage.openSource(key, options),
+    close: () => storage.close(),
+  }
+}
+
+describe('background pushes', () => {
+  test('send the files that are ready, and the server only has them acknowledged afterwards', async () => {
+    const names = [1, 2, 3, 4].map(number => segmentName(number))
+    for (const name of names) writeSegment(name, { ready: true })
+    expect(await push(join(wal, first))).toMatchObject({ pushedInBackground: 3 })
+    expect(objects()).toEqual(names.map(name => `${name}.lz4`))
+    expect(await push(join(wal, names[1]!), { filesMax: 1 })).toMatchObject({ kind: 'pushed-before' })
+  })
+
+  test('respect the limit exactly, and 1 means none', async () => {
+    for (const number of [1, 2, 3, 4, 5]) writeSegment(segmentName(number), { ready: true })
+    await push(join(wal, first), { filesMax: 1 })
+    expect(objects()).toHaveLength(1)
+    await push(join(wal, segmentName(2)), { filesMax: 3 })
+    expect(objects()).toHaveLength(4)
+  })
+
+  test('a record is void when the object has gone, or the file or the place is another', async () => {
+    const second = segmentName(2)
+    for (const name of [first, second]) writeSegment(name, { ready: true })
+    await push(join(wal, first))
+    rmSync(join(root, 'wal_005', `${second}.lz4`))
+    expect(await push(join(wal, second), { filesMax: 1 })).toMatchObject({ kind: 'stored' })
+
+    const third = segmentName(3)
+    writeSegment(third, { ready: true })
+    await push(join(wal, first))
+    writeSegment(third, { salt: 5 })
+    await expect(push(join(wal, third), { filesMax: 1 })).rejects.toMatchObject({ code: 'WAL_OVERWRITE' })
+
+    const elsewhere = place.at('elsewhere')
+    mkdirSync(elsewhere)
+    const fourth = segmentName(4)
+    writeSegment(fourth, { ready: true })
+    await push(join(wal, first))
+    const other = await operationContext(elsewhere)
+    expect(await push(join(wal, fourth), { filesMax: 1 }, other)).toMatchObject({ kind: 'stored' })
+    expect(existsSync(join(elsewhere, 'wal_005', `${fourth}.lz4`))).toBe(true)
+  })
+
+  test('the record of a partial segment never stands for the complete one', async () => {
+    const second = segmentName(2)
+    writeSegment(first, { ready: true })
+    writeFileSync(join(wal, `${second}.partial`), walBytes(second).subarray(0, MIB / 2))
+    writeFileSync(join(wal, 'archive_status', `${second}.partial.ready`), '')
+    await push(join(wal, first))
+    expect(objects()).toContain(`${second}.partial.lz4`)
+    writeSegment(second)
+    expect(await push(join(wal, second))).toMatchObject({ kind: 'stored' })
+    expect(await archived(second)).toEqual(walBytes(second))
+  })
+
+  test('with PG_READY_RENAME mark what they stored as done', async () => {
+    const second = segmentName(2)
+    for (const name of [first, second]) writeSegment(name, { ready: true })
+    await push(join(wal, first), { readyRename: true })
+    expect(readdirSync(join(wal, 'archive_status')).sort()).toEqual([`${first}.ready`, `${second}.done`])
+  })
+
+  test('a failing one does not fail the file that was asked for', async () => {
+    const second = segmentName(2)
+    for (const name of [first, second]) writeSegment(name, { ready: true })
+    mkdirSync(join(root, 'wal_005'))
+    writeFileSync(join(root, 'wal_005', `${second}.lz4`), 'not lz4 at all')
+    expect(await push(join(wal, first))).toMatchObject({ kind: 'stored', pushedInBackground: 0 })
+    expect(context.messages.some(message => message.startsWith('ERROR'))).toBe(true)
+  })
+})
+
+describe('WAL metadata', () => {
+  test('INDIVIDUAL: one object per file', async () => {
+    await push(writeSegment(first), { metadata: 'INDIVIDUAL' })
+    const text = readFileSync(join(root, 'wal_005', `${first}.json`), 'utf8')
+    expect(Object.keys(JSON.parse(text) as object)).toEqual([first])
+  })
+
+  test('BULK: collected until the last of sixteen', async () => {
+    const names = [14, 15].map(number => segmentName(number))
+    for (const name of names) await push(writeSegment(name), { metadata: 'BULK' })
+    const text = readFileSync(join(root, 'wal_005', `${names[0]!.slice(0, 23)}.json`), 'utf8')
+    expect(Object.keys(JSON.parse(text) as object)).toEqual(names)
+    expect(readdirSync(join(wal, 'walg_data/walg_archive_status'))).toEqual([])
+  })
+})
+
+describe('a segment of another cluster', () => {
+  test('is warned about, and refused when the setting says so', async () => {
+    await push(writeSegment(first))
+    rmSync(join(wal, 'walg_data'), { recursive: true })
+    const second = writeSegment(segmentName(2), { systemIdentifier: 42n })
+    await expect(push(second, { requireSystemIdentifier: true })).rejects.toMatchObject({
+      code: 'WAL_INVALID',
+    })
+    expect(objects()).toHaveLength(1)
+    await push(second)
+    expect(context.messages.some(message => message.startsWith('WARNING') && message.includes('42'))).toBe(
+      true,
+    )
+    expect(objects()).toHaveLength(2)
+  })
+})
