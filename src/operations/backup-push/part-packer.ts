@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 import type { BlockWriter } from '../../codec/codec.ts'
-import type { Awaitable } from '../../kit/bytes.ts'
-import { errnoOf, fromSystemError } from '../../kit/errors.ts'
+import type { Awaitable, ByteStream } from '../../kit/bytes.ts'
+import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
 import type { Hasher } from '../../kit/hash.ts'
 import type { RateLimiter } from '../../kit/limits.ts'
 import {
@@ -111,9 +111,37 @@ export class PartPacker {
     return this.#hasher.digest()
   }
 
-  /** Ends the tar, the frame and the object behind it. */
-  async end(): Promise<void> {
-    await this.#putZeroes(TAR_END_BYTES)
+  /** A member whose content comes from elsewhere. Throws FORMAT_TRUNCATED unless it has the size announced. */
+  async packStream(member: TarMember, content: ByteStream): Promise<string> {
+    await this.packHeader(member)
+    this.#hasher.reset()
+    let left = member.sizeBytes
+    for await (const bytes of content) {
+      left -= bytes.length
+      if (left < 0) break
+      this.#hasher.update(bytes)
+      await this.#put(bytes)
+      this.#onRead(bytes.length)
+    }
+    if (left !== 0) {
+      throw new WalgError(
+        'FORMAT_TRUNCATED',
+        `"${member.name}" has not the ${member.sizeBytes} bytes it should have`,
+      )
+    }
+    await this.#putZeroes(tarPaddingBytes(member.sizeBytes))
+    this.#contentBytes += member.sizeBytes
+    return this.#hasher.digest()
+  }
+
+  /** Bytes that are no tar at all. */
+  async putStream(content: ByteStream): Promise<void> {
+    for await (const bytes of content) await this.#put(bytes)
+  }
+
+  /** Ends the tar (unless the bytes are none), the frame and the object behind it. */
+  async end(form: 'tar' | 'bare' = 'tar'): Promise<void> {
+    if (form === 'tar') await this.#putZeroes(TAR_END_BYTES)
     if (this.#used > 0) {
       const flushed = this.#writer.flush(this.#used)
       this.#used = 0

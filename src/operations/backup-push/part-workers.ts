@@ -5,6 +5,7 @@ import { decodeError } from '../../kit/error-transport.ts'
 import { WalgError } from '../../kit/errors.ts'
 import type { Progress } from '../../kit/progress.ts'
 import type { StorageDescription } from '../../storage/description.ts'
+import { type StorageStallWatch, watchStorageStalls } from '../../storage/open-storage.ts'
 import { FileTable } from './file-table.ts'
 import type { NumberedPart, PackReport, PartsTask } from './pack-parts.ts'
 import { PartControl } from './part-control.ts'
@@ -37,14 +38,23 @@ interface Run {
 
 /** Threads that pack parts side by side. Start them early: they are ready when the walk is. */
 export class PartWorkers implements AsyncDisposable {
+  readonly count: number
   readonly #workers: Worker[]
+  readonly #stalls: StorageStallWatch
 
   constructor(options: PartWorkersOptions) {
+    this.count = options.workersCount
+    this.#stalls = watchStorageStalls(options.storage, options.workersCount)
     this.#workers = Array.from({ length: options.workersCount }, (_, index) => {
       const worker = new Worker(new URL('./part-worker.ts', import.meta.url))
       // A worker that dies before anybody asks for work is met again by `pack`.
       worker.on('error', () => {})
-      this.#send(worker, { kind: 'open', worker: index, storage: options.storage, codec: options.codec })
+      this.#send(worker, {
+        kind: 'open',
+        worker: index,
+        storage: this.#stalls.describe(index),
+        codec: options.codec,
+      })
       return worker
     })
   }
@@ -64,7 +74,8 @@ export class PartWorkers implements AsyncDisposable {
     const runs = this.#workers.map(worker => this.#run(worker, task, onReport))
     const watch = watchPacking(task, runs, options)
     try {
-      await Promise.race([Promise.all(runs.map(run => run.finished)), watch.failed])
+      const all = Promise.all(runs.map(run => run.finished))
+      await Promise.race([all, watch.failed, this.#stalls.stalled])
     } catch (error) {
       control.stop()
       await settleWithin(runs, STOP_GRACE_MS)
@@ -77,6 +88,7 @@ export class PartWorkers implements AsyncDisposable {
 
   /** Ends the threads; idempotent. Temporaries of parts that were still open are the storage's to remove. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stalls.close()
     const workers = this.#workers.splice(0)
     const exits = workers.map(worker => new Promise(resolve => worker.once('exit', resolve)))
     for (const worker of workers) void worker.terminate()

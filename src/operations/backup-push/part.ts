@@ -30,7 +30,8 @@ export interface PartPlace {
 /** One part while it is packed: end it or abort it. */
 export interface OpenPart {
   readonly packer: PartPacker
-  end(): Promise<StoredPart>
+  /** `bare`: what was put is no tar, and gets no end of archive. */
+  end(form?: 'tar' | 'bare'): Promise<StoredPart>
   /** Nothing of the object remains. */
   abort(): Promise<void>
 }
@@ -48,8 +49,8 @@ export async function openPart(place: PartPlace, key: string): Promise<OpenPart>
     const packer = new PartPacker({ ...place, writer, hasher: hashers[1] })
     return {
       packer,
-      async end(): Promise<StoredPart> {
-        await packer.end()
+      async end(form: 'tar' | 'bare' = 'tar'): Promise<StoredPart> {
+        await packer.end(form)
         writer.close()
         const part = {
           name: key.slice(key.lastIndexOf('/') + 1),

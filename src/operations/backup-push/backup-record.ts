@@ -1,0 +1,155 @@
+import { HASH_ALGORITHM } from '../../kit/hash.ts'
+import { localTimestampFromNs } from '../../kit/timestamp.ts'
+import type { BackupName } from '../../repository/backup-name.ts'
+import type { CorruptBlocks, FileEntry, FilesMetadataSource } from '../../repository/files-metadata.ts'
+import { PARTS_FOLDER } from '../../repository/layout.ts'
+import type { ManifestFile, ManifestObject, ManifestSource } from '../../repository/manifest.ts'
+import type { TarMember } from '../../tar/pack.ts'
+import { FileTable, type FileTableData } from './file-table.ts'
+import type { NumberedPart } from './pack-parts.ts'
+import type { StoredPart } from './part.ts'
+
+/** A member that the main thread has packed: pg_control, the labels, WAL. */
+export interface SmallMember {
+  readonly name: string
+  readonly sizeBytes: number
+  readonly hash: string
+}
+
+/** A part that the main thread has packed. */
+export interface SmallPart extends StoredPart {
+  readonly members: readonly SmallMember[]
+  /** Times of those members that are listed in `Files`. */
+  readonly listed: readonly { readonly name: string; readonly mtimeNs: bigint }[]
+  /** Names for `TarFileSets`; empty: not recorded there (pg_control). */
+  readonly recorded: readonly string[]
+}
+
+/** Everything that was packed, and where it is. */
+export interface PackedContents {
+  readonly backup: BackupName
+  readonly table: FileTableData
+  readonly headers: readonly TarMember[]
+  readonly parts: readonly NumberedPart[]
+  readonly smallParts: readonly SmallPart[]
+  /** Damaged pages by row. */
+  readonly damage: ReadonlyMap<number, readonly number[]>
+  readonly storesAllCorrupt: boolean
+}
+
+const CORRUPT_BLOCKS_LISTED_MAX = 10
+
+/** `files_metadata.json` straight from the columns of the push (storage-format 2.4). */
+export function filesMetadataOf(packed: PackedContents, databases: string | null): FilesMetadataSource {
+  const table = new FileTable(packed.table)
+  const rows = rowsByPart(table)
+  const numbers = new Map(packed.parts.map(part => [part.name, part.number]))
+  const small = new Map(packed.smallParts.map(part => [part.name, part]))
+  return {
+    filesCount: packed.headers.length + rows.packed.length + listedCount(packed),
+    databases,
+    *entries(): Generator<FileEntry> {
+      const entry = { isIncremented: false, isSkipped: false }
+      for (const { name, mtimeNs } of packed.headers)
+        yield { ...entry, name, mtime: localTimestampFromNs(mtimeNs) }
+      for (const row of rows.packed) {
+        const { memberName, mtimeNs } = table.file(row)
+        const blocks = packed.damage.get(row)
+        yield {
+          ...entry,
+          name: memberName,
+          mtime: localTimestampFromNs(mtimeNs),
+          ...(blocks === undefined ? {} : { corruptBlocks: corruptBlocks(blocks, packed.storesAllCorrupt) }),
+        }
+      }
+      for (const part of packed.smallParts) {
+        for (const { name, mtimeNs } of part.listed)
+          yield { ...entry, name, mtime: localTimestampFromNs(mtimeNs) }
+      }
+    },
+    partNames: () => [
+      ...packed.parts.map(part => part.name),
+      ...packed.smallParts.filter(part => part.recorded.length > 0).map(part => part.name),
+    ],
+    *partMembers(part: string): Generator<string> {
+      const number = numbers.get(part)
+      if (number === undefined) {
+        yield* small.get(part)?.recorded ?? []
+        return
+      }
+      if (number === 1) for (const { name } of packed.headers) yield name
+      for (const row of rows.ofPart(number)) yield table.file(row).memberName
+    },
+  }
+}
+
+/** The content manifest straight from the columns of the push. */
+export function contentManifestOf(packed: PackedContents): ManifestSource {
+  const table = new FileTable(packed.table)
+  const rows = rowsByPart(table)
+  const keyOf = (part: string): string => `${PARTS_FOLDER}/${part}`
+  return {
+    header: { backup: packed.backup, hashAlgorithm: HASH_ALGORITHM },
+    filesCount: rows.packed.length + packed.smallParts.reduce((sum, part) => sum + part.members.length, 0),
+    *objects(): Generator<ManifestObject> {
+      for (const { name, storedBytes, storedHash } of [...packed.parts, ...packed.smallParts]) {
+        yield { key: keyOf(name), sizeBytes: storedBytes, hash: storedHash }
+      }
+    },
+    *files(): Generator<ManifestFile> {
+      for (const part of packed.parts) {
+        const object = keyOf(part.name)
+        for (const row of rows.ofPart(part.number)) {
+          const { memberName, sizeBytes } = table.file(row)
+          yield { name: memberName, object, sizeBytes, hash: table.hash(row) }
+        }
+      }
+      for (const part of packed.smallParts) {
+        for (const member of part.members) yield { ...member, object: keyOf(part.name) }
+      }
+    },
+  }
+}
+
+function listedCount(packed: PackedContents): number {
+  return packed.smallParts.reduce((sum, part) => sum + part.listed.length, 0)
+}
+
+function corruptBlocks(blocks: readonly number[], storesAll: boolean): CorruptBlocks {
+  return { count: blocks.length, some: storesAll ? blocks : blocks.slice(0, CORRUPT_BLOCKS_LISTED_MAX) }
+}
+
+interface RowsByPart {
+  /** Rows of all packed files, in the order of the walk. */
+  readonly packed: Uint32Array
+  ofPart(number: number): Uint32Array
+}
+
+/** Sorts the rows into their parts by counting: two columns of 4 bytes for each file. */
+function rowsByPart(table: FileTable): RowsByPart {
+  const counts: number[] = []
+  let packedCount = 0
+  for (let row = 0; row < table.count; row++) {
+    if (table.state(row) !== 'packed') continue
+    const part = table.part(row)
+    counts[part] = (counts[part] ?? 0) + 1
+    packedCount += 1
+  }
+  const begins: number[] = [0]
+  for (let part = 0; part < counts.length; part++) begins[part + 1] = begins[part]! + (counts[part] ?? 0)
+  const packed = new Uint32Array(packedCount)
+  const sorted = new Uint32Array(packedCount)
+  const next = [...begins]
+  let at = 0
+  for (let row = 0; row < table.count; row++) {
+    if (table.state(row) !== 'packed') continue
+    packed[at++] = row
+    const part = table.part(row)
+    sorted[next[part]!] = row
+    next[part]! += 1
+  }
+  return {
+    packed,
+    ofPart: number => sorted.subarray(begins[number] ?? packedCount, begins[number + 1] ?? packedCount),
+  }
+}

@@ -1,0 +1,30 @@
+import type { Lsn } from '../../postgres/lsn.ts'
+import type { BackupName } from '../../repository/backup-name.ts'
+import type { WalMember } from './wal-members.ts'
+
+/** What the end of a backup gives. */
+export interface SourceStop {
+  readonly finishLsn: Lsn
+  /** Contents of `backup_label` and `tablespace_map`; undefined when the directory needs none. */
+  readonly labels: { readonly labelFile: string; readonly tablespaceMap: string } | undefined
+}
+
+/** Where a backup comes from: a running server, or a directory at rest. Disposing it before `stop` gives the backup up. */
+export interface BackupSource extends AsyncDisposable {
+  readonly name: BackupName
+  readonly startLsn: Lsn
+  /** `server_version_num`. */
+  readonly versionNumber: number
+  readonly systemIdentifier: bigint
+  /** Aborted when the backup cannot succeed any more; the reason is a WalgError. */
+  readonly failed: AbortSignal
+  /** Verify pages that were not written since; undefined when the cluster has no data checksums. */
+  readonly pages: { readonly pageBytes: number; readonly blocksPerSegment: number } | undefined
+  /** WAL that travels inside the backup. */
+  readonly wal: readonly WalMember[]
+  stop(): Promise<SourceStop>
+  /** Returns when the WAL that the backup needs is where a restore will look for it. */
+  waitForWal(stop: SourceStop): Promise<void>
+  /** JSON text of `DatabasesByNames`, or null. */
+  readDatabases(): Promise<string | null>
+}

@@ -1,0 +1,96 @@
+import { hostname } from 'node:os'
+import { streamOf } from '../../kit/bytes.ts'
+import { HASH_ALGORITHM } from '../../kit/hash.ts'
+import { ceilToMicroseconds, nowNs, type Timestamp } from '../../kit/timestamp.ts'
+import { encodeFilesMetadata } from '../../repository/files-metadata-document.ts'
+import { contentManifestKey, filesMetadataKey, metadataKey, sentinelKey } from '../../repository/layout.ts'
+import { encodeContentManifest } from '../../repository/manifest-document.ts'
+import { formatMetadata } from '../../repository/metadata.ts'
+import { type ContentManifestLink, formatSentinel } from '../../repository/sentinel.ts'
+import type { OperationContext } from '../context.ts'
+import { contentManifestOf, filesMetadataOf, type PackedContents } from './backup-record.ts'
+import type { BackupSource, SourceStop } from './backup-source.ts'
+import type { Contents } from './contents.ts'
+import type { BackupPushOptions } from './options.ts'
+import { putMeasured } from './small-parts.ts'
+
+export interface FinishedBackup {
+  readonly source: BackupSource
+  readonly contents: Contents
+  readonly packed: PackedContents
+  readonly stop: SourceStop
+  readonly startTime: Timestamp
+  /** JSON text, or null. */
+  readonly databases: string | null
+}
+
+export interface BackupSizes {
+  readonly uncompressedBytes: number
+  readonly compressedBytes: number
+}
+
+/** Writes the documents of a backup, the sentinel last: from then on it exists. */
+export async function commitBackup(
+  context: OperationContext,
+  options: BackupPushOptions,
+  backup: FinishedBackup,
+): Promise<BackupSizes> {
+  const { log, storage, signal } = context
+  const { name } = backup.source
+  const put = (key: string, text: string): Promise<void> =>
+    storage.put(key, streamOf(new TextEncoder().encode(text)), { signal })
+  const facts = factsOf(options, backup)
+  await put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.source.startLsn }))
+  if (options.hasFilesMetadata) {
+    const files = filesMetadataOf(backup.packed, backup.databases)
+    await storage.put(filesMetadataKey(name), encodeFilesMetadata(files), { signal })
+  } else {
+    log.info('Files metadata tracking is disabled, will not upload the files_metadata.json')
+  }
+  const contentManifest = await putContentManifest(context, backup.packed)
+  await put(
+    sentinelKey(name),
+    formatSentinel({
+      ...facts,
+      lsn: backup.source.startLsn,
+      delta: null,
+      dataCatalogSizeBytes: backup.contents.catalogBytes,
+      spec: backup.contents.spec,
+      isFilesMetadataDisabled: !options.hasFilesMetadata,
+      version: 2,
+      contentManifest,
+    }),
+  )
+  return {
+    uncompressedBytes: facts.uncompressedSizeBytes,
+    compressedBytes: facts.compressedSizeBytes,
+  }
+}
+
+async function putContentManifest(
+  context: OperationContext,
+  packed: PackedContents,
+): Promise<ContentManifestLink> {
+  const key = contentManifestKey(packed.backup, context.codec.extension)
+  const lines = encodeContentManifest(contentManifestOf(packed))
+  const { sizeBytes, hash } = await putMeasured(context, key, lines)
+  return { object: key.slice(key.lastIndexOf('/') + 1), sizeBytes, hash: `${HASH_ALGORITHM}:${hash}` }
+}
+
+function factsOf(options: BackupPushOptions, backup: FinishedBackup) {
+  const { source, stop, packed, contents } = backup
+  const parts = [...packed.parts, ...packed.smallParts]
+  return {
+    startTime: backup.startTime,
+    finishTime: ceilToMicroseconds(nowNs()),
+    hostname: hostname(),
+    dataDirectory: contents.root,
+    pgVersion: source.versionNumber,
+    finishLsn: stop.finishLsn,
+    isPermanent: options.isPermanent,
+    systemIdentifier: source.systemIdentifier,
+    uncompressedSizeBytes: parts.reduce((sum, part) => sum + part.contentBytes, 0),
+    compressedSizeBytes: parts.reduce((sum, part) => sum + part.storedBytes, 0),
+    userData: options.userData,
+  }
+}

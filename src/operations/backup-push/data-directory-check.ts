@@ -1,0 +1,104 @@
+import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
+import { type ControlFile, readControlFile } from '../../postgres/control-file.ts'
+
+/** A directory that looks like PostgreSQL's, before anything is asked of a server. */
+export interface CheckedDirectory {
+  /** As the person gave it. */
+  readonly given: string
+  /** Absolute, symbolic links resolved. */
+  readonly root: string
+  /** Of `PG_VERSION`. */
+  readonly majorVersion: number
+  readonly control: ControlFile
+  readonly hasBackupLabel: boolean
+  /** A `postmaster.pid` whose process lives, or whose process cannot be told from here. */
+  readonly isInUse: boolean
+}
+
+const GIVE_PGDATA = 'give the data directory of the cluster (SHOW data_directory)'
+
+/**
+ * Looks at a data directory. Throws FILE_NOT_FOUND, FILE_ACCESS, VERSION_UNSUPPORTED, or what `readControlFile` does.
+ */
+export async function checkDataDirectory(given: string): Promise<CheckedDirectory> {
+  const root = resolveDirectory(given)
+  const majorVersion = readMajorVersion(root)
+  return {
+    given,
+    root,
+    majorVersion,
+    control: await readControlFile(root),
+    hasBackupLabel: statSync(join(root, 'backup_label'), { throwIfNoEntry: false }) !== undefined,
+    isInUse: isInUse(root),
+  }
+}
+
+/** True when a postmaster may be running on `root`. */
+export function isInUse(root: string): boolean {
+  let text: string
+  try {
+    text = readFileSync(join(root, 'postmaster.pid'), 'utf8')
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false
+    throw fromSystemError(error, 'read', join(root, 'postmaster.pid'))
+  }
+  const pid = Math.abs(Number.parseInt(text, 10))
+  if (!(pid > 0)) return true
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return errnoOf(error) !== 'ESRCH'
+  }
+}
+
+function resolveDirectory(given: string): string {
+  try {
+    const root = realpathSync(given)
+    if (!statSync(root).isDirectory()) {
+      throw new WalgError('FILE_ACCESS', `data directory "${given}" is not a directory`, {
+        facts: { path: given },
+        hint: GIVE_PGDATA,
+      })
+    }
+    accessSync(root, constants.R_OK | constants.X_OK)
+    return root
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') {
+      throw new WalgError('FILE_NOT_FOUND', `data directory "${given}" does not exist`, {
+        facts: { path: given },
+        cause: error,
+        hint: GIVE_PGDATA,
+      })
+    }
+    throw fromSystemError(error, 'read', given)
+  }
+}
+
+function readMajorVersion(root: string): number {
+  const path = join(root, 'PG_VERSION')
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8').trim()
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw fromSystemError(error, 'read', path)
+    throw new WalgError(
+      'FILE_NOT_FOUND',
+      `"${root}" is not a PostgreSQL data directory: it has no PG_VERSION`,
+      {
+        facts: { path },
+        cause: error,
+        hint: GIVE_PGDATA,
+      },
+    )
+  }
+  const major = /^\d+$/.test(text) ? Number(text) : 0
+  if (major < 13) {
+    throw new WalgError('VERSION_UNSUPPORTED', `"${path}" says "${text}": PostgreSQL 13 or newer is needed`, {
+      facts: { path },
+    })
+  }
+  return major
+}

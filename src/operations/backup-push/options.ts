@@ -1,0 +1,39 @@
+import type { ConnectionSettings } from '../../postgres/cluster/cluster.ts'
+
+/** What a full backup of a local data directory needs to know. */
+export interface BackupPushOptions {
+  /** As given by the person; compared with the server's own after resolving both. */
+  readonly dataDirectory: string
+  readonly connection: ConnectionSettings
+  readonly isPermanent: boolean
+  /** Valid JSON text, stored exactly as it is; null for none. */
+  readonly userData: string | null
+  readonly isVerifying: boolean
+  /** Record the number of every damaged page, not only of the first ten of a file. */
+  readonly storesAllCorrupt: boolean
+  readonly hasFilesMetadata: boolean
+  /** Record which file belongs to which table. */
+  readonly hasDatabaseNames: boolean
+  readonly partBytesMax: number
+  /** Parts packed side by side. */
+  readonly partsAtOnce: number
+  /** Undefined: no limit. */
+  readonly diskBytesPerSecond: number | undefined
+  readonly walSegmentBytes: number
+  readonly pageBytes: number
+  /** 0: never. */
+  readonly aliveCheckMs: number
+  /** From the call that stops the backup until its WAL is archived; 0: no limit. */
+  readonly stopTimeoutMs: number
+}
+
+export interface BackupPushResult {
+  readonly name: string
+  readonly storageName: string
+  readonly uncompressedBytes: number
+  readonly compressedBytes: number
+  readonly filesCount: number
+  readonly partsCount: number
+  /** Pages whose checksum is wrong, in all files. */
+  readonly corruptPagesCount: number
+}

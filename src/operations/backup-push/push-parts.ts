@@ -1,0 +1,102 @@
+import { createRateLimit } from '../../kit/limits.ts'
+import { partName } from '../../repository/layout.ts'
+import type { OperationContext } from '../context.ts'
+import type { BackupSource } from './backup-source.ts'
+import type { Contents } from './contents.ts'
+import { FileTable } from './file-table.ts'
+import type { BackupPushOptions } from './options.ts'
+import type { NumberedPart, PackReport, PartsTask } from './pack-parts.ts'
+import { createPartControl } from './part-control.ts'
+import type { PartWorkers } from './part-workers.ts'
+
+export interface PushedParts {
+  readonly parts: readonly NumberedPart[]
+  /** Damaged pages by row. */
+  readonly damage: ReadonlyMap<number, readonly number[]>
+}
+
+const BLOCKS_SAID_MAX = 10
+/** A worker's own calls are bounded by the storage; this one catches what hangs while reading. */
+const STALL_GRACE_MS = 10_000
+
+/** Packs and puts all files of a backup, by all workers side by side. */
+export async function pushParts(
+  context: OperationContext,
+  workers: PartWorkers,
+  source: BackupSource,
+  contents: Contents,
+  options: BackupPushOptions,
+): Promise<PushedParts> {
+  const { log, progress, signal } = context
+  const table = new FileTable(contents.table)
+  const damage = new Map<number, readonly number[]>()
+  const onReport = (report: PackReport): void => {
+    if (report.kind === 'part begun') log.info(`Starting part ${report.number} of backup ${source.name} ...`)
+    else if (report.kind === 'part done')
+      log.info(`Finished writing part ${report.part.number} of backup ${source.name}.`)
+    else if (report.kind === 'odd size') {
+      const { path, sizeBytes } = table.file(report.row)
+      log.warning(`"${path}" has ${sizeBytes} bytes, not whole pages: packed without verifying its pages`)
+    } else {
+      damage.set(report.row, report.blocks)
+      const more = report.blocks.length > BLOCKS_SAID_MAX ? `, ${report.blocks.length} in all` : ''
+      const blocks = report.blocks.slice(0, BLOCKS_SAID_MAX).join(', ')
+      log.warning(`Corruption found in ${table.file(report.row).path}/[${blocks}]${more}`)
+    }
+  }
+  progress.begin('backup-push', contents.filesBytes)
+  try {
+    const parts = await workers.pack(taskOf(source, contents, options, workers.count), {
+      signal,
+      progress,
+      stallTimeoutMs: context.storageDescription.stallTimeoutMs + STALL_GRACE_MS,
+      onReport,
+    })
+    warnOfVanished(context, table)
+    return { parts, damage }
+  } finally {
+    progress.end()
+  }
+}
+
+/** The name of the next ordinary part after those that the workers have made. */
+export function nextPart(
+  parts: readonly NumberedPart[],
+  extension: string,
+): { number: number; name: string } {
+  const number = parts.reduce((max, part) => Math.max(max, part.number), 0) + 1
+  return { number, name: partName(number, extension) }
+}
+
+function taskOf(
+  source: BackupSource,
+  contents: Contents,
+  options: BackupPushOptions,
+  workersCount: number,
+): PartsTask {
+  const { diskBytesPerSecond, isVerifying } = options
+  const isChecked = isVerifying && source.pages !== undefined
+  return {
+    backup: source.name,
+    table: contents.table,
+    control: createPartControl(workersCount),
+    headers: contents.headers,
+    partBytesMax: options.partBytesMax,
+    ...(diskBytesPerSecond === undefined ? {} : { diskLimit: createRateLimit(diskBytesPerSecond) }),
+    ...(isChecked ? { pages: { ...source.pages!, startLsn: source.startLsn } } : {}),
+  }
+}
+
+/** Dropped tables are nothing to worry about, so one line is enough. */
+function warnOfVanished({ log }: OperationContext, table: FileTable): void {
+  let count = 0
+  let first = ''
+  for (let row = 0; row < table.count; row++) {
+    if (table.state(row) !== 'vanished') continue
+    if (count === 0) first = table.file(row).path
+    count += 1
+  }
+  if (count === 0) return
+  const others = count === 1 ? '' : ` and ${count - 1} other files`
+  log.warning(`"${first}"${others} vanished while the backup was taken`)
+}

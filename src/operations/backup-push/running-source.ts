@@ -1,0 +1,220 @@
+import { realpathSync } from 'node:fs'
+import { join } from 'node:path'
+import { fromSystemError, WalgError } from '../../kit/errors.ts'
+import { civilTime, nowNs, timestampFromNs } from '../../kit/timestamp.ts'
+import { type BackupSession, beginBackup } from '../../postgres/cluster/backup-session.ts'
+import type { Cluster } from '../../postgres/cluster/cluster.ts'
+import {
+  type ClusterFacts,
+  isArchiving,
+  readArchiverState,
+  readClusterFacts,
+} from '../../postgres/cluster/cluster-facts.ts'
+import { connectCluster } from '../../postgres/cluster/connect.ts'
+import { readDatabaseNames } from '../../postgres/cluster/database-names.ts'
+import { type Lsn, toLsn } from '../../postgres/lsn.ts'
+import { formatSegmentName, segmentOfLsn } from '../../postgres/wal-segment.ts'
+import { formatBackupName } from '../../repository/backup-name.ts'
+import { storageIdentity } from '../../storage/storage-identity.ts'
+import type { OperationContext } from '../context.ts'
+import type { BackupSource, SourceStop } from './backup-source.ts'
+import type { CheckedDirectory } from './data-directory-check.ts'
+import { formatDatabases } from './database-names.ts'
+import type { BackupPushOptions } from './options.ts'
+import { waitForArchive } from './wait-for-archive.ts'
+
+/**
+ * Begins a backup of the server that runs on `directory`. Throws CLUSTER_STATE when the server reached is another
+ * one, or another backup of it into the same repository is under way.
+ */
+export async function openRunningSource(
+  context: OperationContext,
+  directory: CheckedDirectory,
+  options: BackupPushOptions,
+): Promise<BackupSource> {
+  const { log, signal } = context
+  const cluster = await connectCluster(options.connection, { log, signal })
+  try {
+    const facts = await readClusterFacts(cluster)
+    checkFacts(directory, facts, options)
+    warnOfSettings(context, facts, options)
+    log.info('Calling pg_start_backup()')
+    const session = await beginBackup(cluster, {
+      label: backupLabel(),
+      repositoryIdentity: storageIdentity(context.storageDescription),
+      walSegmentBytes: options.walSegmentBytes,
+      aliveCheckMs: options.aliveCheckMs,
+      log,
+      signal,
+    })
+    return new RunningSource(context, directory, options, cluster, facts, session)
+  } catch (error) {
+    await cluster.close()
+    throw error
+  }
+}
+
+class RunningSource implements BackupSource {
+  readonly name: BackupSource['name']
+  readonly startLsn: Lsn
+  readonly versionNumber: number
+  readonly systemIdentifier: bigint
+  readonly failed: AbortSignal
+  readonly pages: BackupSource['pages']
+  readonly wal: BackupSource['wal'] = []
+  readonly #context: OperationContext
+  readonly #directory: CheckedDirectory
+  readonly #options: BackupPushOptions
+  readonly #cluster: Cluster
+  readonly #facts: ClusterFacts
+  readonly #session: BackupSession
+  #stopCalledMs = 0
+
+  constructor(
+    context: OperationContext,
+    directory: CheckedDirectory,
+    options: BackupPushOptions,
+    cluster: Cluster,
+    facts: ClusterFacts,
+    session: BackupSession,
+  ) {
+    this.#context = context
+    this.#directory = directory
+    this.#options = options
+    this.#cluster = cluster
+    this.#facts = facts
+    this.#session = session
+    this.name = formatBackupName(session.startWalFile)
+    this.startLsn = session.startLsn
+    this.versionNumber = facts.versionNumber
+    this.systemIdentifier = facts.systemIdentifier
+    this.failed = session.failed
+    const { blocksPerSegment } = directory.control
+    this.pages = facts.hasDataChecksums ? { pageBytes: facts.blockBytes, blocksPerSegment } : undefined
+  }
+
+  async stop(): Promise<SourceStop> {
+    this.#context.log.info('Calling pg_stop_backup()')
+    this.#stopCalledMs = performance.now()
+    const stop = await this.#session.stop({ timeoutMs: this.#options.stopTimeoutMs })
+    return {
+      finishLsn: stop.stopLsn,
+      labels: { labelFile: stop.labelFile, tablespaceMap: stop.tablespaceMap },
+    }
+  }
+
+  async waitForWal(stop: SourceStop): Promise<void> {
+    const { storage, codec, log, signal } = this.#context
+    const stopFile = this.#segmentName(toLsn(stop.finishLsn - 1n))
+    if (this.#session.isStandby || !isArchiving(this.#facts)) {
+      const why = this.#session.isStandby ? 'the backup is of a standby' : 'archive_mode is off'
+      log.warning(
+        `${why}: nobody waits until WAL up to "${stopFile}" is archived, and without it the backup cannot be restored`,
+      )
+      return
+    }
+    const usedMs = performance.now() - this.#stopCalledMs
+    const { stopTimeoutMs } = this.#options
+    await waitForArchive({
+      storage,
+      extension: codec.extension,
+      walDirectory: join(this.#directory.root, 'pg_wal'),
+      files: [stopFile, this.#historyFile()],
+      readArchiver: () => readArchiverState(this.#cluster),
+      log,
+      signal: AbortSignal.any([signal, this.failed, this.#cluster.lost]),
+      timeoutMs: stopTimeoutMs === 0 ? 0 : Math.max(1, stopTimeoutMs - usedMs),
+    })
+  }
+
+  async readDatabases(): Promise<string | null> {
+    if (!this.#options.hasDatabaseNames) return null
+    this.#context.log.info('Querying pg_database')
+    return formatDatabases(await readDatabaseNames(this.#cluster))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.#session[Symbol.asyncDispose]()
+    } finally {
+      await this.#cluster.close()
+    }
+  }
+
+  #segmentName(lsn: Lsn): string {
+    const { walSegmentBytes } = this.#options
+    return formatSegmentName(segmentOfLsn(this.#session.timeline, lsn, walSegmentBytes), walSegmentBytes)
+  }
+
+  /** The backup history file that a primary writes when a backup stops. */
+  #historyFile(): string {
+    const offset = this.startLsn % BigInt(this.#options.walSegmentBytes)
+    const hex = offset.toString(16).toUpperCase().padStart(8, '0')
+    return `${this.#segmentName(this.startLsn)}.${hex}.backup`
+  }
+}
+
+function checkFacts(directory: CheckedDirectory, facts: ClusterFacts, options: BackupPushOptions): void {
+  const own = resolveServerDirectory(facts.dataDirectory)
+  if (own !== directory.root) {
+    throw new WalgError(
+      'CLUSTER_STATE',
+      `Data directory from command line '${directory.root}' is not the same as Postgres' one '${own}'`,
+      {
+        facts: { given: directory.root, server: own },
+        hint: 'give the directory of the server that PGHOST and PGPORT lead to, or connect to the other server',
+      },
+    )
+  }
+  if (facts.systemIdentifier !== directory.control.systemIdentifier) {
+    throw new WalgError(
+      'CLUSTER_STATE',
+      `"${directory.root}" belongs to system ${directory.control.systemIdentifier}, the server is system ${facts.systemIdentifier}`,
+      { hint: 'the server runs on another directory of the same name (another host or container)' },
+    )
+  }
+  if (facts.walSegmentBytes !== options.walSegmentBytes) {
+    throw new WalgError(
+      'SETTING_INVALID',
+      'bytes_per_wal_segment of the server does not match expected value, you may need to set WALG_PG_WAL_SIZE',
+      {
+        facts: { server: facts.walSegmentBytes, setting: options.walSegmentBytes },
+        hint: `set WALG_PG_WAL_SIZE=${facts.walSegmentBytes / (1024 * 1024)}`,
+      },
+    )
+  }
+}
+
+/** The server's directory may not be visible from here: then its name as it stands is all there is to compare. */
+function resolveServerDirectory(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch (error) {
+    throw fromSystemError(error, 'resolve the data directory of the server', path)
+  }
+}
+
+function warnOfSettings(context: OperationContext, facts: ClusterFacts, options: BackupPushOptions): void {
+  const { log } = context
+  if (options.isVerifying) {
+    if (facts.hasDataChecksums) log.info('data_checksums is enabled in DB.')
+    else log.warning('data_checksums is disabled in the cluster: page checksums are not verified')
+  }
+  if (facts.isInRecovery) return
+  if (!isArchiving(facts)) {
+    log.warning(
+      `archive_mode is "${facts.archiveMode}": WAL is not archived, and without it the backup cannot be restored`,
+    )
+  } else if (facts.archiveLibrary === '' && ['', '(disabled)'].includes(facts.archiveCommand)) {
+    log.warning('archive_command is not set: the end of the backup waits until WAL is archived')
+  }
+}
+
+/** As the original writes it: the time, in UTC here. */
+function backupLabel(): string {
+  const time = timestampFromNs(nowNs())
+  const [year, month, day, hour, minute, second] = civilTime(time)
+  const two = (value: number): string => String(value).padStart(2, '0')
+  const micros = String(Math.floor(time.nanos / 1000)).padStart(6, '0')
+  return `${year}-${two(month)}-${two(day)} ${two(hour)}:${two(minute)}:${two(second)}.${micros} +0000 UTC`
+}
