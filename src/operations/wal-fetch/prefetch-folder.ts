@@ -29,7 +29,7 @@ export interface PrefetchFolder {
   runningBytes(name: string): number | undefined
   /** Path for a new file of a prefetcher, after making the folders. */
   runningPath(name: string): string
-  /** Publishes a downloaded running file. false: a fetch has taken it over meanwhile. */
+  /** Publishes a downloaded running file. false: another prefetcher was first, or a fetch has taken it over. */
   publish(name: string, downloaded: Downloaded): boolean
   has(name: string): boolean
   discard(name: string): void
@@ -72,6 +72,10 @@ export function openPrefetchFolder(baseDirectory: string, hasher: Hasher): Prefe
       return join(running, name)
     },
     publish(name, downloaded): boolean {
+      if (sizeOf(join(folder, name)) !== undefined) {
+        removeFile(join(running, name))
+        return false
+      }
       writeFileSync(join(folder, name + CHECK_SUFFIX), JSON.stringify(downloaded), { mode: 0o600 })
       try {
         renameSync(join(running, name), join(folder, name))
