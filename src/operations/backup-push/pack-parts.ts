@@ -1,4 +1,4 @@
-import { openRateLimit, type RateLimit } from '../../kit/limits.ts'
+import type { RateLimit } from '../../kit/limits.ts'
 import type { LinearMemory } from '../../kit/linear-memory.ts'
 import type { BackupName } from '../../repository/backup-name.ts'
 import { partKey, partName } from '../../repository/layout.ts'
@@ -53,7 +53,7 @@ export async function packParts(room: PackRoom, task: PartsTask): Promise<void> 
   let row = -1
   const place: PartPlace = {
     ...room,
-    ...(task.diskLimit === undefined ? {} : { diskLimiter: openRateLimit(task.diskLimit) }),
+    ...(task.diskLimit === undefined ? {} : { diskLimit: task.diskLimit }),
     onRead: bytes => control.beat(room.worker, row, bytes),
   }
   const pages = task.pages === undefined ? undefined : new PageCheck(task.pages, room.memory)

@@ -3,7 +3,7 @@ import type { BlockWriter } from '../../codec/codec.ts'
 import type { Awaitable, ByteStream } from '../../kit/bytes.ts'
 import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
 import type { Hasher } from '../../kit/hash.ts'
-import type { RateLimiter } from '../../kit/limits.ts'
+import { openRateLimit, type RateLimit, type RateLimiter } from '../../kit/limits.ts'
 import {
   encodeTarHeader,
   TAR_BLOCK_BYTES,
@@ -23,13 +23,14 @@ export interface PartPackerOptions {
   readonly writer: BlockWriter
   /** Hashes the content of one member at a time; works in place on the writer's memory. */
   readonly hasher: Hasher
-  readonly diskLimiter?: RateLimiter
+  readonly diskLimit?: RateLimit
   /** A sign of life after every read; throws to stop the packing. */
   readonly onRead?: (bytes: number) => void
 }
 
-/** Bytes asked for at once while a rate limit holds, so that waits stay short. */
-const LIMITED_READ_BYTES = 256 * 1024
+/** Bytes asked for at once while a rate limit holds: at most those of a second, so that waits stay short. */
+const LIMITED_READ_BYTES_MAX = 256 * 1024
+const LIMITED_READ_BYTES_MIN = 4096
 
 /**
  * Packs members into one tar: header and file bytes are read straight into the compressor's block, and hashed
@@ -39,6 +40,7 @@ export class PartPacker {
   readonly #writer: BlockWriter
   readonly #hasher: Hasher
   readonly #limiter: RateLimiter | undefined
+  readonly #readBytesMax: number
   readonly #onRead: (bytes: number) => void
   /** Bytes in the block that are not flushed yet. */
   #used = 0
@@ -48,7 +50,8 @@ export class PartPacker {
   constructor(options: PartPackerOptions) {
     this.#writer = options.writer
     this.#hasher = options.hasher
-    this.#limiter = options.diskLimiter
+    this.#readBytesMax = readBytesMax(options)
+    this.#limiter = options.diskLimit === undefined ? undefined : openRateLimit(options.diskLimit)
     this.#onRead = options.onRead ?? (() => {})
   }
 
@@ -155,12 +158,9 @@ export class PartPacker {
     const writer = this.#writer
     let left = file.sizeBytes
     while (left > 0) {
-      let want = Math.min(left, writer.capacityBytes - this.#used)
-      if (this.#limiter !== undefined) {
-        want = Math.min(want, LIMITED_READ_BYTES)
-        const taken = this.#limiter.take(want)
-        if (taken !== undefined) await taken
-      }
+      const want = Math.min(left, writer.capacityBytes - this.#used, this.#readBytesMax)
+      const taken = this.#limiter?.take(want)
+      if (taken !== undefined) await taken
       const { memory } = writer
       const at = writer.base + this.#used
       const got = readInto(fd, memory, at, want, file.path)
@@ -219,6 +219,11 @@ export class PartPacker {
 /** The size in a part of a file of `sizeBytes` with an ordinary name: what decides whether it still fits. */
 export function packedBytes(sizeBytes: number): number {
   return TAR_BLOCK_BYTES + sizeBytes + tarPaddingBytes(sizeBytes)
+}
+
+function readBytesMax({ writer, diskLimit }: PartPackerOptions): number {
+  if (diskLimit === undefined) return writer.capacityBytes
+  return Math.max(LIMITED_READ_BYTES_MIN, Math.min(LIMITED_READ_BYTES_MAX, diskLimit.bytesPerSecond))
 }
 
 function openFile(path: string): number | undefined {

@@ -22,12 +22,13 @@ export interface PackOptions {
   readonly progress: Progress
   /** A worker without a sign of life for so long ends the push. */
   readonly stallTimeoutMs: number
+  /** How long the other workers may take to put away their open parts once one has failed; default 10 s. */
+  readonly stopGraceMs?: number
   /** Everything but `part done`, which is in the result. */
   readonly onReport: (report: PackReport) => void
 }
 
 const TICK_MS = 200
-/** How long the other workers may take to put away their open parts once one has failed. */
 const STOP_GRACE_MS = 10_000
 
 /** One worker's turn at a task. */
@@ -78,7 +79,7 @@ export class PartWorkers implements AsyncDisposable {
       await Promise.race([all, watch.failed, this.#stalls.stalled])
     } catch (error) {
       control.stop()
-      await settleWithin(runs, STOP_GRACE_MS)
+      await settleWithin(runs, options.stopGraceMs ?? STOP_GRACE_MS)
       throw error
     } finally {
       watch.end()

@@ -1,7 +1,7 @@
 import type { Codec } from '../../codec/codec.ts'
 import type { Awaitable, ByteSink } from '../../kit/bytes.ts'
 import { type Hasher, openHasher } from '../../kit/hash.ts'
-import type { RateLimiter } from '../../kit/limits.ts'
+import type { RateLimit } from '../../kit/limits.ts'
 import type { LinearMemory } from '../../kit/linear-memory.ts'
 import type { ObjectSink, Storage } from '../../storage/storage.ts'
 import { PartPacker } from './part-packer.ts'
@@ -22,7 +22,7 @@ export interface PartPlace {
   readonly codec: Codec
   /** The memory that the codec works on, so that nothing is copied for a hash. */
   readonly memory?: LinearMemory
-  readonly diskLimiter?: RateLimiter
+  readonly diskLimit?: RateLimit
   /** A sign of life after every read; throws to stop the packing. */
   readonly onRead?: (bytes: number) => void
 }
