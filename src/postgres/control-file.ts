@@ -18,7 +18,7 @@ export type ClusterState =
 /** The fields of `global/pg_control` that this program needs; PostgreSQL 13 to 18. */
 export interface ControlFile {
   readonly systemIdentifier: bigint
-  /** PostgreSQL's own format number: 1300 for 13 to 17, 1800 for 18. */
+  /** PostgreSQL's own format number: 1300 for 13 to 16, then 1700, 1800. */
   readonly controlVersion: number
   readonly catalogVersion: number
   readonly state: ClusterState
@@ -56,10 +56,11 @@ const STATES: readonly ClusterState[] = [
 
 /** Where the checksum of all bytes before it lies, by format number. */
 const CRC_OFFSETS: ReadonlyMap<number, number> = new Map([
-  [1300, 328],
-  [1800, 332],
+  [1300, 288],
+  [1700, 288],
+  [1800, 292],
 ])
-const CONTROL_BYTES_MIN = 336
+const CONTROL_BYTES_MIN = 296
 
 /** Reads `global/pg_control` below a data directory. Throws as `parseControlFile`, and FILE_NOT_FOUND or FILE_ACCESS. */
 export async function readControlFile(dataDirectory: string): Promise<ControlFile> {
@@ -113,22 +114,22 @@ function decodeFields(view: DataView, controlVersion: number, path: string): Con
     redoLsn: lsn(40),
     timeline: toTimelineId(u32(48)),
     previousTimeline: toTimelineId(u32(52)),
-    minRecoveryLsn: lsn(176),
-    minRecoveryTimeline: toTimelineId(u32(184)),
-    backupStartLsn: lsn(192),
-    backupEndLsn: lsn(200),
-    isBackupEndRequired: view.getUint8(208) !== 0,
-    blockBytes: u32(256),
-    blocksPerSegment: u32(260),
-    walBlockBytes: u32(264),
-    walSegmentBytes: u32(268),
-    checksumVersion: u32(292),
+    minRecoveryLsn: lsn(136),
+    minRecoveryTimeline: toTimelineId(u32(144)),
+    backupStartLsn: lsn(152),
+    backupEndLsn: lsn(160),
+    isBackupEndRequired: view.getUint8(168) !== 0,
+    blockBytes: u32(216),
+    blocksPerSegment: u32(220),
+    walBlockBytes: u32(224),
+    walSegmentBytes: u32(228),
+    checksumVersion: u32(252),
   }
 }
 
 function versionUnsupported(path: string, controlVersion: number): WalgError {
   return new WalgError('VERSION_UNSUPPORTED', `"${path}" has the unknown format ${controlVersion}`, {
     facts: { path, controlVersion },
-    hint: 'the formats of PostgreSQL 13 to 18 are known (1300 and 1800)',
+    hint: 'the formats of PostgreSQL 13 to 18 are known (1300, 1700, 1800)',
   })
 }

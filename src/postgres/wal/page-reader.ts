@@ -186,13 +186,12 @@ class PageWalker implements SegmentChecker {
   #judgePlace(header: WalPageHeader): undefined {
     const expected = this.#firstLsn + BigInt(this.#pageAt)
     if (header.pageLsn !== expected) {
-      const isStale = header.pageLsn < expected
       const found = formatLsn(toLsn(header.pageLsn))
-      return this.#report(
-        isStale ? 'stale' : 'address',
-        this.#pageAt,
-        `holds the page of ${found} at byte ${this.#pageAt}${isStale ? ': an older segment under a new name' : ''}`,
-      )
+      if (header.pageLsn > expected) {
+        return this.#report('address', this.#pageAt, `holds the page of ${found} at byte ${this.#pageAt}`)
+      }
+      const state = this.#pageAt === 0 ? 'not written yet' : `written up to byte ${this.#pageAt} only`
+      return this.#report('stale', this.#pageAt, `is a recycled file, ${state}: the page of ${found} follows`)
     }
     if (header.timeline > this.#timeline || header.timeline < this.#lastTimeline || header.timeline === 0) {
       const text = `has a page of timeline ${header.timeline} at byte ${this.#pageAt}`
