@@ -1,8 +1,8 @@
 // Runs the tests: `npm test` the fixed-seed tier, `npm run test:long` the rest (test/long, and more seeds).
 // Usage: node scripts/test.mjs [--long] [--seeds N] [part of a path…]
 // The last line is `N passed, N failed, N skipped`; exit status 1 when a test failed or none ran.
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { cpus } from 'node:os'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { bun, ensureBuild, ensureTools, root } from './ensure.mjs'
@@ -46,10 +46,14 @@ function planPasses() {
 function runPass({ seed, files }, number) {
   const report = join(root, '.cache', `junit-${process.pid}-${number}.xml`)
   mkdirSync(join(root, '.cache'), { recursive: true })
+  // a place of its own, so that nothing stays behind whatever happens
+  const temporary = mkdtempSync(join(tmpdir(), 'wal-g-tests-'))
+  chmodSync(temporary, 0o1777)
   const workers = Math.max(1, Math.min(4, cpus().length))
   const { status } = run(
     bun,
     [
+      '--no-orphans',
       'test',
       `--parallel=${workers}`,
       `--timeout=${TEST_TIMEOUT_MS}`,
@@ -62,9 +66,15 @@ function runPass({ seed, files }, number) {
       cwd: root,
       isShown: true,
       timeoutMs: PASS_TIMEOUT_MS,
-      env: { ...process.env, SEED: String(seed), WALG_BINARY: join(root, 'dist/wal-g') },
+      env: {
+        ...process.env,
+        SEED: String(seed),
+        TMPDIR: temporary,
+        WALG_BINARY: join(root, 'dist/wal-g'),
+      },
     },
   )
+  rmSync(temporary, { recursive: true, force: true })
   const results = readResults(report)
   rmSync(report, { force: true })
   for (const file of files.map(name => name.slice('./'.length))) {

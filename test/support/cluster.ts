@@ -5,6 +5,7 @@ import path from 'node:path'
 import pg from 'pg'
 import { giveTreeToClusterUser, newDataDirectory } from './cluster-template.ts'
 import { asClusterUser, clusterUser, giveToClusterUser, type UserIds } from './cluster-user.ts'
+import { cleanUpAtEnd } from './leftovers.ts'
 import { type Major, postgresDirectory } from './postgres-binaries.ts'
 import { tempDirectory } from './temp-directory.ts'
 import { untilTrue } from './until-true.ts'
@@ -82,11 +83,6 @@ export function freePort(): Promise<number> {
     })
   })
 }
-
-const running = new Set<ChildProcess>()
-process.on('exit', () => {
-  for (const server of running) server.kill('SIGQUIT')
-})
 
 const STOP_SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as const
 const START_TIMEOUT_MS = 60_000
@@ -175,11 +171,11 @@ class Server implements Cluster {
     )
     closeSync(output)
     this.process = server
-    running.add(server)
+    const isGone = cleanUpAtEnd(() => this.stop('immediate'))
     this.exit = new Promise((resolve, reject) => {
       server.once('error', reject)
       server.once('exit', code => {
-        running.delete(server)
+        isGone()
         this.process = undefined
         resolve(code ?? -1)
       })

@@ -2,6 +2,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { giveToClusterUser } from './cluster-user.ts'
+import { cleanUpAtEnd } from './leftovers.ts'
 
 export interface TempDirectory extends Disposable {
   readonly path: string
@@ -10,20 +11,15 @@ export interface TempDirectory extends Disposable {
   remove(): void
 }
 
-const open = new Set<string>()
-process.on('exit', () => {
-  for (const directory of open) rmSync(directory, { recursive: true, force: true })
-})
-
-/** A new directory that this user and the cluster's user can both write to; removed by `using` or at exit. */
+/** A new directory that this user and the cluster's user can both write to; removed by `using`, or after the file's tests. */
 export function tempDirectory(name = 'test'): TempDirectory {
   const directory = realpathSync(mkdtempSync(path.join(tmpdir(), `wal-g-${name}-`)))
   giveToClusterUser(directory, 0o755)
-  open.add(directory)
   const remove = (): void => {
     rmSync(directory, { recursive: true, force: true })
-    open.delete(directory)
+    keep()
   }
+  const keep = cleanUpAtEnd(remove)
   return {
     path: directory,
     at: (...names) => path.join(directory, ...names),

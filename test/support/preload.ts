@@ -1,0 +1,4 @@
+import { afterAll } from 'bun:test'
+import { cleanUpNow } from './leftovers.ts'
+
+afterAll(cleanUpNow)
