@@ -48,14 +48,15 @@ export async function openCheckedStorage(
   const { openStorage } = await import('../storage/open-storage.ts')
   const { networkLimit, ...unlimited } = description
   const isLimited = limits === 'network' && networkLimit !== undefined
-  const storage = await openStorage(isLimited ? description : unlimited)
+  let storage: Storage | undefined
   try {
+    storage = await openStorage(isLimited ? description : unlimited)
     await storage.checkRoot({ signal })
+    return storage
   } catch (error) {
-    await storage.close()
+    await storage?.close()
     throw isMissingRoot(error) ? missingRoot(description, error) : error
   }
-  return storage
 }
 
 function isMissingRoot(error: unknown): error is WalgError {
@@ -68,6 +69,6 @@ function missingRoot({ driver, name }: StorageDescription, cause: WalgError): Wa
   return new WalgError('STORAGE_ROOT_MISSING', message, {
     facts: { storage: name, root: driver.root },
     hint: 'create the directory, or mount it: it is never created by itself, lest backups go below an empty mount point',
-    cause,
+    cause: cause.cause,
   })
 }

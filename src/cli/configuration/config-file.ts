@@ -92,10 +92,10 @@ function textOf(value: unknown): string {
   return JSON.stringify(value, (_key, inner) => (typeof inner === 'bigint' ? String(inner) : inner))
 }
 
-/** Parsers quote the lines around a mistake, which may hold secrets: only the first line is kept. */
+/** Parsers quote what they stumble over, which may be a secret: only the first line is kept, without quotes. */
 function plain(error: unknown): Error {
-  const message = error instanceof Error ? error.message : String(error)
-  return new Error(message.split('\n', 1)[0]?.replace(/:$/, '') ?? '')
+  const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n', 1)
+  return new Error(line.replace(/"[^"]*"?|'[^']*'?|`[^`]*`?/g, '…').replace(/:$/, ''))
 }
 
 function isThere(path: string): boolean {

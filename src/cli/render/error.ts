@@ -1,4 +1,4 @@
-import { WalgError } from '../../kit/errors.ts'
+import { errnoOf, WalgError } from '../../kit/errors.ts'
 import type { SettingProblem } from '../../kit/settings.ts'
 import type { LogFields, LogSink } from './log.ts'
 
@@ -9,7 +9,7 @@ export function logError(sink: LogSink, error: unknown): void {
   const lines = [what]
   if (isText && why !== undefined) lines.push(`  cause: ${why}`)
   if (isText && hint !== undefined) lines.push(`  hint: ${hint}`)
-  const isBug = !(error instanceof WalgError)
+  const isBug = !(firstOf(error) instanceof WalgError)
   if (isText && (isBug || sink.options.level === 'DEVEL')) lines.push(...stacksOf(error))
   sink.write('ERROR', lines.join('\n'), fields)
 }
@@ -37,8 +37,7 @@ export function describeError(error: unknown): ErrorDescription {
   const others = error instanceof AggregateError ? error.errors.length - 1 : 0
   const suffix = others > 0 ? ` (and ${others} more)` : ''
   const what = `${isKnown ? '' : 'internal error: '}${messageOf(first)}${suffix}`
-  const deepest = messageOf(deepestCause(first))
-  const why = what.includes(deepest) ? undefined : deepest.replaceAll(/\s*\n\s*/g, ' ')
+  const why = reasonBelow(first, what)
   const hint = isKnown
     ? (first.hint ?? hintBelow(first))
     : 'this is a mistake of the program: please report it'
@@ -58,14 +57,20 @@ function firstOf(error: unknown): unknown {
   return error instanceof AggregateError && error.errors.length > 0 ? firstOf(error.errors[0]) : error
 }
 
-function deepestCause(error: unknown): unknown {
+/** The message of the deepest cause that says more than `what`. */
+function reasonBelow(error: unknown, what: string): string | undefined {
   let at = error
+  let reason: string | undefined
   for (let depth = 0; depth < 20; depth += 1) {
     const cause = at instanceof Error ? firstOf(at.cause) : undefined
-    if (cause === undefined || cause === null) return at
+    if (cause === undefined || cause === null) break
+    const message = messageOf(cause)
+    // A system error (`ENOENT: no such file or directory, open 'x'`) mostly repeats what its translation says.
+    const essence = errnoOf(cause) === undefined ? message : message.replace(/^E\w+: ([^,]*).*$/s, '$1')
+    if (![what, reason].some(said => said?.includes(essence))) reason = message
     at = cause
   }
-  return at
+  return reason?.replaceAll(/\s*\n\s*/g, ' ')
 }
 
 function hintBelow(error: WalgError): string | undefined {

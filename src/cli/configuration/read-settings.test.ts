@@ -1,0 +1,192 @@
+import { describe, expect, test } from 'bun:test'
+import { readSettings, type SettingsReading } from './read-settings.ts'
+
+interface Given {
+  readonly flags?: Record<string, string>
+  readonly environment?: Record<string, string>
+  readonly file?: Record<string, string>
+}
+
+function read(given: Given): SettingsReading {
+  return readSettings({
+    flags: new Map(Object.entries(given.flags ?? {})),
+    environment: given.environment ?? {},
+    file:
+      given.file === undefined
+        ? undefined
+        : { path: '/etc/wal-g.yaml', values: new Map(Object.entries(given.file)) },
+  })
+}
+
+const messages = (given: Given): string[] => read(given).problems.map(problem => problem.message)
+
+describe('settings', () => {
+  test('have their defaults', () => {
+    const { settings, problems } = read({})
+    expect(problems).toEqual([])
+    expect(settings.WALG_COMPRESSION_METHOD).toBe('lz4')
+    expect(settings.WALG_PREVENT_WAL_OVERWRITE).toBe(true)
+    expect(settings.WALG_TAR_SIZE_THRESHOLD).toBe(1_073_741_823)
+    expect(settings.WALG_STALL_TIMEOUT).toBe(60_000)
+    expect(settings.WALG_FILE_PREFIX).toBeUndefined()
+  })
+
+  test('come from the flag before the environment before the file', () => {
+    const file = { PGUSER: 'file', PGHOST: 'file', PGPORT: 'file' }
+    const environment = { PGUSER: 'env', PGHOST: 'env' }
+    const { settings } = read({ file, environment, flags: { pguser: 'flag' } })
+    expect([settings.PGUSER, settings.PGHOST, settings.PGPORT]).toEqual(['flag', 'env', 'file'])
+  })
+
+  test('count as absent when the variable is empty, but as given when the flag is', () => {
+    expect(read({ environment: { PGHOST: '' }, file: { PGHOST: 'file' } }).settings.PGHOST).toBe('file')
+    expect(read({ environment: { PGHOST: 'env' }, flags: { pghost: '' } }).settings.PGHOST).toBe('')
+    expect(messages({ flags: { 'walg-compression-method': '' } })).toEqual([
+      'WALG_COMPRESSION_METHOD is "" (flag --walg-compression-method), expected one of lz4, lzma, zstd, brotli, none',
+    ])
+  })
+
+  test('lose line ends at their end', () => {
+    const { settings } = read({ environment: { PGHOST: 'a\r\n' }, file: { PGUSER: 'b\n\n' } })
+    expect([settings.PGHOST, settings.PGUSER]).toEqual(['a', 'b'])
+  })
+
+  test('have their other names, of which the canonical one wins', () => {
+    expect(read({ environment: { WALE_FILE_PREFIX: '/a' } }).settings.WALG_FILE_PREFIX).toBe('/a')
+    const both = { WALE_FILE_PREFIX: '/a', WALG_FILE_PREFIX: '/b' }
+    expect(read({ environment: both }).settings.WALG_FILE_PREFIX).toBe('/b')
+  })
+
+  test('WALG_FILE_PREFIX is a plain absolute path after file://localhost is gone', () => {
+    const prefix = (text: string): unknown =>
+      read({ environment: { WALG_FILE_PREFIX: text } }).settings.WALG_FILE_PREFIX
+    expect(prefix('file://localhost/backups/')).toBe('/backups')
+    expect(prefix('/')).toBe('/')
+    for (const text of ['file:///backups', 'backups', 's3://x']) expect(prefix(text)).toBeUndefined()
+  })
+
+  test('have all their problems reported at once, with name, value, source and what was expected', () => {
+    const given = {
+      environment: { WALG_UPLOAD_CONCURRENCY: '0', WALG_STALL_TIMEOUT: '60', PG_READY_RENAME: 'yes' },
+      file: { WALG_TAR_SIZE_THRESHOLD: 'big' },
+    }
+    expect(messages(given).toSorted()).toEqual([
+      'PG_READY_RENAME is "yes" (environment), expected true or false',
+      'WALG_STALL_TIMEOUT is "60" (environment), expected a duration with its unit, e.g. 90s, 1m30s or 1h, or 0',
+      'WALG_TAR_SIZE_THRESHOLD is "big" (/etc/wal-g.yaml), expected a number of bytes, with k, m or g if you like, e.g. 512m',
+      'WALG_UPLOAD_CONCURRENCY is "0" (environment), expected a whole number from 1 to 1024',
+    ])
+  })
+
+  test('may contradict each other', () => {
+    const [problem] = read({ environment: { WALG_ZSTD_LEVEL: 'best' } }).problems
+    expect(problem).toMatchObject({
+      code: 'SETTING_CONFLICT',
+      message: "WALG_ZSTD_LEVEL is set but the compression method is 'lz4', not 'zstd'",
+    })
+    const both = { WALG_ZSTD_LEVEL: 'BEST', WALG_COMPRESSION_METHOD: 'zstd' }
+    expect(read({ environment: both }).settings.WALG_ZSTD_LEVEL).toBe('best')
+  })
+
+  test('that no table knows are listed when they stand in the file, and only then', () => {
+    const { unknownKeys, problems } = read({
+      file: { WALG_FILE_PERFIX: '/a', PGHOST: 'h' },
+      environment: { WALG_NO_SUCH_SETTING: '1' },
+    })
+    expect(unknownKeys).toEqual(['WALG_FILE_PERFIX'])
+    expect(problems).toEqual([])
+  })
+})
+
+describe('settings of later pieces', () => {
+  const CHANGING: Record<string, string> = {
+    WALG_PGP_KEY: 'k',
+    WALG_PGP_KEY_PATH: '/k',
+    WALG_PGP_KEY_PASSPHRASE: 'secret-passphrase',
+    WALG_GPG_KEY_ID: 'k',
+    WALE_GPG_KEY_ID: 'k',
+    GPG_KEY_ID: 'k',
+    WALG_ENVELOPE_PGP_KEY: 'k',
+    WALG_ENVELOPE_PGP_KEY_PATH: '/k',
+    WALG_CSE_KMS_ID: 'k',
+    YC_CSE_KMS_KEY_ID: 'k',
+    WALG_LIBSODIUM_KEY: 'k',
+    WALG_LIBSODIUM_KEY_PATH: '/k',
+    WALG_LIBSODIUM_KEY_TRANSFORM: 'hex',
+    WALG_S3_PREFIX: 's3://b/p',
+    WALE_S3_PREFIX: 's3://b/p',
+    WALG_GS_PREFIX: 'gs://b/p',
+    WALG_AZ_PREFIX: 'azure://b/p',
+    WALG_OSS_PREFIX: 'oss://b/p',
+    WALG_SWIFT_PREFIX: 'swift://b/p',
+    WALG_SSH_PREFIX: 'ssh://h/p',
+    WALG_FAILOVER_STORAGES: '{"x":{}}',
+    WALG_TARGET_STORAGE: 'other',
+    WALG_USE_RATING_COMPOSER: 'true',
+    WALG_USE_COPY_COMPOSER: 'true',
+    WALG_USE_DATABASE_COMPOSER: 'true',
+  }
+
+  test('that would change how or where data is stored are errors, from every source', () => {
+    for (const [name, value] of Object.entries(CHANGING)) {
+      const sources: Given[] = [
+        { environment: { [name]: value } },
+        { file: { [name]: value } },
+        { flags: { [name.toLowerCase().replaceAll('_', '-')]: value } },
+      ]
+      for (const source of sources) {
+        expect(read(source).problems).toEqual([
+          expect.objectContaining({ code: 'NOT_AVAILABLE', names: [name] }),
+        ])
+      }
+    }
+  })
+
+  test('do not get through by a misspelling either', () => {
+    for (const name of ['WALG_LIBSODIUM_KEYPATH', 'WALE_PGP_KEY', 'WALG_GPG_KEYID', 'WALG_ENCRYPTION']) {
+      expect(read({ environment: { [name]: 'x' } }).problems).toMatchObject([{ code: 'SETTING_INVALID' }])
+      expect(read({ file: { [name]: 'x' } }).problems).toMatchObject([{ code: 'SETTING_INVALID' }])
+    }
+  })
+
+  test('that say what holds anyway are accepted', () => {
+    const harmless = { WALG_TARGET_STORAGE: 'default', WALG_USE_COPY_COMPOSER: 'false', WALG_PGP_KEY: '' }
+    expect(messages({ environment: harmless })).toEqual([])
+    expect(messages({ flags: { 'walg-pgp-key': '' } })).toEqual([])
+  })
+
+  test('that change nothing about stored data are accepted', () => {
+    const accepted = {
+      WALG_DELTA_MAX_STEPS: '6',
+      AWS_REGION: 'eu',
+      WALG_S3_SSE: 'aws:kms',
+      WALG_STATSD_ADDRESS: 'h:1',
+      WALG_FAILOVER_STORAGES_CHECK: 'true',
+      WALG_USE_WAL_DELTA: 'true',
+    }
+    expect(messages({ environment: accepted })).toEqual([])
+  })
+})
+
+describe('secrets', () => {
+  test('are collected in all their spellings and sources, also where another one wins', () => {
+    const { secrets } = read({
+      environment: { PGPASSWORD: 'one', WALG_AWS_SECRET_ACCESS_KEY: 'two' },
+      file: { PGPASSWORD: 'three', AWS_SECRET_KEY: 'four' },
+      flags: { 'walg-pgp-key-passphrase': 'five' },
+    })
+    expect([...secrets].sort()).toEqual(['five', 'four', 'one', 'three', 'two'])
+  })
+
+  test('hidden in a URL count, too', () => {
+    expect(read({ environment: { WALG_SSH_PREFIX: 'ssh://user:hunter2@host/p' } }).secrets).toEqual([
+      'hunter2',
+    ])
+  })
+
+  test('never stand in a problem', () => {
+    const given = { environment: { WALG_LIBSODIUM_KEY: 'hunter2' } }
+    expect(messages(given).join()).toContain('WALG_LIBSODIUM_KEY is set')
+    expect(messages(given).join()).not.toContain('hunter2')
+  })
+})
