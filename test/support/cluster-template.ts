@@ -1,5 +1,15 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import path from 'node:path'
 import { asClusterUser, clusterUser } from './cluster-user.ts'
 import { cacheDirectory, type Major, postgresDirectory, postgresVersion } from './postgres-binaries.ts'
@@ -83,9 +93,9 @@ function renewSystemIdentifier(dataDirectory: string): void {
   writeFileSync(controlFile, control)
   const walDirectory = path.join(dataDirectory, 'pg_wal')
   for (const name of readdirSync(walDirectory).filter(file => /^[0-9A-F]{24}$/.test(file))) {
-    const segment = readFileSync(path.join(walDirectory, name))
-    segment.writeBigUInt64LE(identifier, 24) // the long page header has no checksum
-    writeFileSync(path.join(walDirectory, name), segment)
+    const segment = openSync(path.join(walDirectory, name), 'r+')
+    writeSync(segment, control.subarray(0, 8), 0, 8, 24) // the long page header has no checksum
+    closeSync(segment)
   }
 }
 

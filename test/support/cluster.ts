@@ -94,6 +94,15 @@ function childrenOf(pid: number): number[] {
   return existsSync(file) ? readFileSync(file, 'utf8').trim().split(' ').filter(Boolean).map(Number) : []
 }
 
+/** False for a zombie too: init may be slow to collect it. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
 function formatSettings(settings: Readonly<Record<string, Setting>>): string {
   const quote = (value: Setting): string => `'${String(value).replaceAll("'", "''")}'`
   return Object.entries(settings)
@@ -257,11 +266,7 @@ class Server implements Cluster {
     if (signal === 'SIGHUP' || signal === 'SIGSTOP' || signal === 'SIGCONT') return
     await this.ended()
     // orphaned backends hold the shared memory until they notice; a new start would be refused
-    await untilTrue(
-      () => !children.some(child => existsSync(`/proc/${child}`)),
-      STOP_TIMEOUT_MS,
-      'backends ending',
-    )
+    await untilTrue(() => !children.some(isAlive), STOP_TIMEOUT_MS, 'backends ending')
   }
 
   async remove(): Promise<void> {
