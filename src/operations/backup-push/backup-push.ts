@@ -11,6 +11,7 @@ import { checkDataDirectory } from './data-directory-check.ts'
 import type { BackupPushOptions, BackupPushResult } from './options.ts'
 import { PartWorkers } from './part-workers.ts'
 import { nextPart, type PushedParts, pushParts } from './push-parts.ts'
+import { isAtRest, openRestingSource } from './resting-source.ts'
 import { openRunningSource } from './running-source.ts'
 import { pushControlFile, pushLabels, pushWalMembers } from './small-parts.ts'
 
@@ -32,7 +33,8 @@ export async function backupPush(
     codec: context.codecDescription,
   })
   const startTime = ceilToMicroseconds(nowNs())
-  await using source = await openRunningSource(context, directory, options)
+  const openSource = isAtRest(directory) ? openRestingSource : openRunningSource
+  await using source = await openSource(context, directory, options)
   const push: OperationContext = { ...context, signal: AbortSignal.any([context.signal, source.failed]) }
   await claimName(push, source.name)
   log.info(`Started backup with name ${source.name} at LSN ${formatLsn(source.startLsn)}`)

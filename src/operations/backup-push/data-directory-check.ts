@@ -13,7 +13,7 @@ export interface CheckedDirectory {
   readonly majorVersion: number
   readonly control: ControlFile
   readonly hasBackupLabel: boolean
-  /** A `postmaster.pid` whose process lives, or whose process cannot be told from here. */
+  /** There is a `postmaster.pid`: its process may live where it cannot be seen from here (in a container). */
   readonly isInUse: boolean
 }
 
@@ -30,28 +30,13 @@ export async function checkDataDirectory(given: string): Promise<CheckedDirector
     root,
     majorVersion,
     control: await readControlFile(root),
-    hasBackupLabel: statSync(join(root, 'backup_label'), { throwIfNoEntry: false }) !== undefined,
-    isInUse: isInUse(root),
+    hasBackupLabel: hasFile(root, 'backup_label'),
+    isInUse: hasFile(root, 'postmaster.pid'),
   }
 }
 
-/** True when a postmaster may be running on `root`. */
-export function isInUse(root: string): boolean {
-  let text: string
-  try {
-    text = readFileSync(join(root, 'postmaster.pid'), 'utf8')
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false
-    throw fromSystemError(error, 'read', join(root, 'postmaster.pid'))
-  }
-  const pid = Math.abs(Number.parseInt(text, 10))
-  if (!(pid > 0)) return true
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return errnoOf(error) !== 'ESRCH'
-  }
+function hasFile(root: string, name: string): boolean {
+  return statSync(join(root, name), { throwIfNoEntry: false }) !== undefined
 }
 
 function resolveDirectory(given: string): string {

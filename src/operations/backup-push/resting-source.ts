@@ -1,0 +1,232 @@
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
+import { type BackupLabel, parseBackupLabel } from '../../postgres/backup-label.ts'
+import type { ControlFile } from '../../postgres/control-file.ts'
+import { formatLsn, type Lsn, parseLsn, toLsn } from '../../postgres/lsn.ts'
+import { findEndOfValidWal } from '../../postgres/wal/record.ts'
+import {
+  formatSegmentName,
+  nextSegment,
+  parseSegmentName,
+  segmentOfLsn,
+  type TimelineId,
+  toTimelineId,
+} from '../../postgres/wal-segment.ts'
+import { formatBackupName } from '../../repository/backup-name.ts'
+import type { OperationContext } from '../context.ts'
+import type { BackupSource, SourceStop } from './backup-source.ts'
+import { type CheckedDirectory, checkDataDirectory } from './data-directory-check.ts'
+import type { BackupPushOptions } from './options.ts'
+import { findWalMember, readWalText, requireWalMember, type WalMember, type WalPlace } from './wal-members.ts'
+
+/** Which WAL a directory at rest needs to become consistent. */
+interface NeededWal {
+  readonly startLsn: Lsn
+  readonly finishLsn: Lsn
+  readonly timeline: TimelineId
+  /** The history file of the timeline and of the backup, where they are to be had. */
+  readonly extras: readonly WalMember[]
+}
+
+/**
+ * True for a directory that no server runs on and that is whole as it stands: shut down cleanly, or written by
+ * backup-fetch and never started. With a `postmaster.pid`, even of a dead process, it is not.
+ */
+export function isAtRest(directory: CheckedDirectory): boolean {
+  if (directory.isInUse) return false
+  return directory.hasBackupLabel || isShutDown(directory.control)
+}
+
+/**
+ * Takes a directory at rest as the source of a backup, without any server. The WAL that makes it consistent
+ * travels inside the backup. Throws WAL_NOT_FOUND when that is nowhere to be had.
+ */
+export async function openRestingSource(
+  context: OperationContext,
+  directory: CheckedDirectory,
+  options: BackupPushOptions,
+): Promise<BackupSource> {
+  const { root, control } = directory
+  checkSegmentSize(control, options)
+  const owner = ownerOf(root)
+  const walDirectory = join(root, 'pg_wal')
+  const place: WalPlace = { context, walDirectory, walSegmentBytes: control.walSegmentBytes, owner }
+  const labels = directory.hasBackupLabel ? readLabels(root) : undefined
+  const what = labels === undefined ? 'was shut down cleanly' : 'was restored and never started'
+  context.log.info(`"${root}" ${what}: it is backed up as it stands, without a server`)
+  const needed =
+    labels === undefined
+      ? await neededAfterShutdown(place, control)
+      : await neededByLabel(place, control, parseBackupLabel(labels.labelFile))
+  const wal = [...(await segmentsOf(place, needed, control)), ...needed.extras]
+  const never = new AbortController().signal
+  return {
+    name: formatBackupName(segmentName(needed.startLsn, needed.timeline, control)),
+    startLsn: needed.startLsn,
+    versionNumber: directory.majorVersion * 10_000,
+    systemIdentifier: control.systemIdentifier,
+    failed: never,
+    pages:
+      control.checksumVersion === 0
+        ? undefined
+        : { pageBytes: control.blockBytes, blocksPerSegment: control.blocksPerSegment },
+    wal,
+    async stop(): Promise<SourceStop> {
+      await assertStillAtRest(directory)
+      return { finishLsn: needed.finishLsn, labels }
+    },
+    async waitForWal(): Promise<void> {},
+    readDatabases: async () => null,
+    async [Symbol.asyncDispose](): Promise<void> {},
+  }
+}
+
+function isShutDown({ state }: ControlFile): boolean {
+  return state === 'shut down' || state === 'shut down in recovery'
+}
+
+/** The WAL from the last checkpoint on: of a primary just that record, of a standby up to where it had come. */
+async function neededAfterShutdown(place: WalPlace, control: ControlFile): Promise<NeededWal> {
+  const { redoLsn, checkpointLsn, minRecoveryLsn } = control
+  const isStandby = control.state === 'shut down in recovery'
+  const timeline =
+    isStandby && control.minRecoveryTimeline !== 0 ? control.minRecoveryTimeline : control.timeline
+  const extras = await historyOf(place, timeline)
+  if (isStandby) {
+    const finishLsn = minRecoveryLsn > checkpointLsn ? minRecoveryLsn : checkpointLsn
+    return { startLsn: redoLsn, finishLsn, timeline, extras }
+  }
+  const finishLsn = await endOfCheckpoint(place, control)
+  return { startLsn: redoLsn, finishLsn, timeline, extras }
+}
+
+/** Where the shutdown checkpoint's record ends, as the WAL itself proves; its position where pg_wal is empty. */
+async function endOfCheckpoint(place: WalPlace, control: ControlFile): Promise<Lsn> {
+  const segment = segmentOfLsn(control.timeline, control.checkpointLsn, control.walSegmentBytes)
+  const names = [segment, nextSegment(segment)].map(each => formatSegmentName(each, control.walSegmentBytes))
+  const local = names.filter(
+    name => statSync(join(place.walDirectory, name), { throwIfNoEntry: false }) !== undefined,
+  )
+  if (local[0] !== names[0]) return control.checkpointLsn
+  const { endLsn, reason } = await findEndOfValidWal(place.walDirectory, local, place.context.signal)
+  if (endLsn !== undefined && endLsn > control.checkpointLsn) return endLsn
+  throw new WalgError(
+    'WAL_INVALID',
+    `"${names[0]}" does not hold the shutdown checkpoint at ${formatLsn(control.checkpointLsn)}: ${reason}`,
+    { facts: { file: names[0]!, lsn: control.checkpointLsn } },
+  )
+}
+
+/** The WAL between start and end of the backup that the directory was restored from. */
+async function neededByLabel(place: WalPlace, control: ControlFile, label: BackupLabel): Promise<NeededWal> {
+  const named = parseSegmentName(label.startWalFile, control.walSegmentBytes)
+  const timeline = label.startTimeline ?? named.timeline
+  const extras = await historyOf(place, timeline)
+  const { startLsn } = label
+  if (label.backupFrom === 'standby' && control.minRecoveryLsn > 0n) {
+    return { startLsn, finishLsn: control.minRecoveryLsn, timeline: control.minRecoveryTimeline, extras }
+  }
+  const offset = startLsn % BigInt(control.walSegmentBytes)
+  const file = `${label.startWalFile}.${offset.toString(16).toUpperCase().padStart(8, '0')}.backup`
+  const history = await findWalMember(place, file)
+  if (history === undefined) {
+    throw new WalgError(
+      'WAL_NOT_FOUND',
+      `"${file}", which says where the restored backup ends, is neither in "${place.walDirectory}" nor in storage "${place.context.storage.name}"`,
+      {
+        facts: { file, storage: place.context.storage.name },
+        hint: 'to bring an existing backup with its WAL to another storage use `copy`; to back up this directory start a server on it',
+      },
+    )
+  }
+  const stop = /^STOP WAL LOCATION: ([0-9A-Fa-f]+\/[0-9A-Fa-f]+) /m.exec(await readWalText(history))
+  if (stop === null) {
+    throw new WalgError('FORMAT_INVALID', `"${file}" does not say where the backup ends`, { facts: { file } })
+  }
+  return { startLsn, finishLsn: parseLsn(stop[1]!), timeline, extras: [...extras, history] }
+}
+
+/** Every segment that is needed, on the newest timeline that has it. */
+async function segmentsOf(place: WalPlace, needed: NeededWal, control: ControlFile): Promise<WalMember[]> {
+  const bytes = control.walSegmentBytes
+  const last = segmentOfLsn(needed.timeline, toLsn(needed.finishLsn - 1n), bytes)
+  const members: WalMember[] = []
+  let segment = segmentOfLsn(needed.timeline, needed.startLsn, bytes)
+  do {
+    members.push(await segmentOnAnyTimeline(place, segment.number, needed.timeline, control))
+    segment = nextSegment(segment)
+  } while (segment.number <= last.number)
+  return members
+}
+
+async function segmentOnAnyTimeline(
+  place: WalPlace,
+  number: bigint,
+  timeline: TimelineId,
+  control: ControlFile,
+): Promise<WalMember> {
+  for (let id = timeline as number; id > control.timeline; id--) {
+    const name = formatSegmentName({ timeline: toTimelineId(id), number }, control.walSegmentBytes)
+    const member = await findWalMember(place, name)
+    if (member !== undefined) return member
+  }
+  const oldest = timeline < control.timeline ? timeline : control.timeline
+  return requireWalMember(place, formatSegmentName({ timeline: oldest, number }, control.walSegmentBytes))
+}
+
+/** The history file of a timeline, which a server can do without when it follows no other. */
+async function historyOf(place: WalPlace, timeline: TimelineId): Promise<WalMember[]> {
+  if (timeline <= 1) return []
+  const file = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`
+  const member = await findWalMember(place, file)
+  return member === undefined ? [] : [member]
+}
+
+function segmentName(lsn: Lsn, timeline: TimelineId, { walSegmentBytes }: ControlFile): string {
+  return formatSegmentName(segmentOfLsn(timeline, lsn, walSegmentBytes), walSegmentBytes)
+}
+
+function readLabels(root: string): { labelFile: string; tablespaceMap: string } {
+  const read = (name: string): string | undefined => {
+    try {
+      return readFileSync(join(root, name), 'utf8')
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined
+      throw fromSystemError(error, 'read', join(root, name))
+    }
+  }
+  const labelFile = read('backup_label')
+  if (labelFile === undefined) throw started(root)
+  return { labelFile, tablespaceMap: read('tablespace_map') ?? '' }
+}
+
+async function assertStillAtRest(directory: CheckedDirectory): Promise<void> {
+  const now = await checkDataDirectory(directory.root)
+  const isSame =
+    now.control.state === directory.control.state &&
+    now.control.updatedAtSeconds === directory.control.updatedAtSeconds &&
+    now.control.checkpointLsn === directory.control.checkpointLsn
+  if (!isSame || now.isInUse || now.hasBackupLabel !== directory.hasBackupLabel) throw started(directory.root)
+}
+
+function started(root: string): WalgError {
+  return new WalgError('CLUSTER_STATE', `a server was started on "${root}" while it was backed up`, {
+    facts: { path: root },
+    hint: 'run the command again, now with a connection to that server',
+  })
+}
+
+function ownerOf(root: string): { uid: number; gid: number } {
+  const { uid, gid } = statSync(root)
+  return { uid, gid }
+}
+
+function checkSegmentSize(control: ControlFile, options: BackupPushOptions): void {
+  if (control.walSegmentBytes === options.walSegmentBytes) return
+  throw new WalgError(
+    'SETTING_INVALID',
+    `the cluster has WAL segments of ${control.walSegmentBytes} bytes, WALG_PG_WAL_SIZE says ${options.walSegmentBytes}`,
+    { hint: `set WALG_PG_WAL_SIZE=${control.walSegmentBytes / (1024 * 1024)}` },
+  )
+}
