@@ -29,7 +29,7 @@ export type PositionalRule =
  */
 export interface CommandDefinition {
   readonly name: string
-  /** As the original's help has it, e.g. `backup-push [db_directory]`. */
+  /** As the help of the original has it, e.g. `backup-push db_directory`. */
   readonly usage: string
   readonly summary: string
   readonly long?: string

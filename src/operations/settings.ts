@@ -122,6 +122,7 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
   WALG_ALIVE_CHECK_INTERVAL: {
     parse: duration(),
     default: 60_000,
+    defaultText: '1m',
     doc: 'How often backup-push asks whether the server is still there; 0 = never.',
   },
   WALG_STOP_BACKUP_TIMEOUT: {

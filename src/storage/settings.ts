@@ -24,6 +24,7 @@ export const storageSettings: SettingsTableOf<StorageSettings> = {
   WALG_STALL_TIMEOUT: {
     parse: duration(1000),
     default: 60_000,
+    defaultText: '60s',
     doc: 'No single storage operation, and no wait for the next byte of one, lasts longer: a hung storage ends the command with an error.',
   },
   WALG_NETWORK_RATE_LIMIT: {

@@ -58,7 +58,10 @@ function expectedOf(golden: GoldenCase): Outcome {
     return { exit: 1, stdout: '', stderr: `ERROR: "${verb}" is not available yet in this version\n` }
   }
   const difference = EMPTY_DIFFERENCES.find(each => each.case === golden.case)
-  return { ...original, ...difference?.ours }
+  const replaced = (text: string): string =>
+    (difference?.replaced ?? []).reduce((rest, [from, to]) => rest.replaceAll(from, to), text)
+  const { exit, stdout, stderr } = original
+  return { exit, stdout: replaced(stdout), stderr: replaced(stderr), ...difference?.ours }
 }
 
 describeUnless(missingInterop(), 'the recorded outputs for an empty repository', () => {

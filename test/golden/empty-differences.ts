@@ -3,7 +3,9 @@ export interface Difference {
   readonly case: string
   readonly reason: string
   /** Replaces what the original gave; log lines without their time. */
-  readonly ours: Partial<Outcome>
+  readonly ours?: Partial<Outcome>
+  /** Pieces of both outputs that differ, and what stands there instead. */
+  readonly replaced?: readonly (readonly [original: string, ours: string])[]
   /** Only the first line of stdout is compared. */
   readonly isFirstLineEnough?: boolean
 }
@@ -27,7 +29,21 @@ export const LATER_VERBS: readonly string[] = [
 
 const HINT = 'an error also says what to do next'
 
+const COMPOSERS = {
+  reason: 'the flags of composers that are not available yet say so',
+  replaced: [
+    ['Use copy tar composer (beta)', 'Use copy tar composer (beta; not available yet)'],
+    [
+      'Use database tar composer (experimental)',
+      'Use database tar composer (experimental; not available yet)',
+    ],
+    ['Use rating tar composer (beta)', 'Use rating tar composer (beta; not available yet)'],
+  ],
+} as const
+
 export const EMPTY_DIFFERENCES: readonly Difference[] = [
+  { case: 'backup-push-two-args', ...COMPOSERS },
+  { case: 'help-backup-push', ...COMPOSERS },
   {
     case: 'no-storage',
     reason: HINT,

@@ -61,7 +61,7 @@ const FLAGS: readonly FlagDefinition[] = [
 
 export const command: CommandDefinition = {
   name: 'backup-push',
-  usage: 'backup-push [db_directory]',
+  usage: 'backup-push db_directory',
   summary: 'Makes backup and uploads it to storage',
   positionals: { kind: 'range', min: 0, max: 1 },
   flags: FLAGS,
