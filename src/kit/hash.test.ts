@@ -60,10 +60,7 @@ test('bytes in the linear memory and bytes outside of it give the same hash', as
 test('the build without vectors gives the same hashes', async () => {
   const scalar = `${import.meta.dir}/xxh3-scalar.wasm`
   const memory = createLinearMemory(1 << 20)
-  const xxh3 = openModule<Record<'reset' | 'update' | 'digest', (...numbers: number[]) => void>>(
-    memory,
-    scalar,
-  )
+  const xxh3 = openModule<Xxh3>(memory, scalar)
   const state = memory.allocate(704)
   const message = patterned(10_000)
   const at = memory.allocate(message.length)

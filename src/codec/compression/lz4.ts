@@ -1,0 +1,125 @@
+import type { Awaitable, ByteSink } from '../../kit/bytes.ts'
+import { assert } from '../../kit/errors.ts'
+import { type LinearMemory, openModule } from '../../kit/linear-memory.ts'
+import type { BlockWriter, Compression } from '../codec.ts'
+import path from '../lz4.wasm' with { type: 'file' }
+import { openLz4Reader } from './lz4-reader.ts'
+
+/** Addresses lie in the memory the module was opened on; areas need 64 bytes behind them. */
+export interface Lz4Module {
+  /** The size, or 0 when it would be more than `limit`. `table` is TABLE_BYTES of scratch. */
+  compressBlock(source: number, count: number, target: number, limit: number, table: number): number
+  /** The size, or -1 for what is not a block. `history` bytes before `target` may be referred to. */
+  decompressBlock(source: number, count: number, target: number, capacity: number, history: number): number
+  /** XXH32 with a state of HASH_STATE_BYTES. */
+  resetHash(state: number): void
+  updateHash(state: number, source: number, count: number): void
+  digestHash(state: number): number
+}
+
+export const HASH_STATE_BYTES = 64
+const TABLE_BYTES = 2 << 16
+const BLOCK_BYTES = 4 << 20
+const SLACK_BYTES = 64
+/** Version 1, independent blocks, content checksum; blocks of 4 MiB; and the descriptor's own check byte. */
+const FRAME_HEADER = [0x04, 0x22, 0x4d, 0x18, 0x64, 0x70, 0xb9] as const
+const STORED_BLOCK = 0x8000_0000
+
+/** LZ4 frames (storage-format 5), worked on in place in linear memory. */
+export function openLz4(memory: () => LinearMemory): Compression {
+  let opened: Lz4Module | undefined
+  const module = (): Lz4Module => {
+    opened ??= openModule<Lz4Module>(memory(), path)
+    return opened
+  }
+  return {
+    name: 'lz4',
+    extension: 'lz4',
+    openWriter: sink => openLz4Writer(sink, memory(), module()),
+    openReader: source => openLz4Reader(source, memory(), module()),
+  }
+}
+
+/**
+ * Areas: the block with room in front for a header, so that a block that does not compress is handed on as it
+ * lies there; the compressed block likewise, behind one page with table and hash state.
+ */
+function layOut(memory: LinearMemory) {
+  const headerBytes = FRAME_HEADER.length + 4
+  const inputBytes = BLOCK_BYTES + SLACK_BYTES * 2
+  const input = memory.allocate(inputBytes)
+  const outputBytes = BLOCK_BYTES + SLACK_BYTES * 2
+  const output = memory.allocate(outputBytes)
+  const scratchBytes = TABLE_BYTES + HASH_STATE_BYTES
+  const scratch = memory.allocate(scratchBytes)
+  assert(headerBytes <= SLACK_BYTES, 'the headers fit before a block')
+  return {
+    block: input + SLACK_BYTES,
+    compressed: output + SLACK_BYTES,
+    table: scratch,
+    hash: scratch + TABLE_BYTES,
+    release(): void {
+      memory.release(input, inputBytes)
+      memory.release(output, outputBytes)
+      memory.release(scratch, scratchBytes)
+    },
+  }
+}
+
+function openLz4Writer(sink: ByteSink, memory: LinearMemory, lz4: Lz4Module): BlockWriter {
+  const areas = layOut(memory)
+  let isOpen = true
+  let hasHeader = false
+  let isLast = false
+  lz4.resetHash(areas.hash)
+
+  const close = (): void => {
+    if (isOpen) areas.release()
+    isOpen = false
+  }
+  /** Puts the headers in front of `at`; returns where the bytes to write begin. */
+  const withHeaders = (at: number, word: number): number => {
+    storeWord(memory.bytes, at - 4, word)
+    if (hasHeader) return at - 4
+    hasHeader = true
+    memory.bytes.set(FRAME_HEADER, at - 4 - FRAME_HEADER.length)
+    return at - 4 - FRAME_HEADER.length
+  }
+  return {
+    get memory(): Uint8Array {
+      return memory.bytes
+    },
+    base: areas.block,
+    capacityBytes: BLOCK_BYTES,
+    flush(count: number): Awaitable<void> {
+      assert(isOpen && !isLast && count <= BLOCK_BYTES, 'full blocks, then at most one short one')
+      isLast = count < BLOCK_BYTES
+      if (count === 0) return
+      lz4.updateHash(areas.hash, areas.block, count)
+      const size = lz4.compressBlock(areas.block, count, areas.compressed, count - 1, areas.table)
+      const at = size === 0 ? areas.block : areas.compressed
+      const begin = withHeaders(at, size === 0 ? count + STORED_BLOCK : size)
+      return sink.write(memory.bytes.subarray(begin, at + (size === 0 ? count : size)))
+    },
+    end(): Awaitable<void> {
+      assert(isOpen, 'a writer is ended once')
+      const at = areas.compressed
+      const begin = withHeaders(at, 0)
+      storeWord(memory.bytes, at, lz4.digestHash(areas.hash))
+      const written = sink.write(memory.bytes.subarray(begin, at + 4))
+      const finish = (): Awaitable<void> => {
+        close()
+        return sink.end()
+      }
+      return written instanceof Promise ? written.then(finish) : finish()
+    },
+    close,
+  }
+}
+
+function storeWord(bytes: Uint8Array, at: number, word: number): void {
+  bytes[at] = word
+  bytes[at + 1] = word >>> 8
+  bytes[at + 2] = word >>> 16
+  bytes[at + 3] = word >>> 24
+}
