@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
 import { writeFileDurably } from '../../kit/atomic-file.ts'
@@ -21,6 +21,8 @@ export interface IdentityOptions {
 const SYSTEM_IDENTIFIER_OFFSET = 24
 const LONG_HEADER_FLAG = 0x0002
 const LONG_HEADER_BYTES = 40
+/** What this process found out already. */
+const knownHere = new Map<string, bigint>()
 /** Objects looked at to learn whose archive it is, so that a huge archive costs no more than a small one. */
 const WAL_OBJECTS_MAX = 64
 
@@ -37,12 +39,14 @@ export async function checkArchiveIdentity(
   const own = systemIdentifierOf(headOf(source))
   if (own === undefined) return
   const place = storageIdentity(context.storageDescription)
+  if (knownHere.get(place) === own) return
   const remembered = readRemembered(options.walDirectory)
   if (remembered !== undefined && remembered.storage === place && remembered.systemIdentifier === String(own))
     return
   const archive = await lookUpArchive(context)
   if (archive === undefined || archive === own) {
-    await remember(options.walDirectory, { storage: place, systemIdentifier: String(own) })
+    knownHere.set(place, own)
+    await remember(context, options.walDirectory, { storage: place, systemIdentifier: String(own) })
     return
   }
   const message = `segment "${source.name}" comes from a cluster with system identifier ${own}, the archive belongs to ${archive}`
@@ -129,7 +133,19 @@ function readRemembered(walDirectory: string | undefined): Remembered | undefine
   }
 }
 
-async function remember(walDirectory: string | undefined, identity: Remembered): Promise<void> {
+/** Only saves a lookup next time: a directory that takes no notes is no reason to fail a push. */
+async function remember(
+  context: OperationContext,
+  walDirectory: string | undefined,
+  identity: Remembered,
+): Promise<void> {
   if (walDirectory === undefined) return
-  await writeFileDurably(rememberedPath(walDirectory), Buffer.from(JSON.stringify(identity)), { mode: 0o600 })
+  try {
+    mkdirSync(join(walDirectory, 'walg_data'), { recursive: true, mode: 0o700 })
+    await writeFileDurably(rememberedPath(walDirectory), JSON.stringify(identity), { isDurable: false })
+  } catch (error) {
+    context.log.debug(
+      `unable to note whose archive this is: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
 }

@@ -126,6 +126,7 @@ async function pushAll(
   const results: DirectoryTaskResult[] = []
   const task: Omit<DirectoryTask, 'name'> = {
     directory,
+    takesNotes: plan.hasArchiveStatus,
     storage: context.storageDescription,
     codec: context.codecDescription,
     preventOverwrite: options.preventOverwrite,

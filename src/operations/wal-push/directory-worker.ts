@@ -17,6 +17,8 @@ import { openWalSource } from './wal-source.ts'
 export interface DirectoryTask {
   readonly directory: string
   readonly name: string
+  /** false: the directory is somebody's copy; nothing is written into it. */
+  readonly takesNotes: boolean
   readonly storage: StorageDescription
   readonly codec: CodecDescription
   readonly preventOverwrite: boolean
@@ -51,7 +53,7 @@ async function openOnce(task: DirectoryTask): Promise<NonNullable<typeof opened>
     records: undefined,
     inspect: source =>
       checkArchiveIdentity(context, source, {
-        walDirectory: task.directory,
+        walDirectory: task.takesNotes ? task.directory : undefined,
         isRequired: task.requireSystemIdentifier,
       }),
   })
@@ -67,7 +69,10 @@ async function pushTask(task: DirectoryTask): Promise<DirectoryTaskResult> {
     const { kind } = await pusher.push(path)
     const source = openWalSource(path)
     source.close()
-    await pushWalMetadata(context, source, { mode: task.metadata, walDirectory: task.directory })
+    await pushWalMetadata(context, source, {
+      mode: task.metadata,
+      walDirectory: task.takesNotes ? task.directory : undefined,
+    })
     return { name: task.name, kind, messages }
   } catch (error) {
     return { name: task.name, error: encodeError(error), messages }
