@@ -1,6 +1,8 @@
 /** The name of every object of a repository, relative to the storage root, and nothing else (storage-format 1.1). */
 import type { BackupName } from './backup-name.ts'
 
+export { isTemporaryName } from '../storage/keys.ts'
+
 export const BACKUPS_PREFIX = 'basebackups_005'
 export const WAL_PREFIX = 'wal_005'
 export const CATCHUP_PREFIX = 'catchup_005'

@@ -2,7 +2,8 @@ import type { ByteStream } from '../kit/bytes.ts'
 import { WalgError } from '../kit/errors.ts'
 import { quoteJson } from '../kit/json.ts'
 import { parsePiece } from '../kit/json-stream.ts'
-import { ContentManifest, type ManifestSource } from './manifest.ts'
+import { ContentManifest, type ManifestHeader, type ManifestSource } from './manifest.ts'
+import { NameTable } from './name-table.ts'
 
 /** What the header line of this version says. */
 const FORMAT = 'wal-g content manifest'
@@ -47,10 +48,14 @@ function* lines(manifest: ManifestSource): Generator<string> {
 
 /**
  * Reads the opened lines of a manifest. Throws BACKUP_BROKEN naming `key` when it is cut, damaged, contradicts
- * itself or is of a later version.
+ * itself or is of a later version. `names` may be the table of the backup's `FilesMetadata`.
  */
-export async function decodeContentManifest(key: string, body: ByteStream): Promise<ContentManifest> {
-  const reader = new ManifestReader()
+export async function decodeContentManifest(
+  key: string,
+  body: ByteStream,
+  names: NameTable = new NameTable(),
+): Promise<ContentManifest> {
+  const reader = new ManifestReader(names)
   try {
     for await (const text of wholeLines(body)) {
       for (const record of parsePiece(`[${text}]`) as unknown[]) reader.take(record)
@@ -89,15 +94,20 @@ async function* wholeLines(body: ByteStream): AsyncGenerator<string> {
 }
 
 class ManifestReader {
+  readonly #names: NameTable
   #manifest: ContentManifest | undefined
   readonly #keys: string[] = []
   #isEnded = false
+
+  constructor(names: NameTable) {
+    this.#names = names
+  }
 
   take(value: unknown): void {
     if (typeof value !== 'object' || value === null) throw invalid('a line is not an object')
     const line = value as Record<string, unknown>
     if (this.#isEnded) throw invalid('there are lines behind the last one')
-    if (this.#manifest === undefined) this.#manifest = parseHeader(line)
+    if (this.#manifest === undefined) this.#manifest = new ContentManifest(parseHeader(line), this.#names)
     else if ('file' in line) this.#takeFile(this.#manifest, line)
     else if ('key' in line) this.#takeObject(this.#manifest, line)
     else if ('files' in line) this.#takeEnd(this.#manifest, line)
@@ -132,7 +142,7 @@ class ManifestReader {
   }
 }
 
-function parseHeader(line: Record<string, unknown>): ContentManifest {
+function parseHeader(line: Record<string, unknown>): ManifestHeader {
   if (line['format'] !== FORMAT) throw invalid('the first line is not that of a content manifest')
   if (line['version'] !== VERSION) {
     throw new WalgError(
@@ -140,10 +150,7 @@ function parseHeader(line: Record<string, unknown>): ContentManifest {
       `version ${String(line['version'])} is not known to this program`,
     )
   }
-  return new ContentManifest({
-    backup: text(line['backup'], 'backup'),
-    hashAlgorithm: text(line['hash'], 'hash'),
-  })
+  return { backup: text(line['backup'], 'backup'), hashAlgorithm: text(line['hash'], 'hash') }
 }
 
 function text(value: unknown, key: string): string {

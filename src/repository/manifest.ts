@@ -33,6 +33,7 @@ export interface ManifestSource {
 }
 
 const NONE = -1
+const HEX = /^(?:[0-9a-f]{2})+$/
 
 /** A manifest in columns: about 45 bytes per file beside its name. */
 export class ContentManifest implements ManifestSource {
@@ -153,10 +154,12 @@ export class ContentManifest implements ManifestSource {
   }
 
   #setHash(index: number, hash: string): void {
-    const bytes = Uint8Array.fromHex(hash)
-    if (bytes.length !== this.#hashBytes)
-      throw new RangeError(`hash "${hash}" has another length than the others`)
-    this.#hashes.set(bytes, index * this.#hashBytes)
+    if (hash.length !== 2 * this.#hashBytes || !HEX.test(hash))
+      throw new RangeError(`"${hash}" is no hash like the others`)
+    const from = index * this.#hashBytes
+    for (let at = 0; at < this.#hashBytes; at += 1) {
+      this.#hashes[from + at] = 16 * digitAt(hash, 2 * at) + digitAt(hash, 2 * at + 1)
+    }
   }
 
   #reserve(index: number, hashBytes: number): void {
@@ -171,4 +174,9 @@ export class ContentManifest implements ManifestSource {
     this.#hashes = grown(this.#hashes)
     this.#nextOfName = grown(this.#nextOfName)
   }
+}
+
+function digitAt(hex: string, at: number): number {
+  const code = hex.charCodeAt(at)
+  return code < 0x3a ? code - 0x30 : code - 0x57
 }

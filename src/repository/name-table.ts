@@ -9,7 +9,7 @@ const EMPTY = -1
  */
 export class NameTable {
   readonly #pages: Uint8Array[] = []
-  #pageUsed: number = PAGE_BYTES
+  #pageUsed: number = PAGE_BYTES + 1
   #pageOf: Uint32Array = new Uint32Array(16)
   #offsetOf: Uint32Array = new Uint32Array(16)
   #lengthOf: Uint32Array = new Uint32Array(16)
@@ -28,29 +28,23 @@ export class NameTable {
     if (!name.isWellFormed()) {
       throw new WalgError('FORMAT_INVALID', `file name ${JSON.stringify(name)} is not valid UTF-8`)
     }
-    return this.addBytes(this.#encode(name))
+    const length = this.#encode(name) // may replace the scratch
+    return this.#add(this.#scratch, length)
   }
 
   /** The same for UTF-8 bytes (copied), which are not checked again. */
   addBytes(name: Uint8Array): number {
-    const slot = this.#slotOf(name)
-    const found = this.#slots[slot]!
-    if (found !== EMPTY) return found
-    const index = this.#count
-    this.#store(index, name)
-    this.#slots[slot] = index
-    this.#count = index + 1
-    if (2 * this.#count > this.#slots.length) this.#rehash()
-    return index
+    return this.#add(name, name.length)
   }
 
   /** Index of the name, or -1. */
   find(name: string): number {
-    return this.findBytes(this.#encode(name))
+    const length = this.#encode(name)
+    return this.#slots[this.#slotOf(this.#scratch, length)]!
   }
 
   findBytes(name: Uint8Array): number {
-    return this.#slots[this.#slotOf(name)]!
+    return this.#slots[this.#slotOf(name, name.length)]!
   }
 
   /** The name as text. */
@@ -64,42 +58,56 @@ export class NameTable {
     return this.#pages[this.#pageOf[index]!]!.subarray(offset, offset + this.#lengthOf[index]!)
   }
 
-  #encode(name: string): Uint8Array {
+  /** Leaves the name at the beginning of the scratch; returns its length. No view is made: there are millions of names. */
+  #encode(name: string): number {
     if (3 * name.length > this.#scratch.length) this.#scratch = new Uint8Array(4 * name.length)
-    return this.#scratch.subarray(0, this.#encoder.encodeInto(name, this.#scratch).written)
+    return this.#encoder.encodeInto(name, this.#scratch).written
   }
 
-  #store(index: number, name: Uint8Array): void {
+  #add(bytes: Uint8Array, length: number): number {
+    const slot = this.#slotOf(bytes, length)
+    const found = this.#slots[slot]!
+    if (found !== EMPTY) return found
+    const index = this.#count
+    this.#store(index, bytes, length)
+    this.#slots[slot] = index
+    this.#count = index + 1
+    if (2 * this.#count > this.#slots.length) this.#rehash()
+    return index
+  }
+
+  #store(index: number, bytes: Uint8Array, length: number): void {
     if (index === this.#lengthOf.length) {
       this.#pageOf = grown(this.#pageOf)
       this.#offsetOf = grown(this.#offsetOf)
       this.#lengthOf = grown(this.#lengthOf)
     }
-    if (this.#pageUsed + name.length > PAGE_BYTES) {
-      this.#pages.push(new Uint8Array(Math.max(PAGE_BYTES, name.length)))
+    if (this.#pageUsed + length > PAGE_BYTES) {
+      this.#pages.push(new Uint8Array(Math.max(PAGE_BYTES, length)))
       this.#pageUsed = 0
     }
-    this.#pages.at(-1)!.set(name, this.#pageUsed)
+    const page = this.#pages.at(-1)!
+    for (let at = 0; at < length; at += 1) page[this.#pageUsed + at] = bytes[at]!
     this.#pageOf[index] = this.#pages.length - 1
     this.#offsetOf[index] = this.#pageUsed
-    this.#lengthOf[index] = name.length
-    this.#pageUsed += name.length
+    this.#lengthOf[index] = length
+    this.#pageUsed += length
   }
 
   /** The slot that holds the name, or the empty one where it belongs. */
-  #slotOf(name: Uint8Array): number {
+  #slotOf(bytes: Uint8Array, length: number): number {
     const mask = this.#slots.length - 1
-    for (let slot = hash(name) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = hash(bytes, 0, length) & mask; ; slot = (slot + 1) & mask) {
       const index = this.#slots[slot]!
-      if (index === EMPTY || this.#isName(index, name)) return slot
+      if (index === EMPTY || this.#isName(index, bytes, length)) return slot
     }
   }
 
-  #isName(index: number, name: Uint8Array): boolean {
-    if (this.#lengthOf[index] !== name.length) return false
+  #isName(index: number, bytes: Uint8Array, length: number): boolean {
+    if (this.#lengthOf[index] !== length) return false
     const page = this.#pages[this.#pageOf[index]!]!
     const offset = this.#offsetOf[index]!
-    for (let at = 0; at < name.length; at += 1) if (page[offset + at] !== name[at]) return false
+    for (let at = 0; at < length; at += 1) if (page[offset + at] !== bytes[at]) return false
     return true
   }
 
@@ -107,7 +115,8 @@ export class NameTable {
     this.#slots = new Int32Array(2 * this.#slots.length).fill(EMPTY)
     const mask = this.#slots.length - 1
     for (let index = 0; index < this.#count; index += 1) {
-      let slot = hash(this.bytesAt(index)) & mask
+      const page = this.#pages[this.#pageOf[index]!]!
+      let slot = hash(page, this.#offsetOf[index]!, this.#lengthOf[index]!) & mask
       while (this.#slots[slot] !== EMPTY) slot = (slot + 1) & mask
       this.#slots[slot] = index
     }
@@ -124,9 +133,9 @@ export function grown<
 }
 
 /** FNV-1a, mixed once more so that the low bits are good. */
-function hash(bytes: Uint8Array): number {
+function hash(bytes: Uint8Array, offset: number, length: number): number {
   let value = 0x811c9dc5
-  for (let at = 0; at < bytes.length; at += 1) value = Math.imul(value ^ bytes[at]!, 0x01000193)
+  for (let at = offset; at < offset + length; at += 1) value = Math.imul(value ^ bytes[at]!, 0x01000193)
   value ^= value >>> 15
   value = Math.imul(value, 0x2c1b3c6d)
   return (value ^ (value >>> 13)) >>> 0

@@ -1,8 +1,7 @@
 import { splitExtension } from '../codec/extensions.ts'
 import { isHistoryName, isSegmentName } from '../postgres/wal-segment.ts'
-import { isTemporaryName } from '../storage/keys.ts'
 import type { Abortable, Storage } from '../storage/storage.ts'
-import { WAL_PREFIX } from './layout.ts'
+import { isTemporaryName, WAL_PREFIX } from './layout.ts'
 
 export type WalObjectKind = 'segment' | 'partial' | 'history' | 'backup' | 'delta' | 'metadata' | 'foreign'
 
