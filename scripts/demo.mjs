@@ -1,14 +1,12 @@
-// `npm run demo`: the main job from an empty machine to a restored server, on an embedded PostgreSQL 18.
-// Usage: node scripts/demo.mjs [--keep]
+// `npm run demo`: archive, back up, lose the server, restore to a point in time; on a real PostgreSQL 18.
+// Usage: node scripts/demo.mjs [--keep]   (--keep leaves the directory for looking around)
 import { join } from 'node:path'
 import { bun, ensureBuild, root } from './ensure.mjs'
 import { run } from './run.mjs'
 
 ensureBuild()
-const { status } = run(bun, [join(root, 'demo/demo.ts'), ...process.argv.slice(2)], {
+const { status } = run(bun, [join(root, 'scripts/demo/point-in-time.ts'), ...process.argv.slice(2)], {
   cwd: root,
   isShown: true,
-  timeoutMs: 10 * 60_000,
-  env: { ...process.env, WALG_BINARY: join(root, 'dist/wal-g') },
 })
-process.exitCode = status ?? 1
+process.exitCode = status
