@@ -5,7 +5,12 @@ import { storageContract } from './storage.ts'
 for (const mode of ['pooled', 'blocking'] as const) {
   storageContract(`fs, ${mode}`, async () => {
     const directory = tempDirectory('fs')
-    const storage = await openFsDriver({ name: 'disk', root: directory.path, isDurable: true, mode })
+    const storage = await openFsDriver({
+      name: 'disk',
+      root: directory.path,
+      isDurable: mode === 'pooled',
+      mode,
+    })
     return { storage, close: async () => directory.remove() }
   })
 }

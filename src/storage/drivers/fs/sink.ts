@@ -115,12 +115,14 @@ export class FsSink implements ObjectSink {
     this.#underWay = Promise.all([this.#underWay, settled]).then(() => {})
   }
 
+  /** Whatever fails here or has failed before leaves nothing, without an `abort`. */
   async end(): Promise<void> {
-    this.#checkOpen()
+    if (this.#state !== 'open') this.#checkOpen()
     this.#state = 'ended'
     try {
       await this.#underWay
       if (this.#failure !== undefined) throw this.#failure
+      throwIfCancelled(this.#options.signal)
       await runPooled(
         this.#system,
         publish(this.#place, this.#temporary, this.#options),
