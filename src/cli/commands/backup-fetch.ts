@@ -1,0 +1,129 @@
+import { readFile } from 'node:fs/promises'
+import { openCodec } from '../../codec/open-codec.ts'
+import { fromSystemError, hasCode, WalgError } from '../../kit/errors.ts'
+import { backupFetch } from '../../operations/backup-fetch/backup-fetch.ts'
+import { type BackupSelection, selectionOf } from '../../repository/selector.ts'
+import { parseTablespaceSpec, type TablespaceSpec } from '../../repository/tablespace-spec.ts'
+import { TARGET_STORAGE_FLAG } from '../arguments.ts'
+import type { CommandDefinition, Invocation } from '../command.ts'
+
+export const command: CommandDefinition = {
+  name: 'backup-fetch',
+  usage: 'backup-fetch destination_directory [backup_name | --target-user-data <data>]',
+  summary: 'Fetches a backup from storage',
+  positionals: { kind: 'range', min: 1, max: 2 },
+  flags: [
+    {
+      name: 'ignore-content-manifest',
+      type: 'boolean',
+      doc: 'Restores a backup whose content manifest is missing or damaged, without comparing hashes',
+    },
+    {
+      name: 'mask',
+      type: 'string',
+      doc: 'Fetches only files which path relative to destination_directory\nmatches given shell file pattern.\nFor information about pattern syntax view: https://golang.org/pkg/path/filepath/#Match',
+    },
+    { name: 'restore-only', type: 'strings', doc: 'Partial restore: not available yet' },
+    {
+      name: 'restore-spec',
+      type: 'string',
+      doc: 'Path to file containing tablespace restore specification',
+    },
+    {
+      name: 'resume',
+      type: 'boolean',
+      doc: 'Goes on with an interrupted fetch: parts that are complete and verified are not read again',
+    },
+    { name: 'reverse-unpack', type: 'boolean', doc: 'Accepted; the result is that of the forward restore' },
+    {
+      name: 'skip-redundant-tars',
+      type: 'boolean',
+      doc: 'Accepted; the result is that of the forward restore',
+    },
+    TARGET_STORAGE_FLAG,
+    {
+      name: 'target-user-data',
+      type: 'string',
+      doc: 'Fetch storage backup which has the specified user data',
+    },
+  ],
+  needsStorage: true,
+  stopsOn: ['SIGHUP', 'SIGQUIT'],
+  async run(invocation: Invocation): Promise<number> {
+    const { flags, settings, log } = invocation
+    if (flags['restore-only'] !== undefined) throw notAvailable()
+    const selection = selectionFrom(invocation)
+    const isReverse = flags['reverse-unpack'] === true || settings.WALG_USE_REVERSE_UNPACK
+    if (isReverse || flags['skip-redundant-tars'] === true || settings.WALG_SKIP_REDUNDANT_TARS) {
+      log.info('Chains are restored forward, which gives the same files')
+    }
+    const restoreSpec = await readRestoreSpec(flags['restore-spec'])
+    const storage = await invocation.openStorage()
+    try {
+      await backupFetch(
+        { ...invocation, storage, codec: openCodec(invocation.codecDescription) },
+        {
+          destination: invocation.positionals[0]!,
+          selection,
+          mask: String(flags['mask'] ?? ''),
+          restoreSpec,
+          isResume: flags['resume'] === true,
+          concurrencyMax: settings.WALG_DOWNLOAD_CONCURRENCY,
+          retriesMax: settings.WALG_DOWNLOAD_FILE_RETRIES,
+          isDurable: !settings.WALG_TAR_DISABLE_FSYNC,
+          checksums: settings.WALG_BACKUP_MANIFEST_CHECKSUMS,
+          pageBytes: settings.WALG_PG_BLOCK_SIZE,
+          ignoresContentManifest: flags['ignore-content-manifest'] === true,
+        },
+      )
+      return 0
+    } finally {
+      await storage.close()
+    }
+  },
+}
+
+/** A name or user data: exactly one of them. */
+function selectionFrom({ positionals, flags, settings }: Invocation): BackupSelection {
+  const name = positionals[1]
+  const given = flags['target-user-data']
+  const userData = given === undefined || given === '' ? settings.WALG_FETCH_TARGET_USER_DATA : String(given)
+  if (name !== undefined && userData !== undefined) {
+    throw new WalgError(
+      'USAGE',
+      'incorrect arguments. Specify target backup name OR target userdata, not both',
+      { hint: 'the user data may come from the setting WALG_FETCH_TARGET_USER_DATA' },
+    )
+  }
+  if (name !== undefined) return selectionOf(name)
+  if (userData !== undefined) return { kind: 'user-data', json: userData }
+  throw new WalgError('USAGE', 'insufficient arguments', {
+    hint: 'name a backup, say LATEST, or give --target-user-data',
+  })
+}
+
+async function readRestoreSpec(file: Invocation['flags'][string]): Promise<TablespaceSpec | null> {
+  if (file === undefined || file === '') return null
+  const name = String(file)
+  let text: string
+  try {
+    text = await readFile(name, 'utf8')
+  } catch (error) {
+    throw fromSystemError(error, 'read', name)
+  }
+  try {
+    return parseTablespaceSpec(text)
+  } catch (error) {
+    if (!hasCode(error, 'FORMAT_INVALID')) throw error
+    throw new WalgError('USAGE', `the restore spec "${name}" cannot be used: ${error.message}`, {
+      cause: error,
+      hint: 'it looks like {"base_prefix":"/data","tablespaces":["16400"],"16400":{"loc":"/ts","link":"pg_tblspc/16400"}}',
+    })
+  }
+}
+
+function notAvailable(): WalgError {
+  return new WalgError('NOT_AVAILABLE', '--restore-only is not available yet', {
+    hint: 'restore the whole backup, or single files with --mask',
+  })
+}

@@ -1,0 +1,166 @@
+/** Pure decisions about the parts of one backup: which there are, which are missing, in what order they are read. */
+import { compressionByExtension } from '../../codec/extensions.ts'
+import { WalgError } from '../../kit/errors.ts'
+import type { FilesMetadata } from '../../repository/files-metadata.ts'
+import { isLabelPart, isLatePart, isPgControlPart, PARTS_FOLDER } from '../../repository/layout.ts'
+import type { ContentManifest } from '../../repository/manifest.ts'
+import {
+  BACKUP_LABEL,
+  IS_SKIPPED,
+  IS_WANTED,
+  PG_CONTROL,
+  type Roles,
+  TABLESPACE_MAP,
+} from './member-roles.ts'
+import { canonicalName, type MemberTable } from './member-table.ts'
+
+/** An object directly inside `tar_partitions/`. */
+export interface StoredPart {
+  /** Base name. */
+  readonly part: string
+  readonly key: string
+  readonly sizeBytes: number
+  readonly modifiedNs: bigint
+}
+
+export interface PlannedPart extends StoredPart {
+  /** For `codec.open`. */
+  readonly extension: string
+}
+
+export interface PartsPlan {
+  /** Largest first. */
+  readonly ordinary: readonly PlannedPart[]
+  /** pg_control and the label files, read after everything else. */
+  readonly late: readonly PlannedPart[]
+  /** The backup brings a backup_label, as all do but one of a server that was shut down. */
+  readonly hasLabel: boolean
+  /** Objects that are no parts of this backup. */
+  readonly foreign: readonly string[]
+}
+
+export interface PartsPlanInput {
+  readonly backup: string
+  /** The backup that was asked for, not one of its parents. */
+  readonly isTarget: boolean
+  readonly stored: readonly StoredPart[]
+  readonly files: FilesMetadata | null
+  readonly manifest: ContentManifest | null
+  /** Null without a list of files. */
+  readonly table: MemberTable | null
+  readonly roles: Roles
+}
+
+/** What an interrupted put of the original leaves on file storage. */
+const TEMPORARY_NAME = /\.tmp\.\d{8}T\d{6}Z-[0-9a-f]+$/
+/** `base_…` names of WAL-E, which had no pg_control archive (storage-format 3.8). */
+const WALE_NAME = /^[^_]+._[^_]+._/
+
+/**
+ * Plans the parts of one backup (storage-format 1.5, 3.8). Throws INTEGRITY, before anything is read, when a part is
+ * missing that the content manifest or `TarFileSets` names, or when pg_control or the label files are.
+ */
+export function planParts(input: PartsPlanInput): PartsPlan {
+  const parts: PlannedPart[] = []
+  const foreign: string[] = []
+  for (const stored of input.stored) {
+    if (TEMPORARY_NAME.test(stored.part)) continue
+    const extension = extensionOfPart(stored.part)
+    const isListed = input.manifest?.object(`${PARTS_FOLDER}/${stored.part}`) !== undefined
+    if (extension === undefined || (input.manifest !== null && !isListed)) foreign.push(stored.part)
+    else parts.push({ ...stored, extension })
+  }
+  const names = new Set(parts.map(({ part }) => part))
+  checkManifestObjects(input, parts)
+  checkFileSets(input, names)
+  if (input.isTarget) checkLateParts(input, names)
+  const ordinary = parts.filter(({ part }) => !isLatePart(part))
+  ordinary.sort((a, b) => b.sizeBytes - a.sizeBytes || (a.part < b.part ? -1 : 1))
+  // the files in them are never wanted from a parent
+  const late = input.isTarget ? parts.filter(({ part }) => isLatePart(part)) : []
+  return { ordinary, late, hasLabel: hasLabel(input), foreign }
+}
+
+/** `lz4`, …, `''` for a part without compression; undefined for an object that is no part. */
+export function extensionOfPart(part: string): string | undefined {
+  const dot = part.lastIndexOf('.')
+  if (dot < 0 || dot === part.length - 1 || part.endsWith('.tar')) return ''
+  const extension = part.slice(dot + 1)
+  return compressionByExtension(extension) === undefined ? undefined : extension
+}
+
+function checkManifestObjects(input: PartsPlanInput, parts: readonly PlannedPart[]): void {
+  for (const object of input.manifest?.objects() ?? []) {
+    if (!object.key.startsWith(`${PARTS_FOLDER}/`)) continue
+    const name = object.key.slice(PARTS_FOLDER.length + 1)
+    if (!input.isTarget && isLatePart(name)) continue
+    const part = parts.find(stored => stored.part === name)
+    if (part === undefined) throw missingPart(input.backup, name)
+    if (part.sizeBytes !== object.sizeBytes) {
+      throw new WalgError(
+        'INTEGRITY',
+        `part "${name}" of backup "${input.backup}" has ${part.sizeBytes} bytes, not ${object.sizeBytes}`,
+        {
+          facts: { backup: input.backup, part: name },
+          hint: 'the object is damaged: restore another backup',
+        },
+      )
+    }
+  }
+}
+
+/** `TarFileSets` may name parts that never came to be, but only for files that are not in `Files`. */
+function checkFileSets(input: PartsPlanInput, names: ReadonlySet<string>): void {
+  if (input.files === null || input.table === null) return
+  for (const part of input.files.partNames()) {
+    if (names.has(part) || isLatePart(part)) continue
+    for (const member of input.files.partMembers(part)) {
+      const row = input.table.find(canonicalName(member))
+      if (row < 0 || input.files.find(member) < 0) continue
+      const role = input.roles[row]!
+      if ((role & IS_WANTED) !== 0 && (role & IS_SKIPPED) === 0) throw missingPart(input.backup, part)
+    }
+  }
+}
+
+function checkLateParts(input: PartsPlanInput, names: ReadonlySet<string>): void {
+  const all = [...names]
+  const isWanted = (name: string): boolean =>
+    input.table === null || (input.roles[input.table.find(name)]! & IS_WANTED) !== 0
+  if (isWanted(PG_CONTROL) && !all.some(isPgControlPart) && !WALE_NAME.test(input.backup)) {
+    throw new WalgError(
+      'INTEGRITY',
+      `Expect pg_control archive, but not found: backup "${input.backup}" has none`,
+      {
+        facts: { backup: input.backup },
+        hint: 'the backup is incomplete: restore another one',
+      },
+    )
+  }
+  const label = input.files?.partNames().find(isLabelPart)
+  const isLabelWanted = isWanted(BACKUP_LABEL) || isWanted(TABLESPACE_MAP)
+  if (label !== undefined && isLabelWanted && !all.some(isLabelPart)) throw missingPart(input.backup, label)
+}
+
+/** Where nothing says what there is, a label is expected. */
+function hasLabel({ files, manifest }: PartsPlanInput): boolean {
+  if (files !== null) {
+    const names = files.partNames()
+    const isListed = files.find(BACKUP_LABEL) >= 0 || files.find(`/${BACKUP_LABEL}`) >= 0
+    return names.length === 0 || isListed || names.some(isLabelPart)
+  }
+  if (manifest === null) return true
+  return manifest.objects().some(({ key }) => isLabelPart(key)) || hasFile(manifest, BACKUP_LABEL)
+}
+
+function hasFile(manifest: ContentManifest, name: string): boolean {
+  for (const file of manifest.files()) if (canonicalName(file.name) === name) return true
+  return false
+}
+
+function missingPart(backup: string, part: string): WalgError {
+  return new WalgError('INTEGRITY', `part "${part}" of backup "${backup}" is missing`, {
+    facts: { backup, part },
+    hint: 'the backup is incomplete: restore another one',
+  })
+}

@@ -1,0 +1,149 @@
+import { hasCode, WalgError } from '../../kit/errors.ts'
+import { isPassing, retry } from '../../kit/retry.ts'
+import { PARTS_FOLDER } from '../../repository/layout.ts'
+import type { OperationContext } from '../context.ts'
+import type { BackupFetchOptions } from './backup-fetch.ts'
+import { readContentManifest } from './chain.ts'
+import type { FetchStep } from './chain-plan.ts'
+import { type Expectations, layOutManifest } from './expectations.ts'
+import type { PlannedPart } from './fetch-plan.ts'
+import type { FetchState } from './fetch-state.ts'
+import { BACKUP_LABEL, PG_CONTROL, TABLESPACE_MAP } from './member-roles.ts'
+import type { MemberTable } from './member-table.ts'
+import type { PartPool, RunJob } from './part-pool.ts'
+import type { BackupJob, PartJob, PartResult } from './part-protocol.ts'
+import type { RestoredFiles } from './restored-files.ts'
+
+/** What all steps of a fetch share. */
+export interface Fetch {
+  readonly context: OperationContext
+  readonly options: BackupFetchOptions
+  readonly pool: PartPool
+  readonly state: FetchState
+  readonly restored: RestoredFiles
+  readonly table: MemberTable
+  readonly hasList: boolean
+  /** Names that are left out where nothing lists what is wanted. */
+  readonly dropped: readonly string[]
+}
+
+const RETRY_DELAY_MS = 1000
+const LATE_NAMES: readonly string[] = [PG_CONTROL, BACKUP_LABEL, TABLESPACE_MAP]
+
+/** Unpacks one backup of the chain: ordinary parts side by side, then the late ones; then everything must be there. */
+export async function fetchStep(
+  fetch: Fetch,
+  generation: number,
+  step: FetchStep,
+  trusted: ReadonlyMap<string, PartResult>,
+): Promise<void> {
+  const { restored, pool, state, table } = fetch
+  const run = await openStep(fetch, step)
+  let memberBytes = 0
+  restored.beginBackup()
+  for (const result of trusted.values()) {
+    restored.add(result)
+    memberBytes += result.memberBytes
+    fetch.context.progress.advance(result.storedBytes)
+  }
+  const parts = step.parts.ordinary.filter(({ part }) => !trusted.has(part))
+  if (trusted.size > 0) {
+    fetch.context.log.info(`${trusted.size} parts of ${step.backup.name} are complete, ${parts.length} to go`)
+  }
+  await pool.forEach(parts, async (part, runJob) => {
+    const result = await run(part, false, runJob)
+    await state.record(generation, part, result, row => table.name(row))
+    restored.add(result)
+    memberBytes += result.memberBytes
+  })
+  if (fetch.hasList) restored.checkDelivered(step.backup.name, step.roles, name => LATE_NAMES.includes(name))
+  await pool.forEach(step.parts.late, async (part, runJob) => {
+    const result = await run(part, true, runJob)
+    restored.add(result)
+    memberBytes += result.memberBytes
+  })
+  checkSum(step, memberBytes)
+}
+
+type RunPart = (part: PlannedPart, isLate: boolean, runJob: RunJob) => Promise<PartResult>
+
+async function openStep(fetch: Fetch, step: FetchStep): Promise<RunPart> {
+  const { context, table, hasList } = fetch
+  const expectations = await expectationsOf(fetch, step)
+  const of: BackupJob = {
+    backup: step.backup.name,
+    isDelta: step.isDelta,
+    table: hasList ? table.data : null,
+    roles: step.roles.buffer,
+    owners: new SharedArrayBuffer(table.count * 4),
+    expectations: expectations?.data ?? null,
+    dropped: fetch.dropped,
+  }
+  const hasControlPart = step.parts.late.some(({ part }) => part.includes('pg_control.tar'))
+  let number = 0
+  return async (part, isLate, runJob) => {
+    const object = `${PARTS_FOLDER}/${part.part}`
+    const job: PartJob = {
+      kind: 'part',
+      of,
+      number: ++number,
+      part: part.part,
+      key: part.key,
+      extension: part.extension,
+      isLate,
+      leavesControlFile: !isLate && (hasControlPart || !step.isTarget),
+      expectedSizeBytes: part.sizeBytes,
+      expectedHash: expectations?.hashOf(object) ?? null,
+      manifestObject: expectations?.numberOf(object) ?? 0,
+    }
+    const result = await runWithRetries(fetch, job, runJob)
+    context.log.info(`Finished extraction of ${part.part}`)
+    return result
+  }
+}
+
+async function expectationsOf(fetch: Fetch, step: FetchStep): Promise<Expectations | null> {
+  if (!step.hasContentManifest || !fetch.hasList) return null
+  const { storage, codec } = fetch.context
+  const manifest = await readContentManifest(storage, codec, step.backup, fetch.context)
+  return manifest === null ? null : layOutManifest(manifest, fetch.table)
+}
+
+/** Trouble that may pass is tried again as often as the setting says; damage once, in case the read was at fault. */
+async function runWithRetries(fetch: Fetch, job: PartJob, runJob: RunJob): Promise<PartResult> {
+  const { context, options } = fetch
+  let damages = 0
+  const isRetryable = (error: unknown): boolean => {
+    if (isPassing(error) || hasCode(error, 'TIMEOUT')) return true
+    return isDamage(error) && damages++ === 0
+  }
+  return retry(() => runJob(job), {
+    attemptsMax: options.retriesMax + 1,
+    delayMs: RETRY_DELAY_MS,
+    isRetryable,
+    signal: context.signal,
+    onRetry: (error, attempt, delayMs) => {
+      const left = options.retriesMax - attempt + 1
+      const why = error instanceof Error ? error.message : String(error)
+      context.log.warning(
+        `${job.part} failed to download: ${why}. It is tried again in ${Math.ceil(delayMs / 1000)} s, retries left: ${left}`,
+      )
+    },
+  })
+}
+
+function isDamage(error: unknown): boolean {
+  return hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECRYPT_FAILED')
+}
+
+/** Without any list of files a missing part shows in the sum of the sizes only. */
+function checkSum(step: FetchStep, memberBytes: number): void {
+  const { uncompressedSizeBytes } = step.backup.document.sentinel
+  if (!step.isSizeChecked || uncompressedSizeBytes === 0 || memberBytes === uncompressedSizeBytes) return
+  const { name } = step.backup
+  throw new WalgError(
+    'INTEGRITY',
+    `the parts of backup "${name}" hold ${memberBytes} bytes, its sentinel says ${uncompressedSizeBytes}`,
+    { facts: { backup: name }, hint: 'a part may be missing: restore another backup' },
+  )
+}

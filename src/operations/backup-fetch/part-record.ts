@@ -1,0 +1,174 @@
+/** The record of a complete part as JSON lines: what it was, which files it wrote, how they looked afterwards. */
+import fs from 'node:fs'
+import { fromSystemError } from '../../kit/errors.ts'
+import type { PlannedPart } from './fetch-plan.ts'
+import type { PartResult } from './part-protocol.ts'
+
+const PIECE_CHARACTERS = 1 << 18
+const READ_BYTES = 1 << 20
+
+interface RecordHeader {
+  readonly part: string
+  readonly sizeBytes: number
+  readonly modifiedNs: string
+  readonly memberBytes: number
+  readonly storedHash: string | null
+}
+
+/** A restored file as recorded. */
+export interface RecordedFile {
+  readonly name: string
+  readonly bytes: Uint8Array | undefined
+  readonly sizeBytes: number
+  readonly mtimeNs: bigint
+  readonly tarTime: number
+  readonly isPatched: boolean
+  readonly checksum: Uint8Array
+}
+
+/** What a record holds besides its files. */
+export interface RecordTail {
+  readonly memberBytes: number
+  readonly storedHash: string | null
+  readonly seen: readonly string[]
+  readonly directories: PartResult['directories']
+  readonly ignored: readonly string[]
+}
+
+/** A file is `["f", name, size, mtime, time in the tar, patched, checksum]`; the last line counts the lines. */
+export async function* formatRecord(
+  part: PlannedPart,
+  result: PartResult,
+  nameOf: (row: number) => string,
+): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder()
+  let text = ''
+  for (const line of recordLines(part, result, nameOf)) {
+    text += `${JSON.stringify(line)}\n`
+    if (text.length < PIECE_CHARACTERS) continue
+    yield encoder.encode(text)
+    text = ''
+  }
+  yield encoder.encode(text)
+}
+
+function* recordLines(
+  part: PlannedPart,
+  result: PartResult,
+  nameOf: (row: number) => string,
+): Generator<unknown> {
+  const header: RecordHeader = {
+    part: part.part,
+    sizeBytes: part.sizeBytes,
+    modifiedNs: String(part.modifiedNs),
+    memberBytes: result.memberBytes,
+    storedHash: result.storedHash,
+  }
+  yield header
+  let linesCount = 1
+  const checksumBytes = result.sizes.length === 0 ? 0 : result.checksums.length / result.sizes.length
+  for (let index = 0; index < result.sizes.length; index++, linesCount++) {
+    const name = result.rows.length > 0 ? nameOf(result.rows[index]!) : result.names[index]!
+    const checksum = result.checksums.subarray(index * checksumBytes, (index + 1) * checksumBytes)
+    yield [
+      'f',
+      typeof name === 'string' ? name : { hex: name.toHex() },
+      result.sizes[index]!,
+      String(result.mtimes[index]!),
+      result.tarTimes[index]!,
+      result.isPatched[index]!,
+      checksum.toHex(),
+    ]
+  }
+  for (const row of result.seen) {
+    yield ['s', nameOf(row)]
+    linesCount++
+  }
+  for (const { name, mode } of result.directories) {
+    yield ['d', name.bytes === undefined ? name.name : { hex: name.bytes.toHex() }, mode]
+    linesCount++
+  }
+  for (const name of result.ignored) {
+    yield ['i', name]
+    linesCount++
+  }
+  yield { lines: linesCount + 1 }
+}
+
+/**
+ * Reads the record of `part`: calls `take` for each file, which says whether it is still what was recorded. Undefined
+ * when there is no whole record of this very object, or a file is not as it was.
+ */
+export function readRecord(
+  file: string,
+  part: PlannedPart,
+  take: (recorded: RecordedFile) => boolean,
+): RecordTail | undefined {
+  const seen: string[] = []
+  const ignored: string[] = []
+  const directories: { name: { name: string; bytes?: Uint8Array }; mode: number }[] = []
+  let header: RecordHeader | undefined
+  let linesCount = 0
+  let isWhole = false
+  for (const line of fileLines(file)) {
+    linesCount++
+    const value = JSON.parse(line) as RecordHeader | { lines: number } | unknown[]
+    if (!Array.isArray(value)) {
+      if ('lines' in value) isWhole = value.lines === linesCount
+      else {
+        header = value
+        const isSame = value.sizeBytes === part.sizeBytes && value.modifiedNs === String(part.modifiedNs)
+        if (!isSame || value.part !== part.part) return undefined
+      }
+    } else if (value[0] === 'f') {
+      if (!take(parseFile(value))) return undefined
+    } else if (value[0] === 'd') directories.push({ name: parseName(value[1]), mode: value[2] as number })
+    else if (value[0] === 's') seen.push(value[1] as string)
+    else ignored.push(value[1] as string)
+  }
+  if (header === undefined || !isWhole) return undefined
+  return { memberBytes: header.memberBytes, storedHash: header.storedHash, seen, directories, ignored }
+}
+
+function parseFile(value: unknown[]): RecordedFile {
+  const name = parseName(value[1])
+  return {
+    name: name.name,
+    bytes: name.bytes,
+    sizeBytes: value[2] as number,
+    mtimeNs: BigInt(value[3] as string),
+    tarTime: value[4] as number,
+    isPatched: value[5] === 1,
+    checksum: Uint8Array.fromHex(value[6] as string),
+  }
+}
+
+function parseName(value: unknown): { name: string; bytes?: Uint8Array } {
+  if (typeof value === 'string') return { name: value }
+  const bytes = Uint8Array.fromHex((value as { hex: string }).hex)
+  return { name: new TextDecoder().decode(bytes), bytes }
+}
+
+/** Lines of a file; none when it is missing. */
+function* fileLines(file: string): Generator<string> {
+  let fd: number
+  try {
+    fd = fs.openSync(file, 'r')
+  } catch (error) {
+    const coded = fromSystemError(error, 'read', file)
+    if (coded.code === 'FILE_NOT_FOUND') return
+    throw coded
+  }
+  try {
+    const decoder = new TextDecoder()
+    const piece = new Uint8Array(READ_BYTES)
+    let rest = ''
+    for (let count = fs.readSync(fd, piece); count > 0; count = fs.readSync(fd, piece)) {
+      const lines = (rest + decoder.decode(piece.subarray(0, count), { stream: true })).split('\n')
+      rest = lines.pop()!
+      yield* lines
+    }
+  } finally {
+    fs.closeSync(fd)
+  }
+}

@@ -1,0 +1,92 @@
+import type { PartResult, TargetNameData } from './part-protocol.ts'
+
+/** One restored file of a part. */
+export interface ResultFile {
+  /** -1 without table. */
+  readonly row: number
+  readonly name: string
+  readonly nameBytes: Uint8Array | undefined
+  readonly sizeBytes: number
+  readonly mtimeNs: bigint
+  readonly tarTime: number
+  readonly isPatched: boolean
+}
+
+/** Collects what a part brought, in columns that are handed to the main thread without copying. */
+export class PartResults {
+  readonly #checksumBytes: number
+  #count = 0
+  #rows: Uint32Array = new Uint32Array(64)
+  #sizes: Float64Array = new Float64Array(64)
+  #mtimes: BigInt64Array = new BigInt64Array(64)
+  #tarTimes: Float64Array = new Float64Array(64)
+  #isPatched: Uint8Array = new Uint8Array(64)
+  #checksums: Uint8Array
+  #seen: Uint32Array = new Uint32Array(64)
+  #seenCount = 0
+  readonly #names: (string | Uint8Array)[] = []
+  readonly directories: { readonly name: TargetNameData; readonly mode: number }[] = []
+  readonly ignored: string[] = []
+  memberBytes = 0
+
+  constructor(checksumBytes: number) {
+    this.#checksumBytes = checksumBytes
+    this.#checksums = new Uint8Array(64 * checksumBytes)
+  }
+
+  /** Returns where the checksum of this file is to be written. */
+  add(file: ResultFile): { readonly into: Uint8Array; readonly at: number } {
+    if (this.#count === this.#rows.length) this.#grow()
+    const index = this.#count++
+    if (file.row < 0) this.#names.push(file.nameBytes ?? file.name)
+    this.#rows[index] = Math.max(0, file.row)
+    this.#sizes[index] = file.sizeBytes
+    this.#mtimes[index] = file.mtimeNs
+    this.#tarTimes[index] = file.tarTime
+    this.#isPatched[index] = file.isPatched ? 1 : 0
+    return { into: this.#checksums, at: index * this.#checksumBytes }
+  }
+
+  addSeen(row: number): void {
+    if (row < 0) return
+    if (this.#seenCount === this.#seen.length) this.#seen = doubled(this.#seen)
+    this.#seen[this.#seenCount++] = row
+  }
+
+  finish(storedBytes: number, storedHash: string | null): PartResult {
+    const count = this.#count
+    return {
+      rows: this.#names.length > 0 ? new Uint32Array(0) : this.#rows.slice(0, count),
+      names: this.#names,
+      sizes: this.#sizes.slice(0, count),
+      mtimes: this.#mtimes.slice(0, count),
+      tarTimes: this.#tarTimes.slice(0, count),
+      checksums: this.#checksums.slice(0, count * this.#checksumBytes),
+      isPatched: this.#isPatched.slice(0, count),
+      seen: this.#seen.slice(0, this.#seenCount),
+      directories: this.directories,
+      ignored: this.ignored,
+      memberBytes: this.memberBytes,
+      storedBytes,
+      storedHash,
+    }
+  }
+
+  #grow(): void {
+    this.#rows = doubled(this.#rows)
+    this.#sizes = doubled(this.#sizes)
+    this.#mtimes = doubled(this.#mtimes)
+    this.#tarTimes = doubled(this.#tarTimes)
+    this.#isPatched = doubled(this.#isPatched)
+    this.#checksums = doubled(this.#checksums)
+  }
+}
+
+type Column = Uint8Array | Uint32Array | Float64Array | BigInt64Array
+
+/** A column of twice the length with the same beginning. */
+export function doubled<T extends Column>(column: T): T {
+  const larger = new (column.constructor as new (length: number) => T)(2 * column.length)
+  larger.set(column as never)
+  return larger
+}

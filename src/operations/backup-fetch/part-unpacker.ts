@@ -1,0 +1,205 @@
+import { applyIncrement, type IncrementApplication } from '../../delta/apply.ts'
+import { WalgError } from '../../kit/errors.ts'
+import type { Hasher } from '../../kit/hash.ts'
+import type { UnpackedMember } from '../../tar/unpack.ts'
+import { type FileChecksum, openFileChecksum } from './file-checksum.ts'
+import { IS_INCREMENT, IS_WANTED, PG_CONTROL } from './member-roles.ts'
+import { canonicalName, MemberTable } from './member-table.ts'
+import type { FetchSetup, PartJob, PartResult } from './part-protocol.ts'
+import { PartResults } from './part-results.ts'
+import { Flusher } from './target/flusher.ts'
+import { TargetFile } from './target/target-file.ts'
+import type { TargetTree } from './target/target-tree.ts'
+
+/** The member that is being unpacked. */
+interface Current {
+  readonly member: UnpackedMember
+  readonly name: string
+  readonly row: number
+  /** Undefined: the bytes go nowhere (a second copy of a file that another part writes). */
+  readonly file: TargetFile | undefined
+  readonly increment: IncrementApplication | undefined
+  /** The content manifest has a hash of it. */
+  readonly isHashed: boolean
+}
+
+/** Unpacks the members of one part: decides, writes, verifies. Synchronous but for `room` and `drained`. */
+export class PartUnpacker {
+  readonly #setup: FetchSetup
+  readonly #job: PartJob
+  readonly #tree: TargetTree
+  readonly #hasher: Hasher
+  readonly #table: MemberTable | null
+  readonly #roles: Uint8Array
+  readonly #owners: Int32Array
+  readonly #checksum: FileChecksum
+  readonly #flusher: Flusher
+  readonly #results: PartResults
+  readonly #expectedHashes: Uint8Array | undefined
+  readonly #expectedSizes: Float64Array | undefined
+  readonly #expectedObjects: Uint32Array | undefined
+  #current: Current | undefined
+
+  constructor(setup: FetchSetup, job: PartJob, tree: TargetTree, hasher: Hasher) {
+    this.#setup = setup
+    this.#job = job
+    this.#tree = tree
+    this.#hasher = hasher
+    const { table, roles, owners, expectations } = job.of
+    this.#table = table === null ? null : new MemberTable(table)
+    this.#roles = new Uint8Array(roles)
+    this.#owners = new Int32Array(owners)
+    this.#checksum = openFileChecksum(setup.checksums)
+    this.#flusher = new Flusher(setup.isDurable)
+    this.#results = new PartResults(this.#checksum.sizeBytes)
+    if (expectations !== null) {
+      this.#expectedHashes = new Uint8Array(expectations.hashes)
+      this.#expectedSizes = new Float64Array(expectations.sizes)
+      this.#expectedObjects = new Uint32Array(expectations.objects)
+    }
+  }
+
+  begin(member: UnpackedMember): void {
+    const name = canonicalName(member.name)
+    const row = this.#table === null ? -1 : this.#table.find(name)
+    if (member.kind === 'directory') this.#beginDirectory(member, name, row)
+    else if (member.kind === 'file') this.#beginFile(member, name, row)
+    else this.#leaveOut(member, name, row)
+  }
+
+  write(bytes: Uint8Array): void {
+    const current = this.#current
+    if (current === undefined) return
+    if (current.isHashed) this.#hasher.update(bytes)
+    if (current.file === undefined) return
+    if (current.increment !== undefined) current.increment.write(bytes)
+    else {
+      current.file.write(bytes)
+      if (this.#checksum.sizeBytes > 0) this.#checksum.update(bytes)
+    }
+  }
+
+  end(): void {
+    const current = this.#current
+    if (current === undefined) return
+    const { member, name, row, file, increment } = current
+    if (current.isHashed) this.#checkHash(name, row)
+    if (file !== undefined) {
+      increment?.end()
+      const finished = file.finish(increment?.finalSizeBytes ?? member.sizeBytes, member.mode)
+      this.#current = undefined
+      const { into, at } = this.#results.add({
+        row,
+        name,
+        nameBytes: member.nameBytes,
+        ...finished,
+        tarTime: member.mtimeSeconds,
+        isPatched: increment !== undefined,
+      })
+      if (increment === undefined) this.#checksum.write(into, at)
+    } else this.#results.addSeen(row)
+    this.#current = undefined
+  }
+
+  /** A promise when flushes must catch up first. */
+  room(): Promise<void> | undefined {
+    return this.#flusher.room()
+  }
+
+  /** Everything is on disk. */
+  async finish(storedBytes: number, storedHash: string | null): Promise<PartResult> {
+    await this.#flusher.drained()
+    return this.#results.finish(storedBytes, storedHash)
+  }
+
+  /** Closes what is open after a failure. */
+  async abandon(): Promise<void> {
+    await this.#current?.file?.abandon()
+    this.#current = undefined
+    await this.#flusher.drained()
+  }
+
+  #beginDirectory(member: UnpackedMember, name: string, row: number): void {
+    this.#tree.ensureDirectory({ name, bytes: member.nameBytes })
+    this.#results.directories.push({ name: { name, bytes: member.nameBytes }, mode: member.mode })
+    this.#results.addSeen(row)
+  }
+
+  #leaveOut(member: UnpackedMember, name: string, row: number): void {
+    const isPlanned = member.kind === 'symlink' && this.#setup.layout.links[name] !== undefined
+    if (!isPlanned) this.#results.ignored.push(name)
+    // a hard link would be a file: it is missed at the end
+    if (member.kind !== 'hardlink') this.#results.addSeen(row)
+  }
+
+  #beginFile(member: UnpackedMember, name: string, row: number): void {
+    this.#results.memberBytes += member.sizeBytes
+    if (!this.#isWanted(name, row)) return
+    const isIncrement = this.#job.of.isDelta && row >= 0 && (this.#roles[row]! & IS_INCREMENT) !== 0
+    const isHashed = this.#checkExpectation(member, name, row)
+    if (isHashed) this.#hasher.reset()
+    if (!isIncrement && !this.#claim(row)) {
+      this.#current = { member, name, row, file: undefined, increment: undefined, isHashed }
+      return
+    }
+    const target = { name, bytes: member.nameBytes }
+    this.#tree.ensureParent(target)
+    const file = new TargetFile(this.#tree.pathOf(target), member.mode, isIncrement, this.#flusher)
+    const increment = isIncrement
+      ? applyIncrement(name, member.sizeBytes, this.#setup.pageBytes, file)
+      : undefined
+    if (increment === undefined) this.#checksum.reset()
+    this.#current = { member, name, row, file, increment, isHashed }
+  }
+
+  #isWanted(name: string, row: number): boolean {
+    if (name === PG_CONTROL && this.#job.leavesControlFile) return false
+    if (this.#table === null) return !this.#job.of.dropped.includes(name)
+    return row >= 0 && (this.#roles[row]! & IS_WANTED) !== 0
+  }
+
+  /** False when another part has the file: two writers in one file would mix two copies. */
+  #claim(row: number): boolean {
+    if (row < 0 || this.#job.isLate) return true
+    const owner = Atomics.compareExchange(this.#owners, row, 0, this.#job.number)
+    return owner === 0 || owner === this.#job.number
+  }
+
+  /** True when the content manifest has a hash of this member; throws when it should have one and has not. */
+  #checkExpectation(member: UnpackedMember, name: string, row: number): boolean {
+    if (this.#expectedObjects === undefined) return false
+    const { part, manifestObject } = this.#job
+    if (row < 0 || this.#expectedObjects[row] !== manifestObject) {
+      throw new WalgError(
+        'INTEGRITY',
+        `"${name}" in "${part}" is not in the content manifest of the backup`,
+        {
+          facts: { file: name, part, backup: this.#job.of.backup },
+          hint: 'the object does not belong to this backup or was changed: restore another backup',
+        },
+      )
+    }
+    if (this.#expectedSizes![row] !== member.sizeBytes) {
+      throw this.#mismatch(name, `${member.sizeBytes} bytes instead of ${this.#expectedSizes![row]}`)
+    }
+    return true
+  }
+
+  #checkHash(name: string, row: number): void {
+    const expected = Buffer.from(this.#expectedHashes!.slice(row * 16, row * 16 + 16)).toString('hex')
+    const found = this.#hasher.digest()
+    if (found !== expected) throw this.#mismatch(name, `hash ${found} instead of ${expected}`)
+  }
+
+  #mismatch(name: string, what: string): WalgError {
+    const { part, of } = this.#job
+    return new WalgError(
+      'CHECKSUM_MISMATCH',
+      `"${name}" in "${part}" differs from the content manifest: ${what}`,
+      {
+        facts: { file: name, part, backup: of.backup },
+        hint: 'the stored object is damaged: restore another backup',
+      },
+    )
+  }
+}

@@ -1,0 +1,65 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import { STATE_FOLDER } from '../fetch-state.ts'
+
+/** What is at the place that was named. */
+export interface Destination {
+  /** Absolute path, symbolic links resolved where it exists. */
+  readonly root: string
+  /** An earlier fetch was interrupted here. */
+  readonly isInterrupted: boolean
+}
+
+/** Looks at the destination and changes nothing. Throws TARGET_NOT_EMPTY, with a hint for an interrupted fetch. */
+export function inspectDestination(given: string, isResume: boolean): Destination {
+  const absolute = path.resolve(given)
+  let names: string[]
+  let root: string
+  try {
+    names = fs.readdirSync(absolute)
+    root = fs.realpathSync(absolute)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return { root: resolveMissing(absolute), isInterrupted: false }
+    if (errnoOf(error) === 'ENOTDIR') {
+      throw new WalgError('TARGET_MISMATCH', `"${absolute}" is not a directory`, {
+        facts: { path: absolute },
+      })
+    }
+    throw fromSystemError(error, 'read', absolute)
+  }
+  if (names.length === 0) return { root, isInterrupted: false }
+  const isInterrupted = names.includes(STATE_FOLDER)
+  if (isResume && isInterrupted) return { root, isInterrupted }
+  throw new WalgError('TARGET_NOT_EMPTY', `Directory ${absolute} for delta base must be empty`, {
+    facts: { path: absolute },
+    hint: isInterrupted
+      ? 'an interrupted backup-fetch is here: add --resume to go on with it, or empty the directory'
+      : 'name an empty or missing directory; move the old data directory away first',
+  })
+}
+
+/** The nearest parent that exists is resolved. */
+function resolveMissing(absolute: string): string {
+  const parent = path.dirname(absolute)
+  if (parent === absolute) return absolute
+  let real: string
+  try {
+    real = fs.realpathSync(parent)
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw fromSystemError(error, 'read', parent)
+    real = resolveMissing(parent)
+  }
+  return path.join(real, path.basename(absolute))
+}
+
+/** Creates the directory (0700, its parents as the umask has it) unless it is there. */
+export function makeDestination(root: string): void {
+  try {
+    fs.mkdirSync(path.dirname(root), { recursive: true })
+    fs.mkdirSync(root, { recursive: true, mode: 0o700 })
+    fs.chmodSync(root, 0o700)
+  } catch (error) {
+    throw fromSystemError(error, 'create', root)
+  }
+}

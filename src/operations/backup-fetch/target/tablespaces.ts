@@ -1,0 +1,138 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import type { TablespaceSpec } from '../../../repository/tablespace-spec.ts'
+
+/** A tablespace as it will be restored. */
+export interface PlannedTablespace {
+  /** Canonical member name of the link: `pg_tblspc/16400`. */
+  readonly link: string
+  /** Absolute path that the link points to and the data goes into. */
+  readonly location: string
+  /** The data lie inside the restored directory, at their own path. */
+  readonly isInside: boolean
+}
+
+export interface TablespacePlan {
+  readonly tablespaces: readonly PlannedTablespace[]
+  /** PostgreSQL would make the links of `tablespace_map` anew: false when these are not the ones planned here. */
+  readonly keepsTablespaceMap: boolean
+}
+
+/**
+ * Where the tablespaces of a backup go. With `--restore-spec` to the places it names; otherwise to where they were.
+ * The links are always made in the restored directory. Throws USAGE for a spec that cannot be followed.
+ */
+export function planTablespaces(
+  destination: string,
+  ofBackup: TablespaceSpec | null,
+  ofUser: TablespaceSpec | null,
+): TablespacePlan {
+  const spec = ofUser ?? ofBackup
+  if (spec === null) return { tablespaces: [], keepsTablespaceMap: ofUser === null }
+  const tablespaces = spec.tablespaces.map(({ oid, location, link }): PlannedTablespace => {
+    const isInside = ofUser === null && isWithin(location, spec.basePrefix)
+    const target = isInside ? path.join(destination, location.slice(spec.basePrefix.length)) : location
+    checkTablespace(oid, link, target, isInside ? null : destination)
+    return { link: `pg_tblspc/${oid}`, location: path.normalize(target), isInside }
+  })
+  for (const [index, one] of tablespaces.entries()) {
+    const other = tablespaces.slice(0, index).find(({ location }) => isWithin(location, one.location))
+    if (other !== undefined) {
+      throw new WalgError('USAGE', `"${one.link}" and "${other.link}" would share "${one.location}"`, {
+        hint: 'give each tablespace a directory of its own in --restore-spec',
+      })
+    }
+  }
+  const isMoved = tablespaces.some(({ isInside }) => isInside) && destination !== spec.basePrefix
+  return { tablespaces, keepsTablespaceMap: ofUser === null && !isMoved }
+}
+
+function checkTablespace(oid: string, link: string, location: string, destination: string | null): void {
+  const isOid = /^\d{1,10}$/.test(oid)
+  if (!isOid || (link !== `pg_tblspc/${oid}` && link !== `/pg_tblspc/${oid}`)) {
+    throw new WalgError('USAGE', `tablespace "${oid}" with the link "${link}" cannot be restored`, {
+      hint: 'a link is "pg_tblspc/<oid>"',
+    })
+  }
+  if (!path.isAbsolute(location) || location.includes('\0') || location.split('/').includes('..')) {
+    throw new WalgError('USAGE', `the location "${location}" of tablespace ${oid} is not an absolute path`)
+  }
+  if (destination !== null && (isWithin(location, destination) || isWithin(destination, location))) {
+    throw new WalgError(
+      'USAGE',
+      `the location "${location}" of tablespace ${oid} overlaps with "${destination}"`,
+      {
+        hint: 'give the tablespace a directory of its own in --restore-spec',
+      },
+    )
+  }
+}
+
+/** True when `inner` is `outer` or lies below it. */
+function isWithin(inner: string, outer: string): boolean {
+  const relative = path.relative(outer, inner)
+  return relative === '' || (!relative.startsWith('../') && relative !== '..' && !path.isAbsolute(relative))
+}
+
+/** Throws TARGET_NOT_EMPTY unless every location outside is absent or an empty directory. */
+export function checkTablespaceLocations(plan: TablespacePlan): void {
+  for (const { location, isInside, link } of plan.tablespaces) {
+    if (isInside) continue
+    let names: string[]
+    try {
+      names = fs.readdirSync(location)
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') continue
+      throw fromSystemError(error, 'read', location)
+    }
+    if (names.length > 0) {
+      throw new WalgError(
+        'TARGET_NOT_EMPTY',
+        `the tablespace directory "${location}" (${link}) is not empty`,
+        {
+          facts: { path: location },
+          hint: 'another server may be using it. Restore the tablespace elsewhere with --restore-spec, or empty the directory',
+        },
+      )
+    }
+  }
+}
+
+/** Makes the locations (0700) and the links to them; a link that is there and right is left. */
+export function makeTablespaces(destination: string, plan: TablespacePlan): void {
+  if (plan.tablespaces.length === 0) return
+  make(path.join(destination, 'pg_tblspc'))
+  for (const { link, location } of plan.tablespaces) {
+    make(location)
+    const linkPath = path.join(destination, link)
+    try {
+      fs.symlinkSync(location, linkPath)
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw fromSystemError(error, 'create', linkPath)
+      if (readLink(linkPath) !== location) {
+        throw new WalgError('TARGET_MISMATCH', `"${linkPath}" exists and does not point to "${location}"`, {
+          facts: { path: linkPath },
+          hint: 'restore into an empty directory',
+        })
+      }
+    }
+  }
+}
+
+function make(directory: string): void {
+  try {
+    fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
+    fs.chmodSync(directory, 0o700)
+  } catch (error) {
+    throw fromSystemError(error, 'create', directory)
+  }
+}
+
+function readLink(linkPath: string): string | undefined {
+  try {
+    return fs.readlinkSync(linkPath)
+  } catch {
+    return undefined
+  }
+}

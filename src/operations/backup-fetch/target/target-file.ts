@@ -1,0 +1,135 @@
+import fs from 'node:fs'
+import type { PatchTarget } from '../../../delta/apply.ts'
+import { fromSystemError, WalgError } from '../../../kit/errors.ts'
+import { fileSystem } from '../../../kit/file-system.ts'
+import type { Flusher } from './flusher.ts'
+
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_TRUNC, O_WRONLY } = fs.constants
+/** The disk begins with a big file each time this much of it is written. */
+const WRITE_BACK_BYTES = 16 << 20
+
+/** What a finished file is found to be. */
+export interface FinishedFile {
+  readonly sizeBytes: number
+  readonly mtimeNs: bigint
+}
+
+/** A file being restored: written from its start, or patched in places. Never through a symbolic link. */
+export class TargetFile implements PatchTarget {
+  readonly path: string
+  readonly #fd: number
+  readonly #flusher: Flusher
+  #unflushedBytes = 0
+
+  /**
+   * Opens it. `isPatch`: the file must be there; otherwise it is created or emptied. Throws CHAIN_BROKEN for a patch
+   * without file.
+   */
+  constructor(path: string | Buffer, mode: number, isPatch: boolean, flusher: Flusher) {
+    this.path = String(path)
+    this.#flusher = flusher
+    const flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | (isPatch ? 0 : O_CREAT | O_TRUNC)
+    try {
+      // the call takes a Buffer too, which a name that is not UTF-8 needs
+      this.#fd = fileSystem().blocking.open(path as string, flags, (mode & 0o777) | 0o200)
+    } catch (error) {
+      throw openFailure(error, this.path, isPatch)
+    }
+  }
+
+  /** Writes at the end of what is written so far. */
+  write(bytes: Uint8Array): void {
+    const { blocking } = fileSystem()
+    let at = 0
+    try {
+      while (at < bytes.length) at += checkCount(blocking.write(this.#fd, bytes, at, bytes.length - at))
+    } catch (error) {
+      throw fromSystemError(error, 'write', this.path)
+    }
+    this.#wrote(bytes.length)
+  }
+
+  writeAt(bytes: Uint8Array, position: number): void {
+    let at = 0
+    try {
+      while (at < bytes.length) {
+        at += checkCount(fs.writeSync(this.#fd, bytes, at, bytes.length - at, position + at))
+      }
+    } catch (error) {
+      throw fromSystemError(error, 'write', this.path)
+    }
+    this.#wrote(bytes.length)
+  }
+
+  truncate(sizeBytes: number): void {
+    try {
+      fs.ftruncateSync(this.#fd, sizeBytes)
+    } catch (error) {
+      throw fromSystemError(error, 'resize', this.path)
+    }
+  }
+
+  /** Checks the size, sets the mode, and hands the descriptor to the flusher. */
+  finish(sizeBytes: number, mode: number): FinishedFile {
+    let info: fs.BigIntStats
+    try {
+      info = fileSystem().blocking.fstat(this.#fd)
+      if ((Number(info.mode) & 0o7777) !== mode) fs.fchmodSync(this.#fd, mode)
+    } catch (error) {
+      throw fromSystemError(error, 'set the mode of', this.path)
+    }
+    if (info.size !== BigInt(sizeBytes)) {
+      throw new WalgError(
+        'INTEGRITY',
+        `"${this.path}" has ${info.size} bytes after writing, not ${sizeBytes}`,
+        {
+          facts: { path: this.path },
+          hint: 'does something else write into this directory?',
+        },
+      )
+    }
+    this.#flusher.finish(this.#fd, this.path)
+    return { sizeBytes, mtimeNs: info.mtimeNs }
+  }
+
+  /** Closes the unfinished file. */
+  abandon(): Promise<void> {
+    return this.#flusher.abandon(this.#fd)
+  }
+
+  #wrote(bytes: number): void {
+    this.#unflushedBytes += bytes
+    if (this.#unflushedBytes < WRITE_BACK_BYTES) return
+    this.#unflushedBytes = 0
+    this.#flusher.writeBack(this.#fd, this.path)
+  }
+}
+
+/** A write that takes nothing would be repeated for ever. */
+function checkCount(count: number): number {
+  if (count > 0) return count
+  throw Object.assign(new Error('nothing was written'), { code: 'EIO' })
+}
+
+function openFailure(error: unknown, path: string, isPatch: boolean): WalgError {
+  const coded = fromSystemError(error, isPatch ? 'open' : 'create', path)
+  if (isPatch && coded.code === 'FILE_NOT_FOUND') {
+    return new WalgError(
+      'CHAIN_BROKEN',
+      `an increment belongs to "${path}", which no earlier backup brought`,
+      {
+        facts: { path },
+        hint: 'the chain of backups is damaged: restore another backup',
+        cause: error,
+      },
+    )
+  }
+  if (coded.facts['errno'] === 'ELOOP') {
+    return new WalgError('TARGET_MISMATCH', `"${path}" is a symbolic link: nothing is written through it`, {
+      facts: { path },
+      hint: 'restore into an empty directory',
+      cause: error,
+    })
+  }
+  return coded
+}
