@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import { isatty } from 'node:tty'
 import { hasCode, WalgError } from '../kit/errors.ts'
 import type { SettingProblem } from '../kit/settings.ts'
 import {
@@ -20,6 +21,7 @@ import { describeCodec, describeStorage, openCheckedStorage, withTurbo } from '.
 import { logError, logSettingProblems } from './render/error.ts'
 import { FIRST_LOG_OPTIONS, type LogSink, openLog, writeFully } from './render/log.ts'
 import { createPrinter } from './render/output.ts'
+import { createProgress } from './render/progress.ts'
 import { createRedactor } from './render/redaction.ts'
 import { abortOnSignals } from './signals.ts'
 
@@ -129,7 +131,7 @@ async function runCommand(
   const reading = await loadConfiguration({
     configFlag: textFlag(parsed, 'config'),
     settingFlags: parsed?.settingFlags ?? new Map(),
-    environment: process.env,
+    environment: { ...process.env },
     uid: process.getuid?.(),
   })
   takeSettings(session, reading)
@@ -169,13 +171,12 @@ async function perform(
   )
   const storages = new Set<{ close(): Promise<void> }>()
   const description = command.needsStorage ? await describeStorage(settings) : undefined
-  const { createProgress } = await import('./render/progress.ts')
   const invocation: Invocation = {
     positionals: parsed.positionals,
     flags: parsed.flags,
     settings,
     log: sink.log,
-    progress: createProgress(sink, terminalColumns(sink)),
+    progress: createProgress(sink, () => terminalColumns(sink)),
     signal,
     print: createPrinter(signal),
     async openStorage(options = {}) {
@@ -237,7 +238,7 @@ function openConfiguredLog(session: Session, { settings }: SettingsReading): Set
 async function warnUnknownKeys(sink: LogSink, keys: readonly string[]): Promise<void> {
   if (keys.length === 0) return
   const { similarName } = await import('./configuration/similar-name.ts')
-  const names = [...knownNames()]
+  const names = [...knownNames().keys()]
   for (const key of keys) {
     const similar = similarName(key, names)
     sink.log.warning(`${key} is unknown${similar === undefined ? '' : `, did you mean ${similar}?`}`)
@@ -269,7 +270,7 @@ function storageProblems({ settings, problems }: SettingsReading): SettingProble
 /** At DEVEL: the known settings that the environment holds. */
 async function dumpEnvironment(sink: LogSink): Promise<void> {
   sink.log.debug('--- COMPILED ENVIRONMENT VARS ---')
-  for (const name of [...knownNames()].sort()) {
+  for (const name of [...knownNames().keys()].sort()) {
     const value = process.env[name]
     if (value !== undefined) sink.log.debug(`\t${name}=${value}`)
   }
@@ -313,8 +314,8 @@ function programOf(parsed: ParsedArguments): Invocation['program'] {
 }
 
 function terminalColumns(sink: LogSink): number | undefined {
-  const isTerminal = sink.options.destination === 'stderr' && sink.options.format === 'text'
-  if (!isTerminal || !process.stderr.isTTY) return undefined
+  const isText = sink.options.destination === 'stderr' && sink.options.format === 'text'
+  if (!isText || !isatty(STDERR)) return undefined
   return process.stderr.columns || 80
 }
 

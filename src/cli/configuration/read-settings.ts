@@ -1,6 +1,6 @@
 import { ENCRYPTION_NAME } from '../../codec/settings.ts'
 import type { SettingDefinition, SettingProblem } from '../../kit/settings.ts'
-import { flagNameOf } from '../arguments.ts'
+import { flagNameOf, settingNameOf } from '../arguments.ts'
 import { SETTING_RULES, SETTINGS, type Settings } from '../settings.ts'
 import type { ConfigFile } from './config-file.ts'
 
@@ -15,7 +15,7 @@ export interface SettingSources {
 export interface SettingsReading {
   /** Where a setting has a problem, its default (or undefined). */
   readonly settings: Settings
-  /** Everything that is wrong, in the order of the tables. */
+  /** Everything that is wrong. */
   readonly problems: readonly SettingProblem[]
   /** Texts that must never be seen, from all sources. */
   readonly secrets: readonly string[]
@@ -30,17 +30,33 @@ interface Given {
   readonly source: string
 }
 
+/** Every spelling of every setting, and the canonical name it stands for. */
+let canonicalNames: Map<string, string> | undefined
+
+/** Every spelling of every setting. */
+export function knownNames(): ReadonlyMap<string, string> {
+  if (canonicalNames !== undefined) return canonicalNames
+  canonicalNames = new Map()
+  for (const [name, { aliases }] of Object.entries(SETTINGS)) {
+    canonicalNames.set(name, name)
+    if (aliases !== undefined) for (const alias of aliases) canonicalNames.set(alias, name)
+  }
+  return canonicalNames
+}
+
 /**
  * Reads every known setting: flag, then environment, then file, then default; among the spellings of one
  * setting the canonical one wins, then the aliases in their order.
  */
 export function readSettings(sources: SettingSources): SettingsReading {
+  const known = knownNames()
   const values: Record<string, unknown> = {}
+  for (const name in SETTINGS) values[name] = SETTINGS[name]!.default
   const problems: SettingProblem[] = []
   const secrets = new Set<string>()
 
-  for (const [name, definition] of Object.entries(SETTINGS)) {
-    values[name] = definition.default
+  for (const name of givenSettings(sources, known)) {
+    const definition = SETTINGS[name]!
     const names = [name, ...(definition.aliases ?? [])]
     for (const text of allTexts(names, sources)) {
       if (definition.secret === true) secrets.add(text)
@@ -54,17 +70,20 @@ export function readSettings(sources: SettingSources): SettingsReading {
   }
 
   const settings = values as unknown as Settings
-  const known = knownNames()
   const unknownKeys = [...(sources.file?.values.keys() ?? [])].filter(key => !known.has(key))
   problems.push(...unknownEncryption(unknownKeys, sources, known))
   if (problems.length === 0) problems.push(...SETTING_RULES.flatMap(rule => rule(settings) ?? []))
   return { settings, problems, secrets: [...secrets], unknownKeys }
 }
 
-/** Every spelling of every setting. */
-export function knownNames(): ReadonlySet<string> {
-  const names = Object.entries(SETTINGS).flatMap(([name, { aliases }]) => [name, ...(aliases ?? [])])
-  return new Set(names)
+/** Canonical names of what any source mentions, each once: a start-up must not ask for every setting there is. */
+function givenSettings(sources: SettingSources, known: ReadonlyMap<string, string>): Set<string> {
+  const names = [
+    ...[...sources.flags.keys()].map(settingNameOf),
+    ...Object.keys(sources.environment),
+    ...(sources.file?.values.keys() ?? []),
+  ]
+  return new Set(names.map(name => known.get(name)).filter(name => name !== undefined))
 }
 
 function lookUp(names: readonly string[], sources: SettingSources): Given | undefined {
@@ -124,10 +143,10 @@ function evaluate(
 function unknownEncryption(
   unknownKeys: readonly string[],
   sources: SettingSources,
-  known: ReadonlySet<string>,
+  known: ReadonlyMap<string, string>,
 ): SettingProblem[] {
   const fromEnvironment = Object.keys(sources.environment).filter(
-    name => ENCRYPTION_NAME.test(name) && !known.has(name) && sources.environment[name] !== '',
+    name => !known.has(name) && ENCRYPTION_NAME.test(name) && sources.environment[name] !== '',
   )
   const names = new Set([...fromEnvironment, ...unknownKeys.filter(key => ENCRYPTION_NAME.test(key))])
   return [...names].map(name => ({

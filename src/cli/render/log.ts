@@ -17,8 +17,8 @@ export interface LogSink {
   readonly log: Logger
   readonly options: LogOptions
   write(level: LogLevel, message: string, fields?: LogFields): void
-  /** Called around every line that goes to stderr, so that a progress bar can step aside. */
-  onLine: { before: () => void; after: () => void }
+  /** Called before every line that goes to stderr, so that a progress bar can step aside. */
+  onLine: { before: () => void }
 }
 
 /** What holds until the settings are known. */
@@ -38,7 +38,7 @@ export function openLog(options: LogOptions): LogSink {
     level === 'ERROR' || (options.level !== 'ERROR' && (level !== 'DEBUG' || options.level === 'DEVEL'))
   const sink: LogSink = {
     options,
-    onLine: { before() {}, after() {} },
+    onLine: { before() {} },
     write(level, message, fields) {
       if (!isShown(level)) return
       const text = options.redact(message)
@@ -48,7 +48,6 @@ export function openLog(options: LogOptions): LogSink {
           : `${level}: ${formatLogTime(clock())} ${text}\n`
       if (fd === STDERR) sink.onLine.before()
       writeFully(fd, line)
-      if (fd === STDERR) sink.onLine.after()
     },
     log: createLogger((level, message) => sink.write(level, message)),
   }

@@ -40,10 +40,10 @@ export function formatBar(state: ProgressState, columns: number): string {
 }
 
 /**
- * Progress on stderr: a bar when that is a terminal, else a log line every 30 s. Nested `begin` calls are one
- * span each; the innermost is shown.
+ * Progress on stderr: a bar when that is a terminal (`columnsOf` tells its width), else a log line every 30 s.
+ * Nested `begin` calls are one span each; the innermost is shown.
  */
-export function createProgress(sink: LogSink, terminalColumns: number | undefined): Progress {
+export function createProgress(sink: LogSink, columnsOf: () => number | undefined): Progress {
   interface Span {
     readonly label: string
     readonly totalBytes: number | undefined
@@ -53,6 +53,7 @@ export function createProgress(sink: LogSink, terminalColumns: number | undefine
   const spans: Span[] = []
   let timer: ReturnType<typeof setInterval> | undefined
   let isDrawn = false
+  let columns: number | undefined
 
   const state = (span: Span): ProgressState => ({ ...span, elapsedMs: performance.now() - span.beganMs })
   const erase = (): void => {
@@ -63,18 +64,19 @@ export function createProgress(sink: LogSink, terminalColumns: number | undefine
     const span = spans.at(-1)
     if (span === undefined) return
     const now = state(span)
-    if (terminalColumns === undefined) sink.log.info(formatProgress(now))
+    if (columns === undefined) sink.log.info(formatProgress(now))
     else if (now.elapsedMs >= DRAW_AFTER_MS) {
-      writeFully(STDERR, `\r\x1b[K${formatBar(now, terminalColumns - 1)}`)
+      writeFully(STDERR, `\r\x1b[K${formatBar(now, columns - 1)}`)
       isDrawn = true
     }
   }
-  if (terminalColumns !== undefined) sink.onLine.before = erase
-
   return {
     begin(label, totalBytes) {
       spans.push({ label, totalBytes, beganMs: performance.now(), doneBytes: 0 })
-      timer ??= setInterval(show, terminalColumns === undefined ? LINE_EVERY_MS : DRAW_EVERY_MS)
+      if (timer !== undefined) return
+      columns = columnsOf()
+      if (columns !== undefined) sink.onLine.before = erase
+      timer = setInterval(show, columns === undefined ? LINE_EVERY_MS : DRAW_EVERY_MS)
       timer.unref()
     },
     advance(bytes) {
