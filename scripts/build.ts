@@ -39,7 +39,8 @@ const result = await Bun.build({
   target: 'bun',
   format: 'esm',
   // with bytecode and lazily loaded chunks `--version` reads only what it runs
-  minify: true,
+  // names stay: a stack trace that a user sends must be readable
+  minify: { whitespace: true, syntax: true, identifiers: false },
   bytecode: true,
   splitting: true,
   define: {

@@ -96,16 +96,20 @@ function packageName(specifier: string): string {
     .join('/')
 }
 
-/** npm packages that more than one file imports. */
+/** npm packages that more than one file imports; the types of one may be used in the whole folder. */
 export function packageViolations(graph: ImportGraph): string[] {
-  const importers = new Map<string, Set<string>>()
+  const importers = new Map<string, Import[]>()
   for (const one of graph.imports.filter(each => each.isPackage)) {
     const name = packageName(one.to)
-    importers.set(name, (importers.get(name) ?? new Set()).add(one.from))
+    importers.set(name, [...(importers.get(name) ?? []), one])
   }
-  return [...importers]
-    .filter(([, files]) => files.size > 1)
-    .map(([name, files]) => `${name}: ${[...files].join(', ')}`)
+  const distinct = (names: string[]): string[] => [...new Set(names)]
+  return [...importers].flatMap(([name, imports]) => {
+    const files = distinct(imports.filter(one => !one.isType).map(one => one.from))
+    const folders = distinct(imports.map(one => path.dirname(one.from)))
+    if (files.length > 1) return [`${name}: ${files.join(', ')}`]
+    return folders.length > 1 ? [`${name}: ${folders.join(', ')}`] : []
+  })
 }
 
 /** npm packages that are loaded with `file` although nobody has asked for them yet. */
