@@ -1,0 +1,124 @@
+import { afterAll, describe, expect, test } from 'bun:test'
+import { readdirSync, rmSync, statSync } from 'node:fs'
+import path from 'node:path'
+import { type BackupFetchOptions, backupFetch } from '../../src/operations/backup-fetch/backup-fetch.ts'
+import { selectionOf } from '../../src/repository/selector.ts'
+import type { TablespaceSpec } from '../../src/repository/tablespace-spec.ts'
+import { operationContext } from '../support/operation-context.ts'
+import { interopFixtures, missingInterop } from '../support/skip.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
+import {
+  backupFixtures,
+  extractFixture,
+  type Fixture,
+  fixtureManifests,
+  needsKey,
+  readFixture,
+} from './fixture.ts'
+import { compareTrees, readTree, type Tree } from './restored-tree.ts'
+
+/** Fixtures with backups, and those among them that need a key (a later piece). */
+const FIXTURES_COUNT = 30
+const ENCRYPTED_COUNT = 5
+
+/**
+ * Differences to the original that are meant:
+ * - `backup_manifest` is written into every whole restore, in place of a stale one, so that pg_verifybackup can
+ *   judge it.
+ */
+function withoutServerManifest(tree: Tree): Tree {
+  const { backup_manifest: _, ...rest } = tree
+  return rest
+}
+
+const reason = missingInterop()
+const fixtures = reason === undefined ? backupFixtures() : []
+const readable = fixtures.filter(fixture => !needsKey(fixture))
+const folder = tempDirectory('interop-fetch')
+let restored = 0
+
+afterAll(() => {
+  folder.remove()
+  if (reason === undefined) console.log(`fixtures ${restored}/${readable.length}`)
+})
+
+function options(
+  destination: string,
+  backup: string,
+  more: Partial<BackupFetchOptions> = {},
+): BackupFetchOptions {
+  return {
+    destination,
+    selection: selectionOf(backup),
+    mask: '',
+    restoreSpec: null,
+    isResume: false,
+    concurrencyMax: 10,
+    retriesMax: 0,
+    isDurable: false,
+    checksums: 'crc32c',
+    pageBytes: 8192,
+    ignoresContentManifest: false,
+    ...more,
+  }
+}
+
+/** Tablespaces of a backup into directories beside the restored one. */
+function specFor(fixture: Fixture, backup: string, destination: string): TablespaceSpec | null {
+  const name = backup === 'LATEST' ? fixture.latest : backup
+  const oids = fixture.backups!.find(one => one.name === name)?.tablespaces ?? []
+  if (!fixture.manifestMadeWithRestoreSpec) return null
+  return {
+    basePrefix: destination,
+    tablespaces: oids.map(oid => ({ oid, location: `${destination}.${oid}`, link: `pg_tblspc/${oid}` })),
+  }
+}
+
+describe.skipIf(reason !== undefined)('backups of the original', () => {
+  test('all fixtures are here', () => {
+    expect(interopFixtures().filter(name => readFixture(name).backups !== undefined)).toHaveLength(
+      FIXTURES_COUNT,
+    )
+    expect(readable).toHaveLength(FIXTURES_COUNT - ENCRYPTED_COUNT)
+  })
+
+  for (const fixture of readable) {
+    test(`${fixture.fixture}: every backup and LATEST restore to the same files`, async () => {
+      const root = extractFixture(fixture.fixture, folder.path)
+      const manifests = fixtureManifests(fixture.fixture)
+      const context = await operationContext(root)
+      for (const backup of [...fixture.backups!.map(({ name }) => name), 'LATEST']) {
+        const expected = manifests[backup === 'LATEST' ? fixture.latest! : backup]!
+        const destination = path.join(folder.path, `${fixture.fixture}.${backup}`)
+        const restoreSpec = specFor(fixture, backup, destination)
+        await backupFetch(context, options(destination, backup, { restoreSpec }))
+        const found = readTree(destination)
+        expect(found).toHaveProperty('backup_manifest')
+        expect(compareTrees(withoutServerManifest(expected), withoutServerManifest(found))).toEqual([])
+        expect(statSync(destination).mode & 0o7777).toBe(0o700)
+      }
+      await context.storage.close()
+      restored++
+      rmSync(folder.at(fixture.fixture), { recursive: true })
+      for (const name of readdirSync(folder.path)) {
+        if (name.startsWith(`${fixture.fixture}.`)) rmSync(folder.at(name), { recursive: true })
+      }
+    }, 120_000)
+  }
+
+  test('masks give the same files', async () => {
+    const fixture = readFixture('pg15-lz4-deltas')
+    const root = extractFixture('pg15-lz4-deltas', folder.at('masks'))
+    const context = await operationContext(root)
+    let masks = 0
+    for (const [key, expected] of Object.entries(fixtureManifests('pg15-lz4-deltas'))) {
+      const match = /^--mask (.*) \| (.*)$/.exec(key)
+      if (match === null) continue
+      const destination = folder.at('masks', `out${masks++}`)
+      const restoreSpec = specFor(fixture, match[2]!, destination)
+      await backupFetch(context, options(destination, match[2]!, { restoreSpec, mask: match[1]! }))
+      expect(compareTrees(expected, readTree(destination))).toEqual([])
+    }
+    expect(masks).toBe(3)
+  }, 60_000)
+})
