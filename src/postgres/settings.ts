@@ -18,6 +18,7 @@ export interface PostgresSettings {
   readonly PGSSLKEY: string | undefined
   readonly PGSSLROOTCERT: string | undefined
   readonly PGSSLCRL: string | undefined
+  readonly PGSSLCRLDIR: string | undefined
   readonly PGSSLSNI: string | undefined
   readonly PGSSLNEGOTIATION: string | undefined
   readonly PGSSLMINPROTOCOLVERSION: string | undefined
@@ -60,6 +61,7 @@ export const postgresSettings: SettingsTableOf<PostgresSettings> = {
   PGSSLKEY: { parse: text, doc: 'Key of the client certificate.' },
   PGSSLROOTCERT: { parse: text, doc: 'Certificate authorities to trust, or `system`.' },
   PGSSLCRL: { parse: text, doc: 'Certificate revocation list.' },
+  PGSSLCRLDIR: { parse: text, doc: 'Directory of revocation lists: refused, use PGSSLCRL.' },
   PGSSLSNI: { parse: text, doc: '`0` sends no server name in TLS.' },
   PGSSLNEGOTIATION: { parse: text, doc: '`postgres` or `direct`.' },
   PGSSLMINPROTOCOLVERSION: { parse: text, doc: 'Oldest TLS version to accept.' },

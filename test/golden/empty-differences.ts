@@ -41,9 +41,41 @@ const COMPOSERS = {
   ],
 } as const
 
+const FETCH_FLAGS = {
+  reason: 'two flags of our own; flags that are not available yet, or change nothing, say so',
+  replaced: [
+    [
+      '      --mask string               Fetches only',
+      '      --ignore-content-manifest   Restores a backup whose content manifest is missing or damaged, without comparing hashes\n      --mask string               Fetches only',
+    ],
+    [
+      `[Experimental] Downloads only databases or tables specified by passed names.
+                                  Separate parameters with comma. Use 'database' or 'database/namespace.table' as a parameter ('public' namespace can be omitted).  
+                                  Sets reverse delta unpack & skip redundant tars options automatically. Always downloads system databases and tables.
+`,
+      'Partial restore: not available yet\n',
+    ],
+    [
+      '      --reverse-unpack            Unpack delta backups in reverse order (beta feature)',
+      '      --resume                    Goes on with an interrupted fetch: parts that are complete and verified are not read again\n      --reverse-unpack            Accepted; the result is that of the forward restore',
+    ],
+    [
+      'Skip tars with no useful data (requires reverse delta unpack)',
+      'Accepted; the result is that of the forward restore',
+    ],
+  ],
+} as const
+
 export const EMPTY_DIFFERENCES: readonly Difference[] = [
+  { case: 'backup-fetch-no-args', ...FETCH_FLAGS },
+  { case: 'backup-fetch-three-args', ...FETCH_FLAGS },
   { case: 'backup-push-two-args', ...COMPOSERS },
   { case: 'help-backup-push', ...COMPOSERS },
+  {
+    case: 'backup-fetch-missing',
+    reason: HINT,
+    replaced: [['does not exist.', 'does not exist.\n  hint: backup-list shows the names of all backups']],
+  },
   {
     case: 'no-storage',
     reason: HINT,

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { throwIfCancelled } from '../../kit/clock.ts'
+import { WalgError } from '../../kit/errors.ts'
 import { formatLsn } from '../../postgres/lsn.ts'
 import { type BackupSelection, selectBackup } from '../../repository/selector.ts'
 import type { TablespaceSpec } from '../../repository/tablespace-spec.ts'
@@ -127,7 +128,12 @@ async function selectTarget(
   else if (selection.kind === 'name') log.info(`Selecting the backup with name ${selection.name}...`)
   else log.info('Selecting the backup with the specified user data...')
   log.info(`Backup to fetch will be searched in storages: [${storage.name}]`)
-  const target = await selectBackup(storage, selection, { signal })
+  const target = await selectBackup(storage, selection, { signal }).catch((error: unknown) => {
+    if (!(error instanceof WalgError)) throw error
+    const { code, message, facts, hint } = error
+    const details = { facts, cause: error, ...(hint === undefined ? {} : { hint }) }
+    throw new WalgError(code, `Failed to select backup: ${message}`, details)
+  })
   if (selection.kind === 'latest') log.info(`LATEST backup is: '${target.name}'`)
   return target
 }
