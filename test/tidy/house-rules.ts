@@ -84,7 +84,7 @@ export function peerViolations(graph: ImportGraph): string[] {
   return graph.imports.filter(isWrong).map(describe)
 }
 
-/** Rings of imports, `import type` included. */
+/** Rings of imports, `import type` between folders included. */
 export function cycleViolations(graph: ImportGraph): string[] {
   return findCycles(graph).map(cycle => cycle.join(' -> '))
 }

@@ -14,7 +14,8 @@ export interface Import {
 
 const STATIC = /\b(?:import|export)\s+(type\s+)?(?:[\w$*\s{},]*?\bfrom\s*)?['"]([^'"\n]+)['"]/g
 const DYNAMIC = /\bimport\(\s*['"]([^'"\n]+)['"]/g
-const TYPE_QUERY = /(?:[:<|&=]|\bas|\btypeof)\s*import\(\s*['"]([^'"\n]+)['"]/g
+/** `import('x').Name` or `typeof import('x')`: a type; a value is awaited or has `.then`. */
+const TYPE_QUERY = /\btypeof\s+import\(|\bimport\(\s*['"][^'"\n]+['"]\s*\)\.[A-Z]/g
 const WORKER = /new URL\(\s*['"](\.[^'"\n]+)['"],\s*import\.meta\.url/g
 
 function resolve(from: string, specifier: string): Pick<Import, 'to' | 'isPackage'> {
@@ -74,11 +75,13 @@ export function loadedBy(graph: ImportGraph, file: string): Set<string> {
   return loaded
 }
 
-/** Every ring of static imports, each once, as the list of its files. */
+/** Every ring of static imports, each once, as the list of its files. A type within one folder is no part of a ring. */
 export function findCycles(graph: ImportGraph): string[][] {
   const targets = new Map<string, string[]>()
   for (const one of graph.imports) {
-    if (!one.isLazy) targets.set(one.from, [...(targets.get(one.from) ?? []), one.to])
+    const isWithinFolder = path.dirname(one.from) === path.dirname(one.to)
+    if (!one.isLazy && !(one.isType && isWithinFolder))
+      targets.set(one.from, [...(targets.get(one.from) ?? []), one.to])
   }
   const cycles: string[][] = []
   const state = new Map<string, 'open' | 'done'>()
