@@ -177,6 +177,39 @@ describe('exit statuses', () => {
     expect(place.walg(fetch, { WALG_FILE_PREFIX: '/nonexistent' }).exit).toBe(1)
   })
 
+  test('hold for errors that nobody caught, too', () => {
+    using place = new Place()
+    place.write('recovery.signal', '')
+    const stray = (verb: string, how: string): number | null => {
+      const script = `
+        import { run } from ${JSON.stringify(join(import.meta.dir, 'run.ts'))}
+        void run(['${verb}', 'x', 'y'])
+        ${how}`
+      const env = { PATH: process.env['PATH'], HOME: place.path, WALG_FILE_PREFIX: place.path }
+      return spawnSync(process.execPath, ['-e', script], { cwd: place.path, env }).status
+    }
+    for (const how of [
+      "queueMicrotask(() => { throw new Error('x') })",
+      "void Promise.reject(new Error('x'))",
+    ]) {
+      expect(stray('wal-fetch', how)).toBe(126)
+      expect(stray('wal-push', how)).toBe(1)
+    }
+  })
+
+  test('of output whose reader went away: 0, without a word; of output that cannot be written: 1', () => {
+    using place = new Place()
+    const help = `'${process.execPath}' '${join(import.meta.dir, 'main.ts')}' help`
+    const shell = (line: string): string => {
+      const { stdout, stderr } = spawnSync('bash', ['-c', line], { encoding: 'utf8', cwd: place.path })
+      return stdout + stderr
+    }
+    expect(shell(`${help} | true; echo "\${PIPESTATUS[0]}"`)).toBe('0\n')
+    const full = shell(`${help} >/dev/full; echo "$?"`)
+    expect(full).toStartWith('1\nERROR: ')
+    expect(full).toContain('no space left')
+  })
+
   test('of a verb that is not available yet, or not known at all: 1', () => {
     using place = new Place()
     expect(place.walg(['delete', 'retain', '5'])).toEqual({
