@@ -22,6 +22,8 @@ describe('progress', () => {
 
   test('is a bar that fits the terminal', () => {
     expect(formatBar(half, 200)).toStartWith('[############............] backup-push: ')
+    expect(formatBar(half, 80)).toMatch(/^\[#+\.+\] backup-push: .* 2s left$/)
+    expect(formatBar(half, 80).length).toBeLessThanOrEqual(80)
     expect(formatBar(half, 30)).toHaveLength(30)
   })
 })

@@ -7,7 +7,8 @@ const DRAW_EVERY_MS = 200
 /** Short work draws no bar. */
 const DRAW_AFTER_MS = 500
 const STDERR = 2
-const BAR_WIDTH = 24
+const BAR_WIDTH_MAX = 24
+const BAR_WIDTH_MIN = 6
 
 export interface ProgressState {
   readonly label: string
@@ -30,13 +31,14 @@ export function formatProgress(state: ProgressState): string {
   return `${label}: ${formatByteSize(doneBytes)} of ${formatByteSize(totalBytes)} (${share}), ${rate}${left}`
 }
 
-/** The bar of a terminal, for the same state, at most `columns` wide. */
+/** The bar of a terminal, for the same state, at most `columns` wide; the numbers matter more than the bar. */
 export function formatBar(state: ProgressState, columns: number): string {
   const text = formatProgress(state)
   if (state.totalBytes === undefined || state.totalBytes === 0) return text.slice(0, columns)
-  const full = Math.floor(Math.min(1, state.doneBytes / state.totalBytes) * BAR_WIDTH)
-  const bar = `[${'#'.repeat(full)}${'.'.repeat(BAR_WIDTH - full)}] `
-  return `${bar}${text}`.slice(0, columns)
+  const width = Math.min(BAR_WIDTH_MAX, columns - text.length - '[] '.length)
+  if (width < BAR_WIDTH_MIN) return text.slice(0, columns)
+  const full = Math.floor(Math.min(1, state.doneBytes / state.totalBytes) * width)
+  return `[${'#'.repeat(full)}${'.'.repeat(width - full)}] ${text}`
 }
 
 /**
