@@ -1,6 +1,6 @@
 import { WalgError } from '../../kit/errors.ts'
-import type { TimelineId } from '../wal-segment.ts'
-import type { Cluster } from './cluster.ts'
+import { type TimelineId, toTimelineId } from '../wal-segment.ts'
+import type { Cluster, Row } from './cluster.ts'
 
 /** What a backup wants to know about the server before it begins. */
 export interface ClusterFacts {
@@ -29,18 +29,72 @@ export interface ArchiverState {
   readonly lastFailedTimeText: string | undefined
 }
 
+/** On a standby the last checkpoint (restartpoint) tells the timeline, on a primary the WAL being written. */
+export const TIMELINE_SQL = `
+  case when pg_catalog.pg_is_in_recovery()
+    then (select timeline_id::text from pg_catalog.pg_control_checkpoint())
+    else ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint::text
+  end`
+
+const FACTS_SQL = `
+  select pg_catalog.current_setting('data_directory') as data_directory,
+    (select system_identifier::text from pg_catalog.pg_control_system()) as system_identifier,
+    pg_catalog.pg_is_in_recovery() as in_recovery,
+    ${TIMELINE_SQL} as timeline,
+    pg_catalog.current_setting('data_checksums') as data_checksums,
+    pg_catalog.current_setting('archive_mode') as archive_mode,
+    pg_catalog.current_setting('archive_command') as archive_command,
+    pg_catalog.current_setting('archive_library', true) as archive_library,
+    (select setting from pg_catalog.pg_settings where name = 'wal_segment_size') as wal_segment_size,
+    pg_catalog.current_setting('block_size') as block_size`
+
 /** Reads the facts. Throws CLUSTER_QUERY with a hint about the grants when the role may not. */
 export async function readClusterFacts(cluster: Cluster): Promise<ClusterFacts> {
-  throw new WalgError('NOT_AVAILABLE', `the facts of ${cluster.address} are not there yet`)
+  const [row] = await cluster.query(FACTS_SQL)
+  const text = (name: string): string => textOf(row, name)
+  return {
+    versionNumber: cluster.versionNumber,
+    dataDirectory: text('data_directory'),
+    // the server prints it as a signed number
+    systemIdentifier: BigInt.asUintN(64, BigInt(text('system_identifier'))),
+    timeline: toTimelineId(Number(text('timeline'))),
+    isInRecovery: text('in_recovery') === 't',
+    hasDataChecksums: text('data_checksums') === 'on',
+    archiveMode: text('archive_mode'),
+    archiveCommand: text('archive_command') === '(disabled)' ? '' : text('archive_command'),
+    archiveLibrary: row?.['archive_library'] ?? '',
+    walSegmentBytes: Number(text('wal_segment_size')),
+    blockBytes: Number(text('block_size')),
+  }
 }
 
 /** Whether the server hands finished WAL to an archiver: as PostgreSQL itself decides when a backup stops. */
 export function isArchiving(facts: ClusterFacts): boolean {
-  return facts.isInRecovery
-    ? facts.archiveMode === 'always'
-    : facts.archiveMode === 'on' || facts.archiveMode === 'always'
+  return facts.archiveMode === 'always' || (facts.archiveMode === 'on' && !facts.isInRecovery)
+}
+
+/** The timeline now. Compare it with the one at the beginning to notice a promotion. */
+export async function readTimeline(cluster: Cluster): Promise<TimelineId> {
+  const [row] = await cluster.query(`select ${TIMELINE_SQL} as timeline`)
+  return toTimelineId(Number(textOf(row, 'timeline')))
 }
 
 export async function readArchiverState(cluster: Cluster): Promise<ArchiverState> {
-  throw new WalgError('NOT_AVAILABLE', `the archiver of ${cluster.address} is not there yet`)
+  const [row] = await cluster.query(`
+    select archived_count, last_archived_wal, failed_count, last_failed_wal, last_failed_time
+    from pg_catalog.pg_stat_archiver`)
+  return {
+    archivedCount: BigInt(textOf(row, 'archived_count')),
+    lastArchivedName: row?.['last_archived_wal'] ?? undefined,
+    failedCount: BigInt(textOf(row, 'failed_count')),
+    lastFailedName: row?.['last_failed_wal'] ?? undefined,
+    lastFailedTimeText: row?.['last_failed_time'] ?? undefined,
+  }
+}
+
+/** The value of a column that is never NULL. */
+export function textOf(row: Row | undefined, name: string): string {
+  const value = row?.[name]
+  if (value !== undefined && value !== null) return value
+  throw new WalgError('CLUSTER_QUERY', `the server did not say its ${name}`, { facts: { column: name } })
 }

@@ -14,6 +14,8 @@ export type Row = Readonly<Record<string, string | null>>
 export interface QueryOptions {
   /** Bound for this statement, on the server and here; default 60 s. 0: none. */
   readonly timeoutMs?: number
+  /** Cancels the statement on the server; default: the signal of the connection. null: none, for cleaning up. */
+  readonly signal?: AbortSignal | null
 }
 
 /** One session on a PostgreSQL server. */

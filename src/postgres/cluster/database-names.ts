@@ -1,5 +1,7 @@
-import { WalgError } from '../../kit/errors.ts'
+import { hasCode } from '../../kit/errors.ts'
+import { type Logger, silentLogger } from '../../kit/log.ts'
 import type { Cluster } from './cluster.ts'
+import { textOf } from './cluster-facts.ts'
 
 export interface RelationNode {
   readonly oid: number
@@ -20,7 +22,58 @@ export interface NamedDatabase {
 /** `DatabasesByNames` of files_metadata.json (storage-format 2.4). */
 export type DatabasesByNames = ReadonlyMap<string, NamedDatabase>
 
-/** Asks every database that takes connections for its relations. */
-export async function readDatabaseNames(cluster: Cluster): Promise<DatabasesByNames> {
-  throw new WalgError('NOT_AVAILABLE', `the names of ${cluster.address} are not there yet`)
+const DATABASES_SQL = `
+  select datname, oid::text from pg_catalog.pg_database where datallowconn and not datistemplate order by datname`
+
+/** Everything with a file, and partitioned parents, which have none; `root` is the top of a partition's tree. */
+const RELATIONS_SQL = `
+  select c.oid::text, n.nspname || '.' || c.relname as name,
+    coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::text as relfilenode,
+    case when c.relispartition then pg_catalog.pg_partition_root(c.oid)::oid::text end as root
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('p', 'I') or pg_catalog.pg_relation_filenode(c.oid) is not null
+  order by c.oid`
+
+/**
+ * Asks every database that takes connections for its relations. A database that cannot be asked is left out with a
+ * WARNING: it can be restored, but not picked by name.
+ */
+export async function readDatabaseNames(
+  cluster: Cluster,
+  log: Logger = silentLogger,
+): Promise<DatabasesByNames> {
+  const names = new Map<string, NamedDatabase>()
+  for (const row of await cluster.query(DATABASES_SQL)) {
+    const database = textOf(row, 'datname')
+    try {
+      const tables = await readRelations(cluster, database)
+      names.set(database, { oid: Number(textOf(row, 'oid')), tables })
+    } catch (error) {
+      if (!hasCode(error, 'CLUSTER_QUERY', 'CLUSTER_UNREACHABLE') || cluster.lost.aborted) throw error
+      log.warning(`names of database "${database}" are not recorded: ${error.message}`)
+    }
+  }
+  return names
+}
+
+async function readRelations(cluster: Cluster, database: string): Promise<Map<string, NamedRelation>> {
+  await using session = await cluster.openSession({ database })
+  const rows = await session.query(RELATIONS_SQL)
+  const byOid = new Map<string, Map<string, RelationNode>>()
+  const tables = new Map<string, NamedRelation>()
+  for (const row of rows) {
+    if (row['root'] !== null && row['root'] !== row['oid']) continue
+    const subtables = new Map<string, RelationNode>()
+    byOid.set(textOf(row, 'oid'), subtables)
+    tables.set(textOf(row, 'name'), { ...nodeOf(row), subtables })
+  }
+  for (const row of rows) {
+    const root = row['root'] ?? undefined
+    if (root !== undefined && root !== row['oid']) byOid.get(root)?.set(textOf(row, 'name'), nodeOf(row))
+  }
+  return tables
+}
+
+function nodeOf(row: Readonly<Record<string, string | null>>): RelationNode {
+  return { oid: Number(textOf(row, 'oid')), relfilenode: Number(textOf(row, 'relfilenode')) }
 }
