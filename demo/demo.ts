@@ -138,8 +138,17 @@ async function dropTheTable(place: Place): Promise<void> {
   announce('somebody drops the table, and nobody notices for a while')
   await sql(place, `drop table payments`)
   await sql(place, `create table unrelated as select generate_series(1, 10000) g`)
-  await sql(place, `select pg_switch_wal()::text as switched`)
-  await sleep(500)
+  const last = await sql(place, `select pg_walfile_name(pg_switch_wal()) as last_segment`)
+  remark('waiting until the archiver has pushed it')
+  for (let waited = 0; !(await isArchived(place, last)); waited++) {
+    if (waited > 300) throw new Error(`${last} is not archived after 30 s`)
+    await sleep(100)
+  }
+}
+
+async function isArchived(place: Place, segment: string): Promise<boolean> {
+  const sqlText = `select coalesce(last_archived_wal >= '${segment}', false)::text from pg_stat_archiver`
+  return (await query(place, sqlText)) === 'true'
 }
 
 function destroy(place: Place): void {
@@ -160,11 +169,7 @@ function restore(place: Place, time: string): void {
 
 async function prove(place: Place, noted: Noted): Promise<void> {
   announce('proof')
-  for (
-    let waited = 0;
-    (await sql(place, `select pg_is_in_recovery()::text as in_recovery`)) !== 'false';
-    waited++
-  ) {
+  for (let waited = 0; (await query(place, `select pg_is_in_recovery()::text`)) !== 'false'; waited++) {
     if (waited > 300) throw new Error('the server is still in recovery after 30 s')
     await sleep(100)
   }
@@ -179,8 +184,15 @@ function stopServer(place: Place): void {
   shell(`${place.bin}/pg_ctl -D ${place.data} -m immediate stop >/dev/null`)
 }
 
-/** Runs one statement; the first column of its first row comes back as text. */
+/** Shows and runs one statement; the first column of its first row is shown and comes back as text. */
 async function sql(place: Place, statement: string): Promise<string> {
+  console.log(`sql> ${statement}`)
+  const value = await query(place, statement)
+  if (value !== '') remark(value)
+  return value
+}
+
+async function query(place: Place, statement: string): Promise<string> {
   const client = new pg.Client({
     host: '127.0.0.1',
     port: place.port,
@@ -189,11 +201,8 @@ async function sql(place: Place, statement: string): Promise<string> {
   })
   await client.connect()
   try {
-    console.log(`sql> ${statement}`)
     const { rows } = await client.query<Record<string, unknown>>(statement)
-    const value = rows[0] === undefined ? '' : String(Object.values(rows[0])[0])
-    if (value !== '') remark(value)
-    return value
+    return rows[0] === undefined ? '' : String(Object.values(rows[0])[0])
   } finally {
     await client.end()
   }

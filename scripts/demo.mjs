@@ -5,7 +5,7 @@ import { bun, ensureBuild, root } from './ensure.mjs'
 import { run } from './run.mjs'
 
 ensureBuild()
-const { status } = run(bun, [join(root, 'scripts/demo/point-in-time.ts'), ...process.argv.slice(2)], {
+const { status } = run(bun, [join(root, 'demo/demo.ts'), ...process.argv.slice(2)], {
   cwd: root,
   isShown: true,
 })
