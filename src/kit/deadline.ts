@@ -34,7 +34,8 @@ export function openDeadline(options: DeadlineOptions): Deadline {
     isPaused = true
   }
   const race = <T>(work: Promise<T>): Promise<T> => {
-    renew()
+    // Not `renew`: the work may have begun, and have paused the time, before it came here.
+    renewedMs = performance.now()
     return new Promise<T>((resolve, reject) => {
       let timer: ReturnType<typeof setTimeout>
       const settle = (): void => {

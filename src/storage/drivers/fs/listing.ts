@@ -96,5 +96,5 @@ function* lookAt(
 
 function isAbsence(error: unknown): boolean {
   const errno = errnoOf(error)
-  return errno === 'ENOENT' || errno === 'ENOTDIR'
+  return errno === 'ENOENT' || errno === 'ENOTDIR' || errno === 'ENAMETOOLONG'
 }

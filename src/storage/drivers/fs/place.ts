@@ -126,6 +126,7 @@ export function fromFsError(
     case 'ENOENT':
     case 'ENOTDIR':
     case 'EISDIR':
+    case 'ENAMETOOLONG':
       if (doing === 'put') break
       return objectNotFound(key, place.name, error)
     case 'EACCES':
