@@ -38,6 +38,8 @@ export interface CommandDefinition {
   readonly hidden?: boolean
   /** false: runs without any storage configured (help, flags, completion). */
   readonly needsStorage: boolean
+  /** false: wrong settings are no matter to it (help, flags, completion). */
+  readonly needsSettings?: boolean
   /** Shown in the help between usage and flags. */
   readonly examples?: string
   /** Signals besides SIGINT and SIGTERM that abort `invocation.signal`. */

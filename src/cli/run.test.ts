@@ -130,10 +130,11 @@ describe('before any work', () => {
     expect(stderr).not.toContain('hunter2')
   })
 
-  test('verbs that need no storage run without one', () => {
+  test('verbs that need no storage run without one, and whatever the settings are', () => {
     using place = new Place()
     const none = { WALG_FILE_PREFIX: '' }
     expect(place.walg(['help'], none).exit).toBe(0)
+    expect(place.walg(['help'], { ...none, WALG_PGP_KEY: 'k', WALG_LOG_LEVEL: 'LOUD' }).exit).toBe(0)
     const flags = place.walg(['flags'], none)
     expect(flags.exit).toBe(0)
     expect(flags.stdout).toBe('')

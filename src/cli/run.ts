@@ -141,6 +141,7 @@ async function runCommand(
     await usageFailure(session.redact(usageError?.message ?? ''), renderCommandUsage(command))
     return exitCodeOf(usageError, session.facts)
   }
+  if (command.needsSettings === false) return perform(command, parsed, reading, session)
   await warnUnknownKeys(session.sink, reading.unknownKeys)
   const problems = [
     ...logProblem,

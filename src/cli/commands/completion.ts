@@ -13,6 +13,7 @@ export function completionCommand(commands: readonly CommandEntry[]): CommandDef
     positionals: { kind: 'words', words: Object.keys(SHELLS) },
     flags: [],
     needsStorage: false,
+    needsSettings: false,
     examples: `  Bash, with the bash-completion package installed:
     echo 'source <(wal-g completion bash)' >>~/.bashrc
   Zsh, with completion switched on by "autoload -U compinit; compinit" in ~/.zshrc:

@@ -13,6 +13,7 @@ export const command: CommandDefinition = {
   positionals: { kind: 'none' },
   flags: [],
   needsStorage: false,
+  needsSettings: false,
   async run() {
     const settingFlags = Object.entries(SETTINGS).map(
       ([name, { doc }]): FlagDefinition => ({ name: flagNameOf(name), type: 'string', doc }),

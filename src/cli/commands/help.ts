@@ -14,6 +14,7 @@ export function helpCommand(commands: readonly CommandEntry[], later: readonly s
     positionals: { kind: 'range', min: 0, max: 100 },
     flags: [],
     needsStorage: false,
+    needsSettings: false,
     async run({ positionals, print, log }) {
       const [topic] = positionals
       const root = renderRootHelp(commands)
