@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { seed } from '../../test/support/seeded-random.ts'
 import { checkArguments, parseArguments, splitCommand } from './arguments.ts'
 import type { FlagDefinition } from './command.ts'
 
@@ -99,5 +101,25 @@ describe('the command', () => {
   test('is absent when there are only flags', () => {
     expect(split('--version').name).toBeUndefined()
     expect(split('--', 'wal-push').name).toBeUndefined()
+  })
+})
+
+describe('any words at all', () => {
+  test('are parsed, or refused as a mistake of usage', () => {
+    const word = fc.oneof(
+      fc.string(),
+      fc.constantFrom('--', '-', '-f', '-fn', '--name', '--name=', '--full=x', '--pghost', '---', '-='),
+    )
+    fc.assert(
+      fc.property(fc.array(word), words => {
+        try {
+          const { rest } = splitCommand(words, isSettingFlag)
+          parse(...rest)
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'USAGE' })
+        }
+      }),
+      { seed },
+    )
   })
 })
