@@ -20,9 +20,13 @@ const filesCount = Number(countText)
 
 async function step<T>(label: string, work: () => Promise<T> | T): Promise<T> {
   const startMs = performance.now()
+  const startCpu = process.cpuUsage()
   const result = await work()
+  const { user, system } = process.cpuUsage(startCpu)
   const peak = Math.round(process.resourceUsage().maxRSS / 1024)
-  console.log(`${label.padEnd(28)} ${Math.round(performance.now() - startMs)} ms, peak ${peak} MiB so far`)
+  console.log(
+    `${label.padEnd(28)} ${Math.round(performance.now() - startMs)} ms, CPU ${Math.round((user + system) / 1000)} ms, peak ${peak} MiB so far`,
+  )
   return result
 }
 

@@ -9,7 +9,14 @@ import { WalgError } from './errors.ts'
 export interface JsonPiece {
   readonly kind: 'member' | 'group'
   readonly key: string
+  /** Made when it is asked for, which must be before the next piece. */
   readonly text: string
+  /** The UTF-8 bytes of a value, or of the entries of a group without braces; lent until the next piece. */
+  readonly body: Uint8Array
+  /** Key of the entry whose array began in an earlier group and goes on at the start of `body`. */
+  readonly openEntry: string | undefined
+  /** The array at the end of `body` goes on in the next group. */
+  readonly isEntryCut: boolean
 }
 
 export interface JsonSplitOptions {
@@ -50,11 +57,47 @@ export async function* splitJson(source: ByteStream, options: JsonSplitOptions):
 /** Where the scan stands between two members of the document. */
 type Place = 'start' | 'key-or-end' | 'key' | 'colon' | 'value' | 'inside' | 'comma-or-end' | 'done'
 
+/** A piece whose text is decoded only for those who want it. */
+class Piece implements JsonPiece {
+  readonly kind: JsonPiece['kind']
+  readonly key: string
+  readonly body: Uint8Array
+  readonly isEntryCut: boolean
+  readonly #opening: string
+
+  constructor(kind: JsonPiece['kind'], key: string, body: Uint8Array, opening = '', isEntryCut = false) {
+    this.kind = kind
+    this.key = key
+    this.body = body
+    this.isEntryCut = isEntryCut
+    this.#opening = opening
+  }
+
+  get text(): string {
+    const body = decode(this.body, this.key)
+    return this.kind === 'member' ? body.trim() : `{${this.#opening}${body}${this.isEntryCut ? ']' : ''}}`
+  }
+
+  get openEntry(): string | undefined {
+    if (this.#opening === '') return undefined
+    return Object.keys(parsePiece(`{${this.#opening}]}`) as object)[0]
+  }
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function decode(bytes: Uint8Array, key: string): string {
+  try {
+    return decoder.decode(bytes)
+  } catch (error) {
+    throw new WalgError('FORMAT_INVALID', `"${key}" is not valid UTF-8`, { cause: error })
+  }
+}
+
 class JsonSplitter {
   readonly #options: JsonSplitOptions
   readonly #groupBytes: number
   readonly #pieceBytesMax: number
-  readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   #bytes: Uint8Array = new Uint8Array(1 << 16)
   /** First byte still needed, next byte to look at, end of what was appended. */
   #from = 0
@@ -142,7 +185,7 @@ class JsonSplitter {
       const byte = this.#bytes[at]!
       if (byte === BACKSLASH) at += 1
       else if (byte === QUOTE) {
-        this.#key = parsePiece(this.#text(this.#at, at + 1)) as string
+        this.#key = parsePiece(decode(this.#bytes.subarray(this.#at, at + 1), this.#key)) as string
         this.#at = at + 1
         this.#place = 'colon'
         return null
@@ -173,47 +216,76 @@ class JsonSplitter {
 
   /** Scans inside a value up to its end or to the border of a full group. */
   #scanValue(): JsonPiece | undefined {
-    const bytes = this.#bytes
-    for (; this.#at < this.#end; this.#at += 1) {
-      const byte = bytes[this.#at]!
-      if (this.#isString) {
-        if (this.#isEscaped) this.#isEscaped = false
-        else if (byte === BACKSLASH) this.#isEscaped = true
-        else if (byte === QUOTE) this.#isString = false
-        continue
-      }
+    for (;;) {
+      if (this.#isString && !this.#scanString()) return undefined
+      const at = this.#skipToMark()
+      if (at === this.#end) return undefined
+      const byte = this.#bytes[at]!
       if (byte === QUOTE) this.#isString = true
       else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
         this.#depth += 1
-        if (this.#depth === 2 && byte === OPEN_ARRAY) this.#arrayStart = this.#at
-      } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) {
-        if (this.#depth === 0) return this.#closeMember()
+        if (this.#depth === 2 && byte === OPEN_ARRAY) this.#arrayStart = at
+      } else if (byte === COMMA) {
+        if (this.#depth === 0) return this.#closeScalar()
+        const piece = this.#isGrouped ? this.#cutGroup() : undefined
+        if (piece !== undefined) return piece
+      } else {
+        if (this.#depth === 0) return this.#closeScalar()
         this.#depth -= 1
         if (this.#depth === 0) return this.#closeValue(byte)
         if (this.#depth === 1) this.#arrayStart = -1
-      } else if (byte === COMMA) {
-        if (this.#depth === 0) return this.#closeMember()
-        const piece = this.#isGrouped ? this.#cutGroup() : undefined
-        if (piece !== undefined) return piece
+      }
+      this.#at += 1
+    }
+  }
+
+  /** Steps behind the closing quote; false when that is not here yet. */
+  #scanString(): boolean {
+    const bytes = this.#bytes
+    const end = this.#end
+    for (let at = this.#at; at < end; at += 1) {
+      const byte = bytes[at]!
+      if (this.#isEscaped) this.#isEscaped = false
+      else if (byte === BACKSLASH) this.#isEscaped = true
+      else if (byte === QUOTE) {
+        this.#isString = false
+        this.#at = at + 1
+        return true
       }
     }
-    return undefined
+    this.#at = end
+    return false
+  }
+
+  /** Steps to the next quote, bracket or comma outside of strings, or to the end of what there is. */
+  #skipToMark(): number {
+    const bytes = this.#bytes
+    const end = this.#end
+    let at = this.#at
+    while (at < end) {
+      const byte = bytes[at]!
+      if (byte === QUOTE || byte === COMMA) break
+      if ((byte | 0x20) === OPEN_OBJECT || (byte | 0x20) === CLOSE_OBJECT) break
+      at += 1
+    }
+    this.#at = at
+    return at
   }
 
   /** A scalar ends where the comma or bracket behind it stands; that is left to `#scanBetween`. */
-  #closeMember(): JsonPiece {
-    return this.#leave({ kind: 'member', key: this.#key, text: this.#text(this.#from, this.#at).trim() })
+  #closeScalar(): JsonPiece {
+    return this.#leave(new Piece('member', this.#key, this.#bytes.subarray(this.#from, this.#at)))
   }
 
   #closeValue(byte: number): JsonPiece {
     if (!this.#isGrouped) {
       this.#at += 1
-      return this.#leave({ kind: 'member', key: this.#key, text: this.#text(this.#from, this.#at) })
+      return this.#leave(new Piece('member', this.#key, this.#bytes.subarray(this.#from, this.#at)))
     }
-    const rest = this.#text(this.#from, this.#at)
-    if (byte !== CLOSE_OBJECT || this.#isCommaLast(rest)) throw this.#unexpected(byte)
+    if (byte !== CLOSE_OBJECT || this.#isCommaLast()) throw this.#unexpected(byte)
+    const body = this.#bytes.subarray(this.#from, this.#at)
     this.#at += 1
-    return this.#leave({ kind: 'group', key: this.#key, text: `{${this.#arrayPrefix}${rest}}` })
+    return this.#leave(new Piece('group', this.#key, body, this.#arrayPrefix))
   }
 
   #leave(piece: JsonPiece): JsonPiece {
@@ -228,29 +300,24 @@ class JsonSplitter {
     if (this.#depth === 1) this.#entryStart = this.#at + 1
     else if (!isInArray) return undefined
     if (this.#at - this.#from < this.#groupBytes) return undefined
-    const body = this.#text(this.#from, this.#at)
-    if (this.#isCommaLast(body)) throw this.#unexpected(COMMA)
-    const text = `{${this.#arrayPrefix}${body}${isInArray ? ']' : ''}}`
+    if (this.#isCommaLast()) throw this.#unexpected(COMMA)
+    const body = this.#bytes.subarray(this.#from, this.#at)
+    const piece = new Piece('group', this.#key, body, this.#arrayPrefix, isInArray)
     if (!isInArray) this.#arrayPrefix = ''
-    else if (this.#entryStart >= this.#from)
-      this.#arrayPrefix = this.#text(this.#entryStart, this.#arrayStart + 1)
+    else if (this.#entryStart >= this.#from) {
+      this.#arrayPrefix = decode(this.#bytes.subarray(this.#entryStart, this.#arrayStart + 1), this.#key)
+    }
     this.#at += 1
     this.#from = this.#at
     this.#needsEntry = true
-    return { kind: 'group', key: this.#key, text }
+    return piece
   }
 
   /** A group that follows a cut must go on with an entry or item: `,}` and `,]` are no JSON. */
-  #isCommaLast(body: string): boolean {
-    return this.#needsEntry && /^\s*(\]|$)/.test(body)
-  }
-
-  #text(from: number, to: number): string {
-    try {
-      return this.#decoder.decode(this.#bytes.subarray(from, to))
-    } catch (error) {
-      throw new WalgError('FORMAT_INVALID', `"${this.#key}" is not valid UTF-8`, { cause: error })
-    }
+  #isCommaLast(): boolean {
+    let at = this.#from
+    while (at < this.#at && this.#bytes[at]! <= 0x20) at += 1
+    return this.#needsEntry && (at === this.#at || this.#bytes[at] === CLOSE_ARRAY)
   }
 
   #unexpected(byte: number): WalgError {

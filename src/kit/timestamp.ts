@@ -15,44 +15,71 @@ const ZERO_SECONDS = -62_135_596_800
 /** A time that is not known, see `isZeroTime`. */
 export const ZERO_TIME: Timestamp = { seconds: ZERO_SECONDS, nanos: 0, offsetMinutes: 0 }
 
+/** The longest text that is read as a time. */
+const TEXT_LENGTH_MAX = 64
+const scratch: Uint8Array = new Uint8Array(TEXT_LENGTH_MAX)
+const parsed: Float64Array = new Float64Array(3)
+
 /** Parses RFC 3339 with any number of fractional digits (beyond nanoseconds: cut). Throws FORMAT_INVALID. */
 export function parseTimestamp(text: string): Timestamp {
-  const year = digits(text, 0, 4)
-  const month = digits(text, 5, 2)
-  const day = digits(text, 8, 2)
-  const hour = digits(text, 11, 2)
-  const minute = digits(text, 14, 2)
-  const second = digits(text, 17, 2)
-  const marks = text[4]! + text[7] + text[10] + text[13] + text[16]
-  const isDate = month >= 1 && month <= 12 && day >= 1 && day <= daysInMonth(year, month)
-  if (year < 0 || !isDate || (marks !== '--T::' && marks !== '--t::')) throw invalid(text)
-  if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) throw invalid(text)
-  let at = 19
-  let nanos = 0
-  if (text[at] === '.' || text[at] === ',') {
-    let scale = 100_000_000
-    const first = at + 1
-    for (at = first; isDigit(text.charCodeAt(at)); at += 1) {
-      nanos += (text.charCodeAt(at) - 0x30) * scale
-      scale = Math.floor(scale / 10)
-    }
-    if (at === first) throw invalid(text)
+  const length = Math.min(text.length, TEXT_LENGTH_MAX)
+  for (let at = 0; at < length; at += 1) scratch[at] = Math.min(text.charCodeAt(at), 0xff)
+  if (length < text.length || !readTimestamp(scratch, 0, length, parsed)) {
+    throw new WalgError('FORMAT_INVALID', `not an RFC 3339 time: "${text.slice(0, 2 * TEXT_LENGTH_MAX)}"`)
   }
-  const offsetMinutes = parseOffset(text, at)
-  const days = daysFromCivil(year, month, day)
-  const seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offsetMinutes * 60
-  return { seconds, nanos, offsetMinutes }
+  return { seconds: parsed[0]!, nanos: parsed[1]!, offsetMinutes: parsed[2]! }
 }
 
-function parseOffset(text: string, at: number): number {
-  const mark = text[at]
-  if ((mark === 'Z' || mark === 'z') && text.length === at + 1) return 0
-  const hours = digits(text, at + 1, 2)
-  const minutes = digits(text, at + 4, 2)
-  const isShaped = (mark === '+' || mark === '-') && text[at + 3] === ':' && text.length === at + 6
-  if (!isShaped || hours < 0 || hours > 24 || minutes < 0 || minutes > 59) throw invalid(text)
+/**
+ * The same for the ASCII text `bytes[from … to)`, without allocating: a backup has a million of them. Fills `into`
+ * with seconds, nanos and offset in minutes; false when it is no time.
+ */
+export function readTimestamp(bytes: Uint8Array, from: number, to: number, into: Float64Array): boolean {
+  if (to - from < '0000-00-00T00:00:00Z'.length || !hasMarks(bytes, from)) return false
+  const year = digits(bytes, from, 4)
+  const month = digits(bytes, from + 5, 2)
+  const day = digits(bytes, from + 8, 2)
+  const hour = digits(bytes, from + 11, 2)
+  const minute = digits(bytes, from + 14, 2)
+  const second = digits(bytes, from + 17, 2)
+  if (year < 0 || month < 1 || month > 12 || day < 1 || day > daysInMonth(year, month)) return false
+  if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return false
+  let at = from + 19
+  let nanos = 0
+  if (bytes[at] === 0x2e || bytes[at] === 0x2c) {
+    const first = at + 1
+    let scale = 100_000_000
+    for (at = first; at < to && isDigit(bytes[at]!); at += 1) {
+      nanos += (bytes[at]! - 0x30) * scale
+      scale = Math.floor(scale / 10)
+    }
+    if (at === first) return false
+  }
+  const offset = readOffset(bytes, at, to)
+  into[0] = daysFromCivil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset * 60
+  into[1] = nanos
+  into[2] = offset
+  return !Number.isNaN(offset)
+}
+
+/** `-`, `-`, `T`, `:`, `:` at their places. */
+function hasMarks(bytes: Uint8Array, from: number): boolean {
+  const isDate = bytes[from + 4] === 0x2d && bytes[from + 7] === 0x2d
+  return (
+    isDate && (bytes[from + 10]! | 0x20) === 0x74 && bytes[from + 13] === 0x3a && bytes[from + 16] === 0x3a
+  )
+}
+
+/** Minutes east of UTC; NaN when `bytes[at … to)` is no offset. */
+function readOffset(bytes: Uint8Array, at: number, to: number): number {
+  const mark = bytes[at]!
+  if ((mark | 0x20) === 0x7a && to === at + 1) return 0
+  const hours = digits(bytes, at + 1, 2)
+  const minutes = digits(bytes, at + 4, 2)
+  const isShaped = (mark === 0x2b || mark === 0x2d) && bytes[at + 3] === 0x3a && to === at + 6
+  if (!isShaped || hours < 0 || hours > 24 || minutes < 0 || minutes > 59) return Number.NaN
   const offset = hours * 60 + minutes
-  return mark === '-' && offset !== 0 ? -offset : offset
+  return mark === 0x2d && offset !== 0 ? -offset : offset
 }
 
 function isDigit(code: number): boolean {
@@ -60,10 +87,10 @@ function isDigit(code: number): boolean {
 }
 
 /** `count` decimal digits at `at`, or -1. */
-function digits(text: string, at: number, count: number): number {
+function digits(bytes: Uint8Array, at: number, count: number): number {
   let value = 0
   for (let index = at; index < at + count; index += 1) {
-    const code = text.charCodeAt(index)
+    const code = bytes[index]!
     if (!isDigit(code)) return -1
     value = value * 10 + code - 0x30
   }
@@ -176,8 +203,4 @@ function civilFromDays(days: number): readonly [number, number, number] {
   const day = dayOfYear - Math.floor((153 * monthFromMarch + 2) / 5) + 1
   const month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
   return [yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, day]
-}
-
-function invalid(text: string): WalgError {
-  return new WalgError('FORMAT_INVALID', `not an RFC 3339 time: "${text}"`)
 }

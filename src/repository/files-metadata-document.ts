@@ -9,6 +9,7 @@ import {
   FilesMetadata,
   type FilesMetadataSource,
 } from './files-metadata.ts'
+import { scanFiles, scanParts } from './files-metadata-scan.ts'
 
 const PIECE_CHARACTERS = 1 << 18
 
@@ -91,11 +92,17 @@ export function isFilesMember(key: string): boolean {
 /** Takes one piece of a document in; unknown members are ignored. Throws FORMAT_INVALID. */
 export function addPiece(files: FilesMetadata, piece: JsonPiece): void {
   const name = piece.key.toLowerCase()
+  if (piece.kind === 'group' && name === 'files' && scanFiles(files, piece.body)) return
+  if (piece.kind === 'group' && name === 'tarfilesets' && scanPartsOf(files, piece)) return
   const value = parsePiece(piece.text)
   if (value === null) return
   if (name === 'files') addFiles(files, value, piece.text)
   else if (name === 'tarfilesets') addParts(files, value)
   else if (name === 'databasesbynames') files.databases = piece.text
+}
+
+function scanPartsOf(files: FilesMetadata, piece: JsonPiece): boolean {
+  return scanParts(files, piece.body, piece.openEntry, piece.isEntryCut)
 }
 
 function addFiles(files: FilesMetadata, value: unknown, text: string): void {

@@ -125,3 +125,45 @@ test('an entry added again replaces the first', () => {
     updatesCount: 0n,
   })
 })
+
+test('tens of thousands of files come back, whether their group is in the usual form or not', async () => {
+  const files = new FilesMetadata()
+  const odd = new Set([0, 9_999, 10_000, 29_999])
+  for (let number = 0; number < 30_000; number += 1) {
+    const name = odd.has(number) ? `/base/5/"${number}\u00e9"` : `/base/5/${number}`
+    const updatesCount = number % 1000 === 0 ? BigInt(number) << 40n : 0n
+    files.addFile({ name, isIncremented: number % 3 === 0, isSkipped: number % 3 === 1, mtime, updatesCount })
+    files.addPartMember(`part_00${number % 2}.tar.lz4`, name)
+  }
+  files.addPart('part_002.tar.lz4')
+  files.addPartMember('part_003.tar.lz4', '/base/5/1')
+  const again = await decode(await encode(files))
+  expect(again.filesCount).toBe(30_000)
+  for (const entry of files.entries()) expect(again.entry(again.find(entry.name))).toEqual(entry)
+  expect(again.partNames()).toEqual(files.partNames())
+  for (const part of files.partNames()) {
+    expect([...again.partMembers(part)]).toEqual([...files.partMembers(part)])
+  }
+})
+
+test('the fast way reads nothing that a JSON parser would not, whatever byte is damaged', async () => {
+  const files = new FilesMetadata()
+  files.addFile({ name: '/base/5/1', isIncremented: false, isSkipped: true, mtime })
+  files.addPartMember('part_001.tar', '/base/5/1')
+  const text = await encode(files)
+  for (let at = 0; at < text.length; at += 1) {
+    for (const letter of ['x', '"', ',', '}', ']', '0', '']) {
+      const damaged = text.slice(0, at) + letter + text.slice(at + 1)
+      const read = await decode(damaged).catch(error => {
+        expect(error.code).toBe('BACKUP_BROKEN')
+        return null
+      })
+      if (read === null) continue
+      const parsed = JSON.parse(damaged) as Record<string, Record<string, unknown>>
+      expect([...read.entries()].map(({ name }) => name)).toEqual(Object.keys(parsed['Files'] ?? {}))
+      expect(Object.fromEntries(read.partNames().map(part => [part, [...read.partMembers(part)]]))).toEqual(
+        (parsed['TarFileSets'] ?? {}) as Record<string, string[]>,
+      )
+    }
+  }
+})

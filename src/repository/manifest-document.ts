@@ -1,8 +1,15 @@
-import type { ByteStream } from '../kit/bytes.ts'
+import { type ByteStream, concatBytes } from '../kit/bytes.ts'
 import { WalgError } from '../kit/errors.ts'
 import { quoteJson } from '../kit/json.ts'
 import { parsePiece } from '../kit/json-stream.ts'
-import { ContentManifest, type ManifestHeader, type ManifestSource } from './manifest.ts'
+import {
+  ContentManifest,
+  type ManifestHeader,
+  type ManifestSink,
+  type ManifestSource,
+  type ScannedManifestFile,
+} from './manifest.ts'
+import { scanManifestFile } from './manifest-scan.ts'
 import { NameTable } from './name-table.ts'
 
 /** What the header line of this version says. */
@@ -10,6 +17,7 @@ const FORMAT = 'wal-g content manifest'
 const VERSION = 1
 const PIECE_CHARACTERS = 1 << 18
 const LINE_BYTES_MAX = 1 << 20
+const NEWLINE = 0x0a
 
 /**
  * The lines of a content manifest as a stream of pieces of about 256 KiB (`docs/FORMAT.md`); the codec's
@@ -47,23 +55,41 @@ function* lines(manifest: ManifestSource): Generator<string> {
 }
 
 /**
- * Reads the opened lines of a manifest. Throws BACKUP_BROKEN naming `key` when it is cut, damaged, contradicts
- * itself or is of a later version. `names` may be the table of the backup's `FilesMetadata`.
+ * Reads the opened lines of a manifest into columns. Throws BACKUP_BROKEN naming `key` when it is cut, damaged,
+ * contradicts itself or is of a later version. `names` may be the table of the backup's `FilesMetadata`.
  */
 export async function decodeContentManifest(
   key: string,
   body: ByteStream,
   names: NameTable = new NameTable(),
 ): Promise<ContentManifest> {
-  const reader = new ManifestReader(names)
+  let manifest: ContentManifest | undefined
+  await readManifest(key, body, header => {
+    manifest = new ContentManifest(header, names)
+    return manifest
+  })
+  return manifest!
+}
+
+/** The same into a sink of the caller's own, which `open` makes from the header. */
+export async function readManifest(
+  key: string,
+  body: ByteStream,
+  open: (header: ManifestHeader) => ManifestSink,
+): Promise<void> {
+  const reader = new ManifestReader(open)
   try {
-    for await (const text of wholeLines(body)) {
-      for (const record of parsePiece(`[${text}]`) as unknown[]) reader.take(record)
+    let rest = new Uint8Array(0)
+    for await (const chunk of body) {
+      const bytes = rest.length === 0 ? chunk : concatBytes([rest, chunk])
+      rest = bytes.slice(reader.takeLines(bytes))
+      if (rest.length > LINE_BYTES_MAX) throw invalid(`a line has over ${LINE_BYTES_MAX} bytes`)
     }
-    return reader.end()
+    if (rest.length > 0) throw new WalgError('FORMAT_TRUNCATED', 'the last line has no end')
+    reader.end()
   } catch (error) {
     const isDamage = error instanceof WalgError && error.code.startsWith('FORMAT_')
-    if (!isDamage && !(error instanceof RangeError) && !(error instanceof SyntaxError)) throw error
+    if (!isDamage && !(error instanceof RangeError)) throw error
     throw new WalgError('BACKUP_BROKEN', `unable to read the content manifest "${key}": ${error.message}`, {
       facts: { key },
       cause: error,
@@ -72,74 +98,86 @@ export async function decodeContentManifest(
   }
 }
 
-/** Groups of whole lines, joined by commas. */
-async function* wholeLines(body: ByteStream): AsyncGenerator<string> {
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-  let rest = ''
-  try {
-    for await (const chunk of body) {
-      const text = rest + decoder.decode(chunk, { stream: true })
-      const end = text.lastIndexOf('\n')
-      rest = text.slice(end + 1)
-      if (rest.length > LINE_BYTES_MAX)
-        throw new WalgError('FORMAT_INVALID', `a line has over ${LINE_BYTES_MAX} bytes`)
-      if (end > 0) yield text.slice(0, end).replaceAll('\n', ',')
-    }
-    rest += decoder.decode()
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error
-    throw new WalgError('FORMAT_INVALID', 'not valid UTF-8', { cause: error })
-  }
-  if (rest !== '') throw new WalgError('FORMAT_TRUNCATED', 'the last line has no end')
-}
-
 class ManifestReader {
-  readonly #names: NameTable
-  #manifest: ContentManifest | undefined
-  readonly #keys: string[] = []
+  readonly #open: (header: ManifestHeader) => ManifestSink
+  readonly #scanned: ScannedManifestFile = {
+    bytes: new Uint8Array(0),
+    nameFrom: 0,
+    nameTo: 0,
+    object: 0,
+    sizeBytes: 0,
+    hash: new Uint8Array(16),
+  }
+  #sink: ManifestSink | undefined
+  #objectsCount = 0
+  #filesCount = 0
   #isEnded = false
 
-  constructor(names: NameTable) {
-    this.#names = names
+  constructor(open: (header: ManifestHeader) => ManifestSink) {
+    this.#open = open
   }
 
-  take(value: unknown): void {
-    if (typeof value !== 'object' || value === null) throw invalid('a line is not an object')
-    const line = value as Record<string, unknown>
+  /** Takes every whole line; returns where the rest begins. */
+  takeLines(bytes: Uint8Array): number {
+    let from = 0
+    for (;;) {
+      const end = bytes.indexOf(NEWLINE, from)
+      if (end < 0) return from
+      this.#takeLine(bytes, from, end)
+      from = end + 1
+    }
+  }
+
+  end(): void {
+    if (this.#sink === undefined) throw new WalgError('FORMAT_TRUNCATED', 'empty document')
+    if (!this.#isEnded) throw new WalgError('FORMAT_TRUNCATED', 'the last line is missing')
+  }
+
+  #takeLine(bytes: Uint8Array, from: number, to: number): void {
+    if (this.#sink !== undefined && !this.#isEnded && scanManifestFile(bytes, from, to, this.#scanned)) {
+      this.#takeFile(this.#sink, this.#scanned)
+      return
+    }
+    const line = parseLine(bytes.subarray(from, to))
     if (this.#isEnded) throw invalid('there are lines behind the last one')
-    if (this.#manifest === undefined) this.#manifest = new ContentManifest(parseHeader(line), this.#names)
-    else if ('file' in line) this.#takeFile(this.#manifest, line)
-    else if ('key' in line) this.#takeObject(this.#manifest, line)
-    else if ('files' in line) this.#takeEnd(this.#manifest, line)
+    if (this.#sink === undefined) this.#sink = this.#open(parseHeader(line))
+    else if ('file' in line) this.#takeFile(this.#sink, scannedOf(line))
+    else if ('key' in line) this.#takeObject(this.#sink, line)
+    else if ('files' in line) this.#takeEnd(line)
     else throw invalid('a line is neither object, file nor end')
   }
 
-  end(): ContentManifest {
-    if (this.#manifest === undefined) throw new WalgError('FORMAT_TRUNCATED', 'empty document')
-    if (!this.#isEnded) throw new WalgError('FORMAT_TRUNCATED', 'the last line is missing')
-    return this.#manifest
-  }
-
-  #takeObject(manifest: ContentManifest, line: Record<string, unknown>): void {
+  #takeObject(sink: ManifestSink, line: Record<string, unknown>): void {
     const key = text(line['key'], 'key')
-    if (line['object'] !== this.#keys.length) throw invalid(`object "${key}" has the wrong number`)
-    manifest.addObject({ key, sizeBytes: size(line['size']), hash: text(line['hash'], 'hash') })
-    this.#keys.push(key)
+    if (line['object'] !== this.#objectsCount) throw invalid(`object "${key}" has the wrong number`)
+    sink.takeObject({ key, sizeBytes: size(line['size'], 'size'), hash: text(line['hash'], 'hash') })
+    this.#objectsCount += 1
   }
 
-  #takeFile(manifest: ContentManifest, line: Record<string, unknown>): void {
-    const object = this.#keys[line['in'] as number]
-    const name = text(line['file'], 'file')
-    if (object === undefined) throw invalid(`file "${name}" lies in an unknown object`)
-    manifest.addFile({ name, object, sizeBytes: size(line['size']), hash: text(line['hash'], 'hash') })
+  #takeFile(sink: ManifestSink, file: ScannedManifestFile): void {
+    if (file.object >= this.#objectsCount) throw invalid(`a file lies in the unknown object ${file.object}`)
+    sink.takeFile(file)
+    this.#filesCount += 1
   }
 
-  #takeEnd(manifest: ContentManifest, line: Record<string, unknown>): void {
-    if (line['files'] !== manifest.filesCount || line['objects'] !== this.#keys.length) {
+  #takeEnd(line: Record<string, unknown>): void {
+    if (line['files'] !== this.#filesCount || line['objects'] !== this.#objectsCount) {
       throw invalid('the counts of the last line are not those of the document')
     }
     this.#isEnded = true
   }
+}
+
+function parseLine(bytes: Uint8Array): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = parsePiece(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+    throw new WalgError('FORMAT_INVALID', 'not valid UTF-8', { cause: error })
+  }
+  if (typeof value !== 'object' || value === null) throw invalid('a line is not an object')
+  return value as Record<string, unknown>
 }
 
 function parseHeader(line: Record<string, unknown>): ManifestHeader {
@@ -153,13 +191,30 @@ function parseHeader(line: Record<string, unknown>): ManifestHeader {
   return { backup: text(line['backup'], 'backup'), hashAlgorithm: text(line['hash'], 'hash') }
 }
 
+function scannedOf(line: Record<string, unknown>): ScannedManifestFile {
+  const bytes = new TextEncoder().encode(text(line['file'], 'file'))
+  return {
+    bytes,
+    nameFrom: 0,
+    nameTo: bytes.length,
+    object: size(line['in'], 'in'),
+    sizeBytes: size(line['size'], 'size'),
+    hash: parseHash(text(line['hash'], 'hash')),
+  }
+}
+
+function parseHash(hex: string): Uint8Array {
+  if (!/^([0-9a-f]{2})+$/.test(hex)) throw invalid(`"${hex}" is not a hash`)
+  return Uint8Array.fromHex(hex)
+}
+
 function text(value: unknown, key: string): string {
   if (typeof value !== 'string') throw invalid(`"${key}" is not a string`)
   return value
 }
 
-function size(value: unknown): number {
-  if (!Number.isSafeInteger(value) || (value as number) < 0) throw invalid('"size" is not a size')
+function size(value: unknown, key: string): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) throw invalid(`"${key}" is not a whole number`)
   return value as number
 }
 

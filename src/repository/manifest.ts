@@ -32,11 +32,29 @@ export interface ManifestSource {
   files(): Iterable<ManifestFile>
 }
 
+/** A file as it is found in a document, reused for the next one. */
+export interface ScannedManifestFile {
+  /** The name is the UTF-8 of `bytes[nameFrom … nameTo)`. */
+  bytes: Uint8Array
+  nameFrom: number
+  nameTo: number
+  /** Number of its object, in the order of the document from 0. */
+  object: number
+  sizeBytes: number
+  /** The hash as bytes. */
+  hash: Uint8Array
+}
+
+/** Takes the records of a manifest in the order of the document; objects come before files. */
+export interface ManifestSink {
+  takeObject(object: ManifestObject): void
+  takeFile(file: ScannedManifestFile): void
+}
+
 const NONE = -1
-const HEX = /^(?:[0-9a-f]{2})+$/
 
 /** A manifest in columns: about 45 bytes per file beside its name. */
-export class ContentManifest implements ManifestSource {
+export class ContentManifest implements ManifestSource, ManifestSink {
   readonly header: ManifestHeader
   readonly #names: NameTable
   readonly #objects: ManifestObject[] = []
@@ -74,17 +92,30 @@ export class ContentManifest implements ManifestSource {
     }
   }
 
-  /** The object must have been added; all hashes have the same length. */
+  takeObject(object: ManifestObject): void {
+    this.addObject(object)
+  }
+
+  /** The object must have been added; all hashes have the same length. Throws RangeError otherwise. */
   addFile(file: ManifestFile): void {
     const object = this.#objectNumbers.get(file.object)
     if (object === undefined) throw new RangeError(`unknown object "${file.object}"`)
+    this.#add(this.#names.add(file.name), object, file.sizeBytes, Uint8Array.fromHex(file.hash))
+  }
+
+  takeFile(file: ScannedManifestFile): void {
+    const name = this.#names.addSlice(file.bytes, file.nameFrom, file.nameTo)
+    this.#add(name, file.object, file.sizeBytes, file.hash)
+  }
+
+  #add(name: number, object: number, sizeBytes: number, hash: Uint8Array): void {
     const index = this.#filesCount
-    this.#reserve(index, file.hash.length / 2)
-    const name = this.#names.add(file.name)
+    this.#reserve(index, hash.length)
+    if (hash.length !== this.#hashBytes) throw new RangeError('the hashes have different lengths')
     this.#nameOf[index] = name
     this.#objectOf[index] = object
-    this.#sizes[index] = file.sizeBytes
-    this.#setHash(index, file.hash)
+    this.#sizes[index] = sizeBytes
+    this.#hashes.set(hash, index * this.#hashBytes)
     while (name >= this.#firstOfName.length) {
       const longer = new Int32Array(2 * this.#firstOfName.length).fill(NONE)
       longer.set(this.#firstOfName)
@@ -153,15 +184,6 @@ export class ContentManifest implements ManifestSource {
     return index
   }
 
-  #setHash(index: number, hash: string): void {
-    if (hash.length !== 2 * this.#hashBytes || !HEX.test(hash))
-      throw new RangeError(`"${hash}" is no hash like the others`)
-    const from = index * this.#hashBytes
-    for (let at = 0; at < this.#hashBytes; at += 1) {
-      this.#hashes[from + at] = 16 * digitAt(hash, 2 * at) + digitAt(hash, 2 * at + 1)
-    }
-  }
-
   #reserve(index: number, hashBytes: number): void {
     if (index === 0) {
       this.#hashBytes = hashBytes
@@ -174,9 +196,4 @@ export class ContentManifest implements ManifestSource {
     this.#hashes = grown(this.#hashes)
     this.#nextOfName = grown(this.#nextOfName)
   }
-}
-
-function digitAt(hex: string, at: number): number {
-  const code = hex.charCodeAt(at)
-  return code < 0x3a ? code - 0x30 : code - 0x57
 }

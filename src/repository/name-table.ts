@@ -29,22 +29,27 @@ export class NameTable {
       throw new WalgError('FORMAT_INVALID', `file name ${JSON.stringify(name)} is not valid UTF-8`)
     }
     const length = this.#encode(name) // may replace the scratch
-    return this.#add(this.#scratch, length)
+    return this.#add(this.#scratch, 0, length)
   }
 
   /** The same for UTF-8 bytes (copied), which are not checked again. */
   addBytes(name: Uint8Array): number {
-    return this.#add(name, name.length)
+    return this.#add(name, 0, name.length)
+  }
+
+  /** The same for the UTF-8 of `bytes[from … to)`. */
+  addSlice(bytes: Uint8Array, from: number, to: number): number {
+    return this.#add(bytes, from, to - from)
   }
 
   /** Index of the name, or -1. */
   find(name: string): number {
     const length = this.#encode(name)
-    return this.#slots[this.#slotOf(this.#scratch, length)]!
+    return this.#slots[this.#slotOf(this.#scratch, 0, length)]!
   }
 
   findBytes(name: Uint8Array): number {
-    return this.#slots[this.#slotOf(name, name.length)]!
+    return this.#slots[this.#slotOf(name, 0, name.length)]!
   }
 
   /** The name as text. */
@@ -64,19 +69,19 @@ export class NameTable {
     return this.#encoder.encodeInto(name, this.#scratch).written
   }
 
-  #add(bytes: Uint8Array, length: number): number {
-    const slot = this.#slotOf(bytes, length)
+  #add(bytes: Uint8Array, from: number, length: number): number {
+    const slot = this.#slotOf(bytes, from, length)
     const found = this.#slots[slot]!
     if (found !== EMPTY) return found
     const index = this.#count
-    this.#store(index, bytes, length)
+    this.#store(index, bytes, from, length)
     this.#slots[slot] = index
     this.#count = index + 1
     if (2 * this.#count > this.#slots.length) this.#rehash()
     return index
   }
 
-  #store(index: number, bytes: Uint8Array, length: number): void {
+  #store(index: number, bytes: Uint8Array, from: number, length: number): void {
     if (index === this.#lengthOf.length) {
       this.#pageOf = grown(this.#pageOf)
       this.#offsetOf = grown(this.#offsetOf)
@@ -87,7 +92,7 @@ export class NameTable {
       this.#pageUsed = 0
     }
     const page = this.#pages.at(-1)!
-    for (let at = 0; at < length; at += 1) page[this.#pageUsed + at] = bytes[at]!
+    for (let at = 0; at < length; at += 1) page[this.#pageUsed + at] = bytes[from + at]!
     this.#pageOf[index] = this.#pages.length - 1
     this.#offsetOf[index] = this.#pageUsed
     this.#lengthOf[index] = length
@@ -95,19 +100,19 @@ export class NameTable {
   }
 
   /** The slot that holds the name, or the empty one where it belongs. */
-  #slotOf(bytes: Uint8Array, length: number): number {
+  #slotOf(bytes: Uint8Array, from: number, length: number): number {
     const mask = this.#slots.length - 1
-    for (let slot = hash(bytes, 0, length) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = hash(bytes, from, length) & mask; ; slot = (slot + 1) & mask) {
       const index = this.#slots[slot]!
-      if (index === EMPTY || this.#isName(index, bytes, length)) return slot
+      if (index === EMPTY || this.#isName(index, bytes, from, length)) return slot
     }
   }
 
-  #isName(index: number, bytes: Uint8Array, length: number): boolean {
+  #isName(index: number, bytes: Uint8Array, from: number, length: number): boolean {
     if (this.#lengthOf[index] !== length) return false
     const page = this.#pages[this.#pageOf[index]!]!
     const offset = this.#offsetOf[index]!
-    for (let at = 0; at < length; at += 1) if (page[offset + at] !== bytes[at]) return false
+    for (let at = 0; at < length; at += 1) if (page[offset + at] !== bytes[from + at]) return false
     return true
   }
 

@@ -42,11 +42,12 @@ describeUnless(reason, 'documents of the original are read and written again', (
   }
 })
 
-/** The old form, with the files inside, can be read but is not written again. */
+/** Version 1, with the files inside, is read but not written again; 3.0.7 wrote a null for no tablespaces. */
 async function checkSentinel(file: string, key: string): Promise<void> {
   const { sentinel, inlineFiles } = await readSentinelDocument(key, createReadStream(file))
   counts.sentinels += 1
-  if (inlineFiles === null) expect(formatSentinel(sentinel)).toBe(readFileSync(file, 'utf8'))
+  if (inlineFiles === null)
+    expect(formatSentinel(sentinel)).toBe(readFileSync(file, 'utf8').replace('"Spec":null,', ''))
   else expect(inlineFiles.filesCount).toBeGreaterThan(400)
 }
 
