@@ -9,7 +9,7 @@ export interface BackupLabel {
   readonly startWalFile: string
   readonly checkpointLsn: Lsn
   readonly backupMethod: string
-  /** `primary` or `standby`. */
+  /** `primary` (`master` before PostgreSQL 14) or `standby`. */
   readonly backupFrom: string
   /** As the server wrote it, in its own time zone. */
   readonly startTimeText: string

@@ -68,7 +68,7 @@ describe.each(MAJORS.map(major => [major] as [Major]))('PostgreSQL %d', major =>
       expect(parseBackupLabel(stop.labelFile)).toMatchObject({
         startLsn: session.startLsn,
         startWalFile: session.startWalFile,
-        backupFrom: 'primary',
+        backupFrom: major < 14 ? 'master' : 'primary',
         backupMethod: 'streamed',
         startTimeline: 1,
         label: '2026-11-22 11:35:45.614681 +0000 UTC m=+0.090602962',
