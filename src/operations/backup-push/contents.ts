@@ -28,7 +28,7 @@ export function planContents(directory: DataDirectory): Contents {
   const headers: TarMember[] = []
   for (let index = 0; index < entries.count; index++) {
     const entry = entries.at(index)
-    if (entry.kind === 'directory') headers.push({ ...entry, name: entry.memberName, sizeBytes: 0 })
+    if (entry.kind === 'directory') headers.push({ ...entry, kind: 'directory', name: entry.memberName })
     else if (!LABEL_MEMBERS.includes(entry.memberName)) builder.add(entry)
   }
   return {

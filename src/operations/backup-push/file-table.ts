@@ -58,10 +58,19 @@ const SORTED_FROM_BYTES = 1 << 20
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
+const scratch = Buffer.alloc(4096)
 
-/** Collects files while the walk goes on; `finish` lays them into shared memory. */
+/** Rows on their way into the table, with the views that are needed to fill them: one set for thousands of files. */
+class RowChunk {
+  readonly bytes: Uint8Array = new Uint8Array(CHUNK_ROWS * ROW_BYTES)
+  readonly words: Uint32Array = new Uint32Array(this.bytes.buffer)
+  readonly sizes: Float64Array = new Float64Array(this.bytes.buffer)
+  readonly times: BigInt64Array = new BigInt64Array(this.bytes.buffer)
+}
+
+/** Collects files in the order of the walk; `finish` lays them into shared memory. */
 export class FileTableBuilder {
-  #chunks: ArrayBuffer[] = []
+  #chunks: RowChunk[] = []
   #nameChunks: { readonly bytes: Uint8Array; used: number }[] = []
   #namesBytes = 0
   #roots: FileRoot[] = []
@@ -80,17 +89,17 @@ export class FileTableBuilder {
 
   add(file: TableFile): void {
     const row = this.#count % CHUNK_ROWS
-    if (row === 0) this.#chunks.push(new ArrayBuffer(CHUNK_ROWS * ROW_BYTES))
-    const chunk = this.#chunks.at(-1)!
-    const words = new Uint32Array(chunk, row * ROW_BYTES, WORDS)
-    words[NAME_AT] = this.#namesBytes
-    words[NAME_BYTES] = this.#addName(file.memberName)
-    words[MODE] = file.mode
-    words[UID] = file.uid
-    words[GID] = file.gid
-    words[ROOT] = this.#rootOf(file.path, file.memberName)
-    new Float64Array(chunk, row * ROW_BYTES, LONGS)[SIZE] = file.sizeBytes
-    new BigInt64Array(chunk, row * ROW_BYTES, LONGS)[MTIME] = file.mtimeNs
+    if (row === 0) this.#chunks.push(new RowChunk())
+    const { words, sizes, times } = this.#chunks.at(-1)!
+    const at = row * WORDS
+    words[at + NAME_AT] = this.#namesBytes
+    words[at + NAME_BYTES] = this.#addName(file.memberName)
+    words[at + MODE] = file.mode
+    words[at + UID] = file.uid
+    words[at + GID] = file.gid
+    words[at + ROOT] = this.#rootOf(file.path, file.memberName)
+    sizes[row * LONGS + SIZE] = file.sizeBytes
+    times[row * LONGS + MTIME] = file.mtimeNs
     this.#count += 1
     this.#totalBytes += file.sizeBytes
   }
@@ -100,8 +109,8 @@ export class FileTableBuilder {
     const rows = new SharedArrayBuffer(this.#count * ROW_BYTES)
     const into = new Uint8Array(rows)
     for (let at = 0; this.#chunks.length > 0; at += CHUNK_ROWS * ROW_BYTES) {
-      const chunk = new Uint8Array(this.#chunks.shift()!)
-      into.set(chunk.subarray(0, Math.min(chunk.length, into.length - at)), at)
+      const { bytes } = this.#chunks.shift()!
+      into.set(bytes.subarray(0, Math.min(bytes.length, into.length - at)), at)
     }
     const names = new SharedArrayBuffer(this.#namesBytes)
     const namesInto = new Uint8Array(names)
@@ -113,23 +122,24 @@ export class FileTableBuilder {
     return { rows, names, order: orderBySize(rows), roots: this.#roots }
   }
 
+  /** Returns the name's size in UTF-8. */
   #addName(name: string): number {
-    const bytes = encoder.encode(name)
     let chunk = this.#nameChunks.at(-1)
-    if (chunk === undefined || chunk.used + bytes.length > chunk.bytes.length) {
-      chunk = { bytes: new Uint8Array(Math.max(NAMES_CHUNK_BYTES, bytes.length)), used: 0 }
+    const bytesMax = name.length * 3
+    if (chunk === undefined || chunk.used + bytesMax > chunk.bytes.length) {
+      chunk = { bytes: new Uint8Array(Math.max(NAMES_CHUNK_BYTES, bytesMax)), used: 0 }
       this.#nameChunks.push(chunk)
     }
-    chunk.bytes.set(bytes, chunk.used)
-    chunk.used += bytes.length
-    this.#namesBytes += bytes.length
+    const written = writeName(chunk.bytes, chunk.used, name)
+    chunk.used += written
+    this.#namesBytes += written
     assert(this.#namesBytes < 0xffffffff, 'the names of all files fit 4 GiB')
-    return bytes.length
+    return written
   }
 
   #rootOf(path: string, memberName: string): number {
     const last = this.#roots[this.#rootIndex]
-    if (last !== undefined && pathBelow(last, memberName) === path) return this.#rootIndex
+    if (last !== undefined && isBelow(last, path, memberName)) return this.#rootIndex
     const root = splitCommonTail(path, memberName)
     const known = this.#roots.findIndex(
       ({ path, memberPrefix }) => path === root.path && memberPrefix === root.memberPrefix,
@@ -169,9 +179,7 @@ export class FileTable {
   file(row: number): TableFile {
     const at = row * WORDS
     const nameAt = this.#words[at + NAME_AT]!
-    // A decoder takes no view of shared memory.
-    const name = this.#names.slice(nameAt, nameAt + this.#words[at + NAME_BYTES]!)
-    const memberName = decoder.decode(name)
+    const memberName = readName(this.#names, nameAt, nameAt + this.#words[at + NAME_BYTES]!)
     return {
       path: pathBelow(this.#roots[this.#words[at + ROOT]!]!, memberName),
       memberName,
@@ -217,8 +225,36 @@ function hex(value: bigint): string {
   return value.toString(16).padStart(16, '0')
 }
 
+/** Decoded from a copy: a decoder takes no view of shared memory. */
+function readName(bytes: Uint8Array, begin: number, end: number): string {
+  if (end - begin > scratch.length) return decoder.decode(bytes.slice(begin, end))
+  for (let at = begin; at < end; at++) scratch[at - begin] = bytes[at]!
+  return scratch.toString('utf8', 0, end - begin)
+}
+
 function pathBelow(root: FileRoot, memberName: string): string {
   return root.path + memberName.slice(root.memberPrefix.length)
+}
+
+/** `path === pathBelow(root, memberName)`, without making the string. */
+function isBelow(root: FileRoot, path: string, memberName: string): boolean {
+  const restLength = memberName.length - root.memberPrefix.length
+  return (
+    path.length === root.path.length + restLength &&
+    path.startsWith(root.path) &&
+    memberName.startsWith(root.memberPrefix) &&
+    path.endsWith(memberName.slice(root.memberPrefix.length))
+  )
+}
+
+/** Almost every name is ASCII, and written without a view or an array of its own. */
+function writeName(into: Uint8Array, at: number, name: string): number {
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i)
+    if (code >= 0x80) return encoder.encodeInto(name, into.subarray(at)).written
+    into[at + i] = code
+  }
+  return name.length
 }
 
 /** Cuts what a path and a member name have in common at their ends, in whole components. */
