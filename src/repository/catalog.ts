@@ -127,8 +127,16 @@ export async function readMetadata(
   options: Abortable = {},
 ): Promise<BackupMetadata> {
   const key = metadataKey(name)
-  const bytes = await collect(await storage.get(key, options), METADATA_BYTES_MAX)
-  return parseMetadata(key, new TextDecoder().decode(bytes))
+  const body = await storage.get(key, options)
+  try {
+    return parseMetadata(key, new TextDecoder().decode(await collect(body, METADATA_BYTES_MAX)))
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw new WalgError('BACKUP_BROKEN', `"${key}" has more than ${METADATA_BYTES_MAX} bytes`, {
+      facts: { key },
+      cause: error,
+    })
+  }
 }
 
 /**

@@ -79,13 +79,13 @@ async function describe(
   const sentinel = await attempt(() => sentinelOf(context, entry))
   if (sentinel instanceof Error) {
     if (sentinel.code === 'BACKUP_NOT_FOUND') return null
-    context.log.warning(sentinel.message)
+    context.log.warning(`${sentinel.message}; the backup is listed, but cannot be restored`)
   }
   const backupType = sentinel instanceof Error ? 'broken' : typeOf(entry, sentinel)
   if (!options.detail) return { entry, walFile, backupType, detail: null }
   const metadata = await attempt(() => readMetadata(context.storage, entry.name, context))
   if (!(metadata instanceof Error)) return { entry, walFile, backupType, detail: detailOfMetadata(metadata) }
-  context.log.warning(metadata.message)
+  context.log.warning(`${metadata.message}; the backup is listed with what its sentinel says`)
   return { entry, walFile, backupType, detail: sentinel instanceof Error ? null : detailOfSentinel(sentinel) }
 }
 
