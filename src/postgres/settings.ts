@@ -16,6 +16,7 @@ export interface PostgresSettings {
   readonly PGSSLMODE: string | undefined
   readonly PGSSLCERT: string | undefined
   readonly PGSSLKEY: string | undefined
+  readonly PGSSLPASSWORD: string | undefined
   readonly PGSSLROOTCERT: string | undefined
   readonly PGSSLCRL: string | undefined
   readonly PGSSLCRLDIR: string | undefined
@@ -59,6 +60,7 @@ export const postgresSettings: SettingsTableOf<PostgresSettings> = {
   },
   PGSSLCERT: { parse: text, doc: 'Client certificate.' },
   PGSSLKEY: { parse: text, doc: 'Key of the client certificate.' },
+  PGSSLPASSWORD: { parse: text, secret: true, doc: 'Passphrase of the key of the client certificate.' },
   PGSSLROOTCERT: { parse: text, doc: 'Certificate authorities to trust, or `system`.' },
   PGSSLCRL: { parse: text, doc: 'Certificate revocation list.' },
   PGSSLCRLDIR: { parse: text, doc: 'Directory of revocation lists: refused, use PGSSLCRL.' },

@@ -216,10 +216,10 @@ test('names of databases, relations and partitions are recorded with their files
   await server.query('truncate moved')
   await server.query('create database "Zwei"')
   await server.query('create database closed allow_connections false')
-  await using cluster = await connect(server)
   const warnings: string[] = []
   const log = createLogger((_level, message) => warnings.push(message))
-  const names = await readDatabaseNames(cluster, log)
+  await using cluster = await connectCluster(server.environment, { log, signal: never })
+  const names = await readDatabaseNames(cluster)
   expect([...names.keys()]).toEqual(['Zwei', 'postgres'])
   const tables = names.get('postgres')!.tables
   expect(tables.get('pg_catalog.pg_class')).toMatchObject({ oid: 1259, relfilenode: 1259 })

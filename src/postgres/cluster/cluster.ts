@@ -27,6 +27,8 @@ export interface Cluster extends AsyncDisposable {
   /** Where it listens, for messages: `db1:5432` or `/var/run/postgresql:5432`. */
   readonly address: string
   readonly database: string
+  /** As given when connecting. */
+  readonly log: Logger
   /** Aborted, its reason a CLUSTER_UNREACHABLE, when the connection is lost; never by `close`. */
   readonly lost: AbortSignal
   /**

@@ -1,5 +1,4 @@
 import { hasCode } from '../../kit/errors.ts'
-import { type Logger, silentLogger } from '../../kit/log.ts'
 import type { Cluster } from './cluster.ts'
 import { textOf } from './cluster-facts.ts'
 
@@ -38,10 +37,7 @@ const RELATIONS_SQL = `
  * Asks every database that takes connections for its relations. A database that cannot be asked is left out with a
  * WARNING: it can be restored, but not picked by name.
  */
-export async function readDatabaseNames(
-  cluster: Cluster,
-  log: Logger = silentLogger,
-): Promise<DatabasesByNames> {
+export async function readDatabaseNames(cluster: Cluster): Promise<DatabasesByNames> {
   const names = new Map<string, NamedDatabase>()
   for (const row of await cluster.query(DATABASES_SQL)) {
     const database = textOf(row, 'datname')
@@ -50,7 +46,7 @@ export async function readDatabaseNames(
       names.set(database, { oid: Number(textOf(row, 'oid')), tables })
     } catch (error) {
       if (!hasCode(error, 'CLUSTER_QUERY', 'CLUSTER_UNREACHABLE') || cluster.lost.aborted) throw error
-      log.warning(`names of database "${database}" are not recorded: ${error.message}`)
+      cluster.log.warning(`names of database "${database}" are not recorded: ${error.message}`)
     }
   }
   return names

@@ -1,6 +1,7 @@
 import type { Client } from 'pg'
 import { cancelled, throwIfCancelled } from '../../kit/clock.ts'
 import { WalgError } from '../../kit/errors.ts'
+import type { Logger } from '../../kit/log.ts'
 import type { Cluster, ConnectOptions, QueryOptions, Row } from './cluster.ts'
 import { fromQueryError } from './query-error.ts'
 
@@ -68,6 +69,10 @@ export class PgCluster implements Cluster {
 
   get majorVersion(): number {
     return Math.floor(this.#versionNumber / 10_000)
+  }
+
+  get log(): Logger {
+    return this.#options.log
   }
 
   get lost(): AbortSignal {
