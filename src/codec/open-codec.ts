@@ -24,6 +24,7 @@ const COMPRESSIONS: Readonly<Record<CompressionName, OpenCompression>> = {
   none: openNone,
   zstd: loadedLater('zstd', true, async () => (await import('./compression/zstd.ts')).openZstd),
   brotli: loadedLater('brotli', true, async () => (await import('./compression/brotli.ts')).openBrotli),
+  lzma: loadedLater('lzma', true, async () => (await import('./compression/lzma.ts')).openLzma),
   gzip: loadedLater('gzip', false, async () => (await import('./compression/gzip.ts')).openGzip),
   lzo: loadedLater('lzo', false, async () => (await import('./compression/lzo.ts')).openLzo),
 }

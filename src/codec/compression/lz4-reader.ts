@@ -154,9 +154,7 @@ class Lz4Reader implements BlockReader {
       throw badData('lz4', 'its frame header is not valid', input.consumedBytes)
     }
     const blockBytesMax = 1 << (8 + 2 * blockSizeCode)
-    const contentBytes = hasContentBytes
-      ? BigInt(this.#word(6)) | (BigInt(this.#word(10)) << 32n)
-      : undefined
+    const contentBytes = hasContentBytes ? BigInt(this.#word(6)) | (BigInt(this.#word(10)) << 32n) : undefined
     input.consume(headerBytes)
     input.widen(blockBytesMax + 12)
     this.#reserveOutput(blockBytesMax)

@@ -65,7 +65,8 @@ export function trustHandle(isTrusted: boolean | undefined): void {
 
 function openHandleEngine(stream: ZlibStream): ZlibEngine {
   const { _handle: handle, _writeState: left } = stream as unknown as StreamWithHandle
-  if (handle === undefined || left === undefined) throw new Error('the runtime has no synchronous zlib handle')
+  if (handle === undefined || left === undefined)
+    throw new Error('the runtime has no synchronous zlib handle')
   let failure: ZlibFailure | undefined
   let consumed = 0
   let written = 0

@@ -68,7 +68,9 @@ export class ZstdFrames {
         if (word === MAGIC) this.#expect('descriptor', 1)
         else if ((word & 0xfffffff0) >>> 0 === MAGIC_SKIPPABLE) this.#expect('skippable', 4)
         else {
-          const reason = this.#hasFrame ? 'bytes follow the last frame' : 'it does not begin with a zstd frame'
+          const reason = this.#hasFrame
+            ? 'bytes follow the last frame'
+            : 'it does not begin with a zstd frame'
           throw badData(FORMAT, reason, seenBytes - 4)
         }
         return
