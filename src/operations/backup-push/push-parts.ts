@@ -44,6 +44,7 @@ export async function pushParts(
       log.warning(`Corruption found in ${table.file(report.row).path}/[${blocks}]${more}`)
     }
   }
+  log.info('Packing ...')
   progress.begin('backup-push', contents.filesBytes)
   try {
     const parts = await workers.pack(taskOf(source, contents, options, workers.count), {

@@ -47,6 +47,9 @@ export async function openRunningSource(
       log,
       signal,
     })
+    if (options.aliveCheckMs > 0) {
+      log.info(`Initializing the PG alive checker (interval=${formatInterval(options.aliveCheckMs)})...`)
+    }
     return new RunningSource(context, directory, options, cluster, facts, session)
   } catch (error) {
     await cluster.close()
@@ -208,6 +211,16 @@ function warnOfSettings(context: OperationContext, facts: ClusterFacts, options:
   } else if (facts.archiveLibrary === '' && ['', '(disabled)'].includes(facts.archiveCommand)) {
     log.warning('archive_command is not set: the end of the backup waits until WAL is archived')
   }
+}
+
+/** As the original writes durations: `1m0s`, `1h0m0s`, `500ms`. */
+function formatInterval(ms: number): string {
+  if (ms < 1000) return `${ms}ms`
+  const hours = Math.floor(ms / 3_600_000)
+  const minutes = Math.floor((ms % 3_600_000) / 60_000)
+  const seconds = (ms % 60_000) / 1000
+  if (hours > 0) return `${hours}h${minutes}m${seconds}s`
+  return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`
 }
 
 /** As the original writes it: the time, in UTC here. */
