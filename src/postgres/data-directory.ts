@@ -2,7 +2,7 @@ import { type BigIntStats, lstatSync, readdirSync, readlinkSync, realpathSync, s
 import { throwIfCancelled } from '../kit/clock.ts'
 import { errnoOf, fromSystemError, WalgError } from '../kit/errors.ts'
 import type { Logger } from '../kit/log.ts'
-import { type DataEntries, DataEntryColumns } from './data-entries.ts'
+import { type DataEntries, DataEntryColumns, type EntryKind } from './data-entries.ts'
 import { leftOutFor } from './left-out.ts'
 import { listNames } from './list-names.ts'
 import { isReadable, Refusals } from './readable.ts'
@@ -48,7 +48,8 @@ export interface WalkOptions {
   readonly signal: AbortSignal
 }
 
-const CONTROL_MEMBER = '/global/pg_control'
+const CONTROL_PLACE = '/global'
+const CONTROL_NAME = 'pg_control'
 /** Between two breaths the walk keeps the thread at most this long: signals and pings get their turn. */
 const BREATH_MS = 20
 const PERMISSION_BITS = 0o7777n
@@ -77,7 +78,10 @@ interface Walk {
 interface Place {
   readonly path: string
   readonly member: string
-  readonly volume: number
+  /** Among the entries. */
+  readonly number: number
+  /** False below a tablespace outside of the data directory. */
+  readonly isMain: boolean
 }
 
 /**
@@ -104,9 +108,9 @@ export async function walkDataDirectory(root: string, options: WalkOptions): Pro
     breathedAt: performance.now(),
   }
   const stats = statSync(realRoot, { bigint: true })
-  const place = { path: realRoot, member: '', volume: entries.addVolume(realRoot, '') }
+  const place = openPlace(walk, realRoot, '', true)
   walk.catalogBytes += Number(stats.size)
-  addEntry(walk, place, '/', stats, 'directory')
+  addEntry(walk, place, '', stats, 'directory')
   await walkDirectory(walk, place)
   walk.refusals.assertNone(realRoot)
   if (walk.controlFile === undefined) {
@@ -130,22 +134,21 @@ async function walkDirectory(walk: Walk, place: Place): Promise<void> {
   for (const name of listOrRefuse(walk, place)) {
     if (performance.now() - walk.breathedAt > BREATH_MS) await breathe(walk)
     const path = `${place.path}/${name}`
-    const member = `${place.member}/${name}`
     const stats = lstatOrVanished(walk, path)
     if (stats === undefined) continue
     walk.catalogBytes += Number(stats.size)
     const leftOut = leftOutFor(name)
     if (leftOut !== undefined) {
-      if (stats.isDirectory()) addEntry(walk, place, member, stats, 'directory')
-      else if (stats.isSymbolicLink()) keepLeftOutLink(walk, place, member, path, leftOut.kind)
+      if (stats.isDirectory()) addEntry(walk, place, name, stats, 'directory')
+      else if (stats.isSymbolicLink()) keepLeftOutLink(walk, place, name, leftOut.kind)
     } else if (stats.isFile()) {
-      addFile(walk, place, member, path, stats)
+      addFile(walk, place, name, path, stats)
     } else if (stats.isDirectory()) {
       if (isOtherTree(walk, place, path, stats)) continue
-      addEntry(walk, place, member, stats, 'directory')
-      await walkDirectory(walk, { path, member, volume: place.volume })
+      addEntry(walk, place, name, stats, 'directory')
+      await walkDirectory(walk, openPlace(walk, path, `${place.member}/${name}`, place.isMain))
     } else if (stats.isSymbolicLink()) {
-      await walkLink(walk, place, member, path)
+      await walkLink(walk, place, name)
     } else {
       walk.options.log.warning(`"${path}" is a ${specialKind(stats)} and is left out of the backup`)
     }
@@ -153,13 +156,14 @@ async function walkDirectory(walk: Walk, place: Place): Promise<void> {
 }
 
 /** A link: a tablespace, or one that a person has made. */
-async function walkLink(walk: Walk, place: Place, member: string, path: string): Promise<void> {
+async function walkLink(walk: Walk, place: Place, name: string): Promise<void> {
+  const path = `${place.path}/${name}`
+  const member = `${place.member}/${name}`
   const tablespace = place.member === '/pg_tblspc' ? walk.tablespaces.byMember.get(member) : undefined
   if (tablespace !== undefined) {
     if (tablespace.directory === undefined) return
-    const volume = walk.entries.addVolume(tablespace.directory, member)
     walk.catalogBytes += tablespace.rootBytes
-    await walkDirectory(walk, { path: tablespace.directory, member, volume })
+    await walkDirectory(walk, openPlace(walk, tablespace.directory, member, false))
     return
   }
   const { log } = walk.options
@@ -171,12 +175,12 @@ async function walkLink(walk: Walk, place: Place, member: string, path: string):
       `"${path}" is a symbolic link to "${target}": the backup holds the content, as a regular file`,
     )
     walk.links.push({ memberName: member, target, stored: 'content' })
-    addFile(walk, place, member, path, stats)
+    addFile(walk, place, name, path, stats)
   } else if (stats?.isDirectory() === true && SERVER_TREES.test(member) && follow(walk, stats)) {
     log.warning(`"${path}" is a symbolic link to "${target}": the backup holds it as a real directory`)
     walk.links.push({ memberName: member, target, stored: 'tree' })
-    addEntry(walk, place, member, stats, 'directory')
-    await walkDirectory(walk, { path, member, volume: place.volume })
+    addEntry(walk, place, name, stats, 'directory')
+    await walkDirectory(walk, openPlace(walk, path, member, place.isMain))
   } else {
     const what = stats === undefined ? 'leads nowhere that can be read' : 'is not part of the cluster'
     log.warning(`"${path}" is a symbolic link to "${target}", which ${what}: it is NOT in the backup`)
@@ -185,42 +189,36 @@ async function walkLink(walk: Walk, place: Place, member: string, path: string):
 }
 
 /** A left-out directory that is a link (a symlinked pg_wal): an empty directory, so that the server finds one. */
-function keepLeftOutLink(
-  walk: Walk,
-  place: Place,
-  member: string,
-  path: string,
-  kind: 'directory' | 'file',
-): void {
+function keepLeftOutLink(walk: Walk, place: Place, name: string, kind: 'directory' | 'file'): void {
+  const path = `${place.path}/${name}`
   const target = readlinkOrVanished(walk, path)
   const stats = statOrUndefined(path)
   const isDirectory = stats?.isDirectory() ?? kind === 'directory'
   if (target === undefined || !isDirectory) return
   walk.options.log.warning(`"${path}" is a symbolic link to "${target}": the backup holds an empty directory`)
-  walk.links.push({ memberName: member, target, stored: 'tree' })
-  addEntry(walk, place, member, stats ?? lstatSync(place.path, { bigint: true }), 'directory')
+  walk.links.push({ memberName: `${place.member}/${name}`, target, stored: 'tree' })
+  addEntry(walk, place, name, stats ?? lstatSync(place.path, { bigint: true }), 'directory')
 }
 
-function addFile(walk: Walk, place: Place, member: string, path: string, stats: BigIntStats): void {
+function openPlace(walk: Walk, path: string, member: string, isMain: boolean): Place {
+  return { path, member, isMain, number: walk.entries.addPlace(path, member) }
+}
+
+function addFile(walk: Walk, place: Place, name: string, path: string, stats: BigIntStats): void {
   if (!isReadable(path, stats)) {
     walk.refusals.addUnreadable(path)
-  } else if (member === CONTROL_MEMBER) {
-    walk.controlFile = { path, memberName: member, sizeBytes: Number(stats.size), ...attributesOf(stats) }
+  } else if (name === CONTROL_NAME && place.member === CONTROL_PLACE) {
+    const memberName = `${CONTROL_PLACE}/${CONTROL_NAME}`
+    walk.controlFile = { path, memberName, sizeBytes: Number(stats.size), ...attributesOf(stats) }
   } else {
-    addEntry(walk, place, member, stats, 'file')
+    addEntry(walk, place, name, stats, 'file')
     walk.contentBytes += Number(stats.size)
   }
 }
 
-function addEntry(
-  walk: Walk,
-  place: Place,
-  memberName: string,
-  stats: BigIntStats,
-  kind: 'file' | 'directory',
-): void {
+function addEntry(walk: Walk, place: Place, name: string, stats: BigIntStats, kind: EntryKind): void {
   const sizeBytes = kind === 'file' ? Number(stats.size) : 0
-  walk.entries.add(place.volume, { memberName, kind, sizeBytes, ...attributesOf(stats) })
+  walk.entries.add(place.number, name, { kind, sizeBytes, ...attributesOf(stats) })
 }
 
 function attributesOf(stats: BigIntStats): { mode: number; uid: number; gid: number; mtimeNs: bigint } {
@@ -234,7 +232,7 @@ function attributesOf(stats: BigIntStats): { mode: number; uid: number; gid: num
 
 /** Inside a tablespace: the root of another one, or the data directory itself, is walked in its own place. */
 function isOtherTree(walk: Walk, place: Place, path: string, stats: BigIntStats): boolean {
-  if (place.volume === 0 || !walk.tablespaces.roots.has(identityOf(stats))) return false
+  if (place.isMain || !walk.tablespaces.roots.has(identityOf(stats))) return false
   walk.options.log.debug(`"${path}" is walked in its own place`)
   return true
 }
