@@ -39,9 +39,8 @@ export function findTablespaces(root: string, log: Logger): TablespaceMap {
   const roots = new Set<string>([identityOf(root)])
   const directory = join(root, 'pg_tblspc')
   for (const oid of listOids(directory)) {
-    const path = join(directory, oid)
-    if (!lstatSync(path).isSymbolicLink()) continue
-    const location = readlinkSync(path)
+    const location = readLinkOrUndefined(join(directory, oid))
+    if (location === undefined) continue
     const real = realOrUndefined(resolve(directory, location))
     if (real === undefined) {
       log.warning(
@@ -67,6 +66,16 @@ function isWalkedBelow(root: string, real: string): boolean {
     .slice(root.length + 1)
     .split(sep)
     .some(name => leftOutFor(name) !== undefined)
+}
+
+/** Undefined for an in-place tablespace, which is a directory, and for one that was just dropped. */
+function readLinkOrUndefined(path: string): string | undefined {
+  try {
+    return lstatSync(path).isSymbolicLink() ? readlinkSync(path) : undefined
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw fromSystemError(error, 'read the link', path)
+  }
 }
 
 function listOids(directory: string): string[] {

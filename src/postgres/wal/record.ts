@@ -1,9 +1,15 @@
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { throwIfCancelled } from '../../kit/clock.ts'
 import { fromSystemError } from '../../kit/errors.ts'
 import type { Lsn } from '../lsn.ts'
-import { nextSegment, parseSegmentName, segmentStartLsn, type WalSegment } from '../wal-segment.ts'
+import {
+  formatSegmentName,
+  nextSegment,
+  parseSegmentName,
+  segmentStartLsn,
+  type WalSegment,
+} from '../wal-segment.ts'
 import { RecordReader } from './record-reader.ts'
 import { decodeSegmentHeader, LONG_HEADER_BYTES, type WalSegmentHeader } from './wal-page.ts'
 
@@ -31,8 +37,9 @@ const CHUNKS_PER_BREATH = 16
 
 /**
  * Reads the records of segments (names oldest first, files in `directory`), checks each CRC-32C and each back link,
- * and tells up to where they prove whole. Reading starts anew where the names have a gap or change
- * timeline. Throws FILE_NOT_FOUND, FILE_ACCESS, CANCELLED.
+ * and tells up to where they prove whole. Reading starts anew where the names have a gap or change timeline; a
+ * record that leaves the last segment is followed into the file of the next one, if that is there, whatever
+ * else it holds. Throws FILE_NOT_FOUND, FILE_ACCESS, CANCELLED.
  */
 export async function findEndOfValidWal(
   directory: string,
@@ -42,45 +49,52 @@ export async function findEndOfValidWal(
   const complete: string[] = []
   let endLsn: Lsn | undefined
   let reason = 'there is no WAL'
-  let reader: RecordReader | undefined
-  let previous: OpenedSegment | undefined
-  let run: string[] = []
-  for (const name of names) {
-    const opened = openSegment(directory, name)
-    if (opened === undefined) {
-      reason = `${name} does not begin with a segment header`
-      reader = undefined
-      previous = undefined
-      continue
-    }
-    const follows = previous !== undefined && isNext(previous, opened)
-    if (!follows) {
-      run = []
-      const firstLsn = segmentStartLsn(opened.segment, opened.header.segmentBytes)
-      reader = new RecordReader(opened.header, firstLsn, opened.segment.timeline)
-    }
-    previous = opened
-    if (reader === undefined || reader.stopReason !== undefined) continue
-    run.push(name)
-    await readSegment(reader, opened, signal)
+  for (const run of splitRuns(directory, names)) {
+    const reader = await readRun(directory, run, signal)
+    const last = run.at(-1)!
     endLsn = reader.endLsn ?? endLsn
-    const endOfSegment = segmentStartLsn(nextSegment(opened.segment), opened.header.segmentBytes)
-    // a record that crosses segments proves all of them at once, when it ends well
-    if (reader.endLsn !== undefined && reader.endLsn >= endOfSegment) complete.push(...run.splice(0))
-    else if (reader.endLsn !== undefined) completeBefore(run, complete, reader.endLsn, opened)
-    reason = reader.stopReason ?? `the record that goes on after ${name} is not there to its end`
+    reason = reader.stopReason ?? `the record that goes on after ${last.name} is not there to its end`
+    for (const { name, segment, header } of run) {
+      const endOfSegment = segmentStartLsn(nextSegment(segment), header.segmentBytes)
+      if (reader.endLsn !== undefined && reader.endLsn >= endOfSegment) complete.push(name)
+    }
   }
   return { complete, endLsn, reason }
 }
 
-/** Moves the segments of `run` that end at or before `endLsn` to `complete`; the last of `run` is `opened`. */
-function completeBefore(run: string[], complete: string[], endLsn: Lsn, opened: OpenedSegment): void {
-  const { segmentBytes } = opened.header
-  while (run.length > 1) {
-    const segment = parseSegmentName(run[0]!, segmentBytes)
-    if (segmentStartLsn(nextSegment(segment), segmentBytes) > endLsn) return
-    complete.push(run.shift()!)
+/** Splits at gaps, at changes of timeline, and at files that do not begin like a segment; those are left out. */
+function splitRuns(directory: string, names: readonly string[]): OpenedSegment[][] {
+  const runs: OpenedSegment[][] = []
+  for (const name of names) {
+    const opened = openSegment(directory, name)
+    const previous = runs.at(-1)?.at(-1)
+    if (opened === undefined) runs.push([])
+    else if (previous !== undefined && isNext(previous, opened)) runs.at(-1)?.push(opened)
+    else runs.push([opened])
   }
+  return runs.filter(run => run.length > 0)
+}
+
+async function readRun(
+  directory: string,
+  run: readonly OpenedSegment[],
+  signal: AbortSignal,
+): Promise<RecordReader> {
+  const first = run[0]!
+  const last = run.at(-1)!
+  const firstLsn = segmentStartLsn(first.segment, first.header.segmentBytes)
+  const reader = new RecordReader(first.header, firstLsn, first.segment.timeline)
+  for (const opened of run) await readSegment(reader, opened, signal)
+  const followName = formatSegmentName(nextSegment(last.segment), last.header.segmentBytes)
+  if (
+    reader.stopReason === undefined &&
+    !reader.isBetweenRecords &&
+    existsSync(join(directory, followName))
+  ) {
+    const follow = openSegment(directory, followName)
+    if (follow !== undefined && isNext(last, follow)) await readSegment(reader, follow, signal)
+  }
+  return reader
 }
 
 function isNext(previous: OpenedSegment, next: OpenedSegment): boolean {
@@ -106,6 +120,7 @@ async function readSegment(reader: RecordReader, opened: OpenedSegment, signal: 
   const { walPageBytes, segmentBytes } = opened.header
   const chunk = new Uint8Array(Math.max(CHUNK_BYTES, walPageBytes))
   for (let position = 0, chunks = 0; position < segmentBytes; position += chunk.length, chunks++) {
+    if (reader.stopReason !== undefined) return
     if (chunks % CHUNKS_PER_BREATH === 0) {
       await new Promise<void>(resolve => setImmediate(resolve))
       throwIfCancelled(signal)
