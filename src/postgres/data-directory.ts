@@ -2,11 +2,11 @@ import { type BigIntStats, lstatSync, readdirSync, readlinkSync, realpathSync, s
 import { throwIfCancelled } from '../kit/clock.ts'
 import { errnoOf, fromSystemError, WalgError } from '../kit/errors.ts'
 import type { Logger } from '../kit/log.ts'
-import { type DataEntries, DataEntryColumns, type EntryKind } from './data-entries.ts'
-import { leftOutFor } from './left-out.ts'
-import { listNames } from './list-names.ts'
-import { isReadable, Refusals } from './readable.ts'
-import { findTablespaces, type Tablespace, type TablespaceMap } from './tablespaces.ts'
+import { type DataEntries, DataEntryColumns, type EntryKind } from './walk/data-entries.ts'
+import { leftOutFor } from './walk/left-out.ts'
+import { listNames } from './walk/list-names.ts'
+import { isReadable, Refusals } from './walk/readable.ts'
+import { findTablespaces, type Tablespace, type TablespaceMap } from './walk/tablespaces.ts'
 
 /** A symbolic link that is not a tablespace, and what became of it. Tar members never are symbolic links. */
 export interface ForeignLink {

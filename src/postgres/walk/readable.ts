@@ -1,5 +1,5 @@
 import { accessSync, type BigIntStats, constants } from 'node:fs'
-import { WalgError } from '../kit/errors.ts'
+import { WalgError } from '../../kit/errors.ts'
 
 const NAMED_MAX = 10
 const OWNER_READ = 0o400n

@@ -1,7 +1,7 @@
 import { lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { join, resolve, sep } from 'node:path'
-import { errnoOf, fromSystemError } from '../kit/errors.ts'
-import type { Logger } from '../kit/log.ts'
+import { errnoOf, fromSystemError } from '../../kit/errors.ts'
+import type { Logger } from '../../kit/log.ts'
 import { leftOutFor } from './left-out.ts'
 
 /** A tablespace found in `pg_tblspc` as a symbolic link; in-place tablespaces are ordinary directories. */
