@@ -2,13 +2,21 @@ import { hasCode, WalgError } from '../../kit/errors.ts'
 import { readFilesMetadata } from '../../repository/catalog.ts'
 import type { FilesMetadata } from '../../repository/files-metadata.ts'
 import { partsPrefix } from '../../repository/layout.ts'
-import type { ContentManifest } from '../../repository/manifest.ts'
 import type { OperationContext } from '../context.ts'
 import type { BackupFetchOptions } from './backup-fetch.ts'
-import { type ChainBackup, readContentManifest } from './chain.ts'
+import type { ChainBackup } from './chain.ts'
+import { type ExpectedContent, readExpectedContent } from './expected-content.ts'
 import { type PartsPlan, planParts, type StoredPart } from './fetch-plan.ts'
 import { compileGlob } from './glob-match.ts'
-import { addDeltaRoles, parentRoles, type Roles, targetRoles } from './member-roles.ts'
+import {
+  addDeltaRoles,
+  BACKUP_LABEL,
+  PG_CONTROL,
+  parentRoles,
+  type Roles,
+  TABLESPACE_MAP,
+  targetRoles,
+} from './member-roles.ts'
 import { canonicalName, MemberTable } from './member-table.ts'
 
 /** One backup of the chain with what is to be done. */
@@ -18,7 +26,7 @@ export interface FetchStep {
   readonly isTarget: boolean
   readonly roles: Roles
   readonly parts: PartsPlan
-  readonly hasContentManifest: boolean
+  readonly content: ExpectedContent | null
   /** Nothing lists the files of this backup: only the sum of their sizes can be checked. */
   readonly isSizeChecked: boolean
 }
@@ -46,61 +54,72 @@ export async function planFetch(
   const table = new MemberTable()
   const steps: FetchStep[] = []
   let hasList = true
-  let roles: Roles | undefined
+  let child: Roles | undefined
   for (const backup of chain) {
-    const isTarget = roles === undefined
+    const isTarget = child === undefined
     const isDelta = backup.document.sentinel.delta !== null
-    const manifest = await manifestOf(context, backup, options)
     const files = await filesOf(context, backup)
-    if (isTarget) {
-      const names = files === null ? manifestNames(manifest) : fileNames(files)
-      hasList = names !== null
-      if (!hasList && options.mask !== '') {
-        context.log.warning(`backup ${backup.name} has no list of its files: --mask has no effect`)
-      }
-      const isWanted = options.mask === '' ? undefined : compileGlob(`/${options.mask}`)
-      const how = { isDelta, hasTablespaceMap, ...(isWanted === undefined ? {} : { isWanted }) }
-      roles = names === null ? new Uint8Array(new SharedArrayBuffer(0)) : targetRoles(table, names, how)
-    } else roles = parentRoles(roles!)
+    if (isTarget) addNames(table, files)
+    const content = await contentOf(context, backup, options, table, isTarget && files === null)
+    if (isTarget) hasList = files !== null || content !== null
+    const roles =
+      child === undefined ? rolesOfTarget(context, backup, table, hasList, options) : parentRoles(child)
+    if (isTarget && !hasTablespaceMap && hasList) roles[table.find(TABLESPACE_MAP)] = 0
     if (isDelta) {
       if (files === null) throw noFilesOfDelta(backup)
       addDeltaRoles(table, roles, files, backup.name)
     }
-    const stored = await listParts(context, backup)
     const parts = planParts({
       backup: backup.name,
       isTarget,
-      stored,
+      stored: await listParts(context, backup),
       files,
-      manifest,
+      content,
       table: hasList ? table : null,
       roles,
     })
     for (const part of parts.foreign) {
       context.log.warning(`"${part}" is no part of backup ${backup.name}: it is not restored`)
     }
-    steps.unshift({
-      backup,
-      isDelta,
-      isTarget,
-      roles,
-      parts,
-      hasContentManifest: manifest !== null,
-      isSizeChecked: isTarget && files === null && manifest === null,
-    })
+    const isSizeChecked = isTarget && files === null && content === null
+    steps.unshift({ backup, isDelta, isTarget, roles, parts, content, isSizeChecked })
+    child = roles
   }
   const all = steps.flatMap(({ parts }) => [...parts.ordinary, ...parts.late])
   const totalBytes = all.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   return { steps, table, hasList, totalBytes }
 }
 
-async function manifestOf(
+/** The three utility files are never listed; they are looked for all the same. */
+function addNames(table: MemberTable, files: FilesMetadata | null): void {
+  for (const index of files?.indexes() ?? []) table.add(canonicalName(files!.name(index)))
+  for (const name of [PG_CONTROL, BACKUP_LABEL, TABLESPACE_MAP]) table.add(name)
+}
+
+function rolesOfTarget(
+  context: OperationContext,
+  { name }: ChainBackup,
+  table: MemberTable,
+  hasList: boolean,
+  { mask }: BackupFetchOptions,
+): Roles {
+  if (!hasList) {
+    if (mask !== '') context.log.warning(`backup ${name} has no list of its files: --mask has no effect`)
+    return new Uint8Array(new SharedArrayBuffer(0))
+  }
+  return targetRoles(table, mask === '' ? undefined : compileGlob(`/${mask}`))
+}
+
+async function contentOf(
   context: OperationContext,
   backup: ChainBackup,
   options: BackupFetchOptions,
-): Promise<ContentManifest | null> {
+  table: MemberTable,
+  addsNames: boolean,
+): Promise<ExpectedContent | null> {
   if (options.ignoresContentManifest) return null
-  return readContentManifest(context.storage, context.codec, backup, context)
+  const { storage, codec, signal } = context
+  return readExpectedContent(storage, codec, backup, { table, addsNames, signal })
 }
 
 /**
@@ -125,17 +144,6 @@ function noFilesOfDelta(backup: ChainBackup): WalgError {
     facts: { backup: backup.name },
     hint: 'restoring it would give a ruined directory: restore another backup',
   })
-}
-
-function* fileNames(files: FilesMetadata): Generator<string> {
-  for (const index of files.indexes()) yield files.name(index)
-}
-
-function manifestNames(manifest: ContentManifest | null): Iterable<string> | null {
-  if (manifest === null) return null
-  return (function* () {
-    for (const file of manifest.files()) yield canonicalName(file.name)
-  })()
 }
 
 async function listParts(context: OperationContext, { name }: ChainBackup): Promise<StoredPart[]> {

@@ -1,15 +1,8 @@
-import type { Codec } from '../../codec/codec.ts'
-import { splitExtension } from '../../codec/extensions.ts'
-import type { ByteStream } from '../../kit/bytes.ts'
 import { hasCode, WalgError } from '../../kit/errors.ts'
-import { HASH_ALGORITHM, openHasher } from '../../kit/hash.ts'
 import type { BackupName } from '../../repository/backup-name.ts'
 import { readSentinel } from '../../repository/catalog.ts'
-import { backupPrefix } from '../../repository/layout.ts'
-import type { ContentManifest } from '../../repository/manifest.ts'
-import { decodeContentManifest } from '../../repository/manifest-document.ts'
 import type { SelectedBackup } from '../../repository/selector.ts'
-import type { ContentManifestLink, SentinelDocument } from '../../repository/sentinel.ts'
+import type { SentinelDocument } from '../../repository/sentinel.ts'
 import type { Abortable, Storage } from '../../storage/storage.ts'
 
 /** One backup of a chain. */
@@ -79,61 +72,6 @@ function brokenChain(child: ChainBackup, parent: string, why: string, cause?: un
   return new WalgError('CHAIN_BROKEN', `backup "${child.name}" builds on "${parent}": ${why}`, {
     facts: { backup: child.name, parent },
     hint: 'restore another backup; backup-list shows which there are',
-    cause,
-  })
-}
-
-/**
- * The content manifest that a sentinel promises; null when it promises none. Throws BACKUP_BROKEN when it is missing,
- * damaged or another one.
- */
-export async function readContentManifest(
-  storage: Storage,
-  codec: Codec,
-  backup: ChainBackup,
-  options: Abortable,
-): Promise<ContentManifest | null> {
-  const link = backup.document.sentinel.contentManifest
-  if (link === null) return null
-  const key = `${backupPrefix(backup.name)}/${link.object}`
-  try {
-    const stored = await storage.get(key, options)
-    const { extension = '' } = splitExtension(key)
-    const opened = codec.openStream(extension)(checked(key, link, stored))
-    const manifest = await decodeContentManifest(key, opened)
-    if (manifest.header.hashAlgorithm !== HASH_ALGORITHM || manifest.header.backup !== backup.name) {
-      throw brokenManifest(
-        key,
-        `it is of backup "${manifest.header.backup}" (${manifest.header.hashAlgorithm})`,
-      )
-    }
-    return manifest
-  } catch (error) {
-    if (hasCode(error, 'OBJECT_NOT_FOUND')) throw brokenManifest(key, 'it is missing', error)
-    const isDamage = error instanceof WalgError && /^(FORMAT_|CHECKSUM_|DECRYPT_)/.test(error.code)
-    throw isDamage ? brokenManifest(key, error.message, error) : error
-  }
-}
-
-/** Passes the stored bytes on and compares them with what the sentinel says. */
-async function* checked(key: string, link: ContentManifestLink, stored: ByteStream): ByteStream {
-  const hasher = openHasher()
-  let sizeBytes = 0
-  for await (const chunk of stored) {
-    sizeBytes += chunk.length
-    hasher.update(chunk)
-    yield chunk
-  }
-  const hash = `${HASH_ALGORITHM}:${hasher.digest()}`
-  if (sizeBytes !== link.sizeBytes || hash !== link.hash) {
-    throw brokenManifest(key, 'it is not the one that belongs to the backup')
-  }
-}
-
-function brokenManifest(key: string, why: string, cause?: unknown): WalgError {
-  return new WalgError('BACKUP_BROKEN', `the content manifest "${key}" cannot be used: ${why}`, {
-    facts: { key },
-    hint: 'restore another backup, or add --ignore-content-manifest to restore this one without comparing hashes',
     cause,
   })
 }

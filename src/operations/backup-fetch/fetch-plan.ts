@@ -3,7 +3,7 @@ import { compressionByExtension } from '../../codec/extensions.ts'
 import { WalgError } from '../../kit/errors.ts'
 import type { FilesMetadata } from '../../repository/files-metadata.ts'
 import { isLabelPart, isLatePart, isPgControlPart, PARTS_FOLDER } from '../../repository/layout.ts'
-import type { ContentManifest } from '../../repository/manifest.ts'
+import type { ExpectedContent } from './expected-content.ts'
 import {
   BACKUP_LABEL,
   IS_SKIPPED,
@@ -45,7 +45,7 @@ export interface PartsPlanInput {
   readonly isTarget: boolean
   readonly stored: readonly StoredPart[]
   readonly files: FilesMetadata | null
-  readonly manifest: ContentManifest | null
+  readonly content: ExpectedContent | null
   /** Null without a list of files. */
   readonly table: MemberTable | null
   readonly roles: Roles
@@ -66,8 +66,8 @@ export function planParts(input: PartsPlanInput): PartsPlan {
   for (const stored of input.stored) {
     if (TEMPORARY_NAME.test(stored.part)) continue
     const extension = extensionOfPart(stored.part)
-    const isListed = input.manifest?.object(`${PARTS_FOLDER}/${stored.part}`) !== undefined
-    if (extension === undefined || (input.manifest !== null && !isListed)) foreign.push(stored.part)
+    const isListed = input.content?.objects.has(`${PARTS_FOLDER}/${stored.part}`) === true
+    if (extension === undefined || (input.content !== null && !isListed)) foreign.push(stored.part)
     else parts.push({ ...stored, extension })
   }
   const names = new Set(parts.map(({ part }) => part))
@@ -90,7 +90,7 @@ export function extensionOfPart(part: string): string | undefined {
 }
 
 function checkManifestObjects(input: PartsPlanInput, parts: readonly PlannedPart[]): void {
-  for (const object of input.manifest?.objects() ?? []) {
+  for (const object of input.content?.objects.values() ?? []) {
     if (!object.key.startsWith(`${PARTS_FOLDER}/`)) continue
     const name = object.key.slice(PARTS_FOLDER.length + 1)
     if (!input.isTarget && isLatePart(name)) continue
@@ -143,19 +143,13 @@ function checkLateParts(input: PartsPlanInput, names: ReadonlySet<string>): void
 }
 
 /** Where nothing says what there is, a label is expected. */
-function hasLabel({ files, manifest }: PartsPlanInput): boolean {
+function hasLabel({ files, content, table }: PartsPlanInput): boolean {
   if (files !== null) {
     const names = files.partNames()
     const isListed = files.find(BACKUP_LABEL) >= 0 || files.find(`/${BACKUP_LABEL}`) >= 0
     return names.length === 0 || isListed || names.some(isLabelPart)
   }
-  if (manifest === null) return true
-  return manifest.objects().some(({ key }) => isLabelPart(key)) || hasFile(manifest, BACKUP_LABEL)
-}
-
-function hasFile(manifest: ContentManifest, name: string): boolean {
-  for (const file of manifest.files()) if (canonicalName(file.name) === name) return true
-  return false
+  return content === null || table === null || content.has(table.find(BACKUP_LABEL))
 }
 
 function missingPart(backup: string, part: string): WalgError {

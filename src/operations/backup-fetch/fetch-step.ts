@@ -3,9 +3,7 @@ import { isPassing, retry } from '../../kit/retry.ts'
 import { PARTS_FOLDER } from '../../repository/layout.ts'
 import type { OperationContext } from '../context.ts'
 import type { BackupFetchOptions } from './backup-fetch.ts'
-import { readContentManifest } from './chain.ts'
 import type { FetchStep } from './chain-plan.ts'
-import { type Expectations, layOutManifest } from './expectations.ts'
 import type { PlannedPart } from './fetch-plan.ts'
 import type { FetchState } from './fetch-state.ts'
 import { BACKUP_LABEL, PG_CONTROL, TABLESPACE_MAP } from './member-roles.ts'
@@ -38,7 +36,7 @@ export async function fetchStep(
   trusted: ReadonlyMap<string, PartResult>,
 ): Promise<void> {
   const { restored, pool, state, table } = fetch
-  const run = await openStep(fetch, step)
+  const run = openStep(fetch, step)
   let memberBytes = 0
   restored.beginBackup()
   for (const result of trusted.values()) {
@@ -62,27 +60,26 @@ export async function fetchStep(
     restored.add(result)
     memberBytes += result.memberBytes
   })
-  checkSum(step, memberBytes)
+  checkSum(fetch, step, memberBytes)
 }
 
 type RunPart = (part: PlannedPart, isLate: boolean, runJob: RunJob) => Promise<PartResult>
 
-async function openStep(fetch: Fetch, step: FetchStep): Promise<RunPart> {
+function openStep(fetch: Fetch, step: FetchStep): RunPart {
   const { context, table, hasList } = fetch
-  const expectations = await expectationsOf(fetch, step)
   const of: BackupJob = {
     backup: step.backup.name,
     isDelta: step.isDelta,
     table: hasList ? table.data : null,
     roles: step.roles.buffer,
     owners: new SharedArrayBuffer(table.count * 4),
-    expectations: expectations?.data ?? null,
+    expectations: step.content?.data ?? null,
     dropped: fetch.dropped,
   }
   const hasControlPart = step.parts.late.some(({ part }) => part.includes('pg_control.tar'))
   let number = 0
   return async (part, isLate, runJob) => {
-    const object = `${PARTS_FOLDER}/${part.part}`
+    const object = step.content?.objects.get(`${PARTS_FOLDER}/${part.part}`)
     const job: PartJob = {
       kind: 'part',
       of,
@@ -93,20 +90,13 @@ async function openStep(fetch: Fetch, step: FetchStep): Promise<RunPart> {
       isLate,
       leavesControlFile: !isLate && (hasControlPart || !step.isTarget),
       expectedSizeBytes: part.sizeBytes,
-      expectedHash: expectations?.hashOf(object) ?? null,
-      manifestObject: expectations?.numberOf(object) ?? 0,
+      expectedHash: object?.hash ?? null,
+      manifestObject: object?.number ?? 0,
     }
     const result = await runWithRetries(fetch, job, runJob)
     context.log.info(`Finished extraction of ${part.part}`)
     return result
   }
-}
-
-async function expectationsOf(fetch: Fetch, step: FetchStep): Promise<Expectations | null> {
-  if (!step.hasContentManifest || !fetch.hasList) return null
-  const { storage, codec } = fetch.context
-  const manifest = await readContentManifest(storage, codec, step.backup, fetch.context)
-  return manifest === null ? null : layOutManifest(manifest, fetch.table)
 }
 
 /** Trouble that may pass is tried again as often as the setting says; damage once, in case the read was at fault. */
@@ -136,11 +126,21 @@ function isDamage(error: unknown): boolean {
   return hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECRYPT_FAILED')
 }
 
-/** Without any list of files a missing part shows in the sum of the sizes only. */
-function checkSum(step: FetchStep, memberBytes: number): void {
-  const { uncompressedSizeBytes } = step.backup.document.sentinel
-  if (!step.isSizeChecked || uncompressedSizeBytes === 0 || memberBytes === uncompressedSizeBytes) return
-  const { name } = step.backup
+/**
+ * Without any list of files a missing part shows in the sum of the sizes only. (For a backup over the replication
+ * protocol, which has no catalogue size, the sentinel counts the bytes of the server's archives instead.)
+ */
+function checkSum(fetch: Fetch, step: FetchStep, memberBytes: number): void {
+  if (!step.isSizeChecked) return
+  const { name, document } = step.backup
+  const { uncompressedSizeBytes, dataCatalogSizeBytes } = document.sentinel
+  if (uncompressedSizeBytes === 0 || dataCatalogSizeBytes === 0) {
+    fetch.context.log.warning(
+      `nothing says which files backup ${name} has: a missing part would not be noticed`,
+    )
+    return
+  }
+  if (memberBytes === uncompressedSizeBytes) return
   throw new WalgError(
     'INTEGRITY',
     `the parts of backup "${name}" hold ${memberBytes} bytes, its sentinel says ${uncompressedSizeBytes}`,

@@ -22,24 +22,13 @@ function nameForMask(name: string): string {
   return name === BACKUP_LABEL || name === TABLESPACE_MAP ? name : `/${name}`
 }
 
-export interface TargetRolesOptions {
-  readonly isDelta: boolean
-  readonly isWanted?: (name: string) => boolean
-  readonly hasTablespaceMap: boolean
-}
-
 /**
- * Roles of the backup that was asked for (storage-format 3.6): everything in its `Files`, and the three files that
- * are never listed there, as far as the mask lets them. Fills `table`.
+ * Roles of the backup that was asked for (storage-format 3.6): everything in the table, as far as the mask lets it.
  */
-export function targetRoles(table: MemberTable, names: Iterable<string>, options: TargetRolesOptions): Roles {
-  for (const name of names) table.add(canonicalName(name))
-  for (const name of [PG_CONTROL, BACKUP_LABEL, TABLESPACE_MAP]) table.add(name)
+export function targetRoles(table: MemberTable, isWanted?: (name: string) => boolean): Roles {
   const roles: Roles = new Uint8Array(new SharedArrayBuffer(table.count))
   for (let row = 0; row < table.count; row++) {
-    const name = table.name(row)
-    if (name === TABLESPACE_MAP && !options.hasTablespaceMap) continue
-    if (options.isWanted === undefined || options.isWanted(nameForMask(name))) roles[row] = IS_WANTED
+    if (isWanted === undefined || isWanted(nameForMask(table.name(row)))) roles[row] = IS_WANTED
   }
   return roles
 }

@@ -112,7 +112,8 @@ export function readRecord(
   let isWhole = false
   for (const line of fileLines(file)) {
     linesCount++
-    const value = JSON.parse(line) as RecordHeader | { lines: number } | unknown[]
+    const value = parseLine(line)
+    if (value === undefined) return undefined
     if (!Array.isArray(value)) {
       if ('lines' in value) isWhole = value.lines === linesCount
       else {
@@ -128,6 +129,15 @@ export function readRecord(
   }
   if (header === undefined || !isWhole) return undefined
   return { memberBytes: header.memberBytes, storedHash: header.storedHash, seen, directories, ignored }
+}
+
+/** Undefined for a line that is no JSON: then the part is simply read again. */
+function parseLine(line: string): RecordHeader | { lines: number } | unknown[] | undefined {
+  try {
+    return JSON.parse(line) as RecordHeader | { lines: number } | unknown[]
+  } catch {
+    return undefined
+  }
 }
 
 function parseFile(value: unknown[]): RecordedFile {

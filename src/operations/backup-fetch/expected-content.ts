@@ -1,0 +1,140 @@
+import type { Codec } from '../../codec/codec.ts'
+import { splitExtension } from '../../codec/extensions.ts'
+import type { ByteStream } from '../../kit/bytes.ts'
+import { hasCode, WalgError } from '../../kit/errors.ts'
+import { HASH_ALGORITHM, openHasher } from '../../kit/hash.ts'
+import { backupPrefix } from '../../repository/layout.ts'
+import type {
+  ManifestHeader,
+  ManifestObject,
+  ManifestSink,
+  ScannedManifestFile,
+} from '../../repository/manifest.ts'
+import { readManifest } from '../../repository/manifest-document.ts'
+import type { ContentManifestLink } from '../../repository/sentinel.ts'
+import type { Abortable, Storage } from '../../storage/storage.ts'
+import type { ChainBackup } from './chain.ts'
+import { canonicalName, type MemberTable } from './member-table.ts'
+import type { ExpectationsData } from './part-protocol.ts'
+
+const HASH_BYTES = 16
+const decoder = new TextDecoder()
+
+/** The content manifest of one backup, laid out by rows of the table in shared memory, for the workers. */
+export class ExpectedContent implements ManifestSink {
+  readonly #table: MemberTable
+  readonly #addsNames: boolean
+  readonly #objects = new Map<string, ManifestObject & { readonly number: number }>()
+  #hashes: Uint8Array<SharedArrayBuffer> = new Uint8Array(new SharedArrayBuffer(0))
+  #sizes: Float64Array<SharedArrayBuffer> = new Float64Array(new SharedArrayBuffer(0))
+  #numbers: Uint32Array<SharedArrayBuffer> = new Uint32Array(new SharedArrayBuffer(0))
+
+  /** `addsNames`: the backup has no other list of its files; otherwise names that are not wanted are passed over. */
+  constructor(table: MemberTable, addsNames: boolean) {
+    this.#table = table
+    this.#addsNames = addsNames
+    this.#reserve(Math.max(1, table.count))
+  }
+
+  get data(): ExpectationsData {
+    return { hashes: this.#hashes.buffer, sizes: this.#sizes.buffer, objects: this.#numbers.buffer }
+  }
+
+  /** Keys are relative to `<BACKUP>/`, numbers from 1. */
+  get objects(): ReadonlyMap<string, ManifestObject & { readonly number: number }> {
+    return this.#objects
+  }
+
+  has(row: number): boolean {
+    return row >= 0 && row < this.#numbers.length && this.#numbers[row] !== 0
+  }
+
+  takeObject(object: ManifestObject): void {
+    this.#objects.set(object.key, { ...object, number: this.#objects.size + 1 })
+  }
+
+  takeFile(file: ScannedManifestFile): void {
+    const name = canonicalName(decoder.decode(file.bytes.subarray(file.nameFrom, file.nameTo)))
+    const row = this.#addsNames ? this.#table.add(name) : this.#table.find(name)
+    if (row < 0) return
+    this.#reserve(row + 1)
+    if (this.#numbers[row] !== 0) throw new WalgError('FORMAT_INVALID', `"${name}" is listed twice`)
+    this.#hashes.set(file.hash, row * HASH_BYTES)
+    this.#sizes[row] = file.sizeBytes
+    this.#numbers[row] = file.object + 1
+  }
+
+  #reserve(count: number): void {
+    if (count <= this.#numbers.length) return
+    const length = Math.max(count, 2 * this.#numbers.length)
+    const [hashes, sizes, numbers] = [this.#hashes, this.#sizes, this.#numbers]
+    this.#hashes = new Uint8Array(new SharedArrayBuffer(length * HASH_BYTES))
+    this.#sizes = new Float64Array(new SharedArrayBuffer(length * 8))
+    this.#numbers = new Uint32Array(new SharedArrayBuffer(length * 4))
+    this.#hashes.set(hashes)
+    this.#sizes.set(sizes)
+    this.#numbers.set(numbers)
+  }
+}
+
+export interface ReadExpectedContentOptions extends Abortable {
+  readonly table: MemberTable
+  readonly addsNames: boolean
+}
+
+/**
+ * Reads the content manifest that the sentinel promises; null when it promises none. Throws BACKUP_BROKEN when it is
+ * missing, damaged or another one.
+ */
+export async function readExpectedContent(
+  storage: Storage,
+  codec: Codec,
+  backup: ChainBackup,
+  options: ReadExpectedContentOptions,
+): Promise<ExpectedContent | null> {
+  const link = backup.document.sentinel.contentManifest
+  if (link === null) return null
+  const key = `${backupPrefix(backup.name)}/${link.object}`
+  const content = new ExpectedContent(options.table, options.addsNames)
+  const open = (header: ManifestHeader): ManifestSink => {
+    if (header.hashAlgorithm === HASH_ALGORITHM && header.backup === backup.name) return content
+    throw brokenManifest(key, `it is of backup "${header.backup}" (${header.hashAlgorithm})`)
+  }
+  try {
+    const stored = await storage.get(key, options.signal === undefined ? {} : { signal: options.signal })
+    const { extension = '' } = splitExtension(key)
+    await readManifest(key, codec.openStream(extension)(checked(key, link, stored)), open)
+    return content
+  } catch (error) {
+    const isDamage =
+      error instanceof WalgError && /^(FORMAT_|CHECKSUM_|DECRYPT_|OBJECT_NOT_FOUND)/.test(error.code)
+    const isBroken = hasCode(error, 'BACKUP_BROKEN') && error.hint !== IGNORE_HINT
+    throw isDamage || isBroken ? brokenManifest(key, error.message, error) : error
+  }
+}
+
+/** Passes the stored bytes on and compares them with what the sentinel says. */
+async function* checked(key: string, link: ContentManifestLink, stored: ByteStream): ByteStream {
+  const hasher = openHasher()
+  let sizeBytes = 0
+  for await (const chunk of stored) {
+    sizeBytes += chunk.length
+    hasher.update(chunk)
+    yield chunk
+  }
+  const hash = `${HASH_ALGORITHM}:${hasher.digest()}`
+  if (sizeBytes !== link.sizeBytes || hash !== link.hash) {
+    throw brokenManifest(key, 'it is not the one that belongs to the backup')
+  }
+}
+
+const IGNORE_HINT =
+  'restore another backup, or add --ignore-content-manifest to restore this one without comparing hashes'
+
+function brokenManifest(key: string, why: string, cause?: unknown): WalgError {
+  return new WalgError('BACKUP_BROKEN', `the content manifest "${key}" cannot be used: ${why}`, {
+    facts: { key },
+    hint: IGNORE_HINT,
+    cause,
+  })
+}
