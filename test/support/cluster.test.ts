@@ -47,10 +47,12 @@ for (const major of MAJORS) {
         return row!.n === 0
       })
 
+      // slow, so that it takes queries long before it has promoted itself
       await using copy = await startRestored(target, {
         major,
-        settings: { restore_command: `cp "${archive.path}/%f" "%p"` },
+        settings: { restore_command: `sleep 0.2 && cp "${archive.path}/%f" "%p"` },
       })
+      expect(await copy.query('select pg_is_in_recovery() as yes')).toEqual([{ yes: false }])
       expect(await copy.query('select a from t order by a')).toEqual([{ a: 1 }, { a: 2 }])
     }, 60_000)
   })

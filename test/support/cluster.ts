@@ -210,6 +210,19 @@ class Server implements Cluster {
     }
   }
 
+  /** Waits for the end of recovery: postmaster.pid says `ready` as soon as a hot standby takes queries. */
+  async untilPromoted(timeoutMs: number): Promise<void> {
+    const check = async (): Promise<boolean> => {
+      if (this.process === undefined) return true
+      const [row] = await this.query<{ isReplaying: boolean }>('select pg_is_in_recovery() as "isReplaying"')
+      return row?.isReplaying === false
+    }
+    await untilTrue(check, timeoutMs, `PostgreSQL ${this.major} ending recovery`)
+    if (this.process === undefined) {
+      throw new Error(`PostgreSQL ${this.major} ended in recovery:\n${this.log().slice(-3000)}`)
+    }
+  }
+
   async client(config: pg.ClientConfig = {}): Promise<pg.Client> {
     const client = new pg.Client({
       host: this.host,
@@ -346,6 +359,7 @@ export async function startRestored(dataDirectory: string, options: RestoredOpti
     server.launch()
     if (until === 'ended') await server.ended(timeoutMs)
     else await server.untilState(until === 'promoted' ? ['ready'] : ['ready', 'standby'], timeoutMs)
+    if (until === 'promoted') await server.untilPromoted(timeoutMs)
   } catch (error) {
     await server.remove()
     throw error
