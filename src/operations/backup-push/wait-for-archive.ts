@@ -59,8 +59,7 @@ export async function waitForArchive(wait: ArchiveWait): Promise<void> {
         if (await isStored(wait, file)) break
       }
       if (doneMs !== undefined && nowMs - doneMs >= LATE_MS) {
-        await acceptForeignArchive(wait, file)
-        break
+        return await acceptForeignArchive(wait, file)
       }
       if (wait.timeoutMs > 0 && nowMs - beganMs >= wait.timeoutMs) throw await timeout(wait, file)
       await speaker.speak(file)
