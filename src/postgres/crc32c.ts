@@ -4,7 +4,7 @@
  */
 export const CRC32C_BEGIN: number = 0xffffffff | 0
 
-const TABLES: Int32Array = buildTables()
+const TABLES: Int32Array = buildCrc32cTables(8)
 
 /** Continues `crc` over `bytes[begin, end)`. */
 export function updateCrc32c(
@@ -42,8 +42,9 @@ export function crc32c(bytes: Uint8Array): number {
   return endCrc32c(updateCrc32c(CRC32C_BEGIN, bytes))
 }
 
-function buildTables(): Int32Array {
-  const tables = new Int32Array(8 * 256)
+/** `count` tables of 256: table k holds what a byte contributes when k more bytes follow it. */
+export function buildCrc32cTables(count: number): Int32Array {
+  const tables = new Int32Array(count * 256)
   for (let index = 0; index < 256; index++) {
     let value = index
     for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0x82f63b78 : value >>> 1
