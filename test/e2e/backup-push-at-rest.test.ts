@@ -1,10 +1,14 @@
 import { describe, expect, test } from 'bun:test'
-import { readdirSync } from 'node:fs'
+import { cpSync, readdirSync, rmSync } from 'node:fs'
 import { hasCode } from '../../src/kit/errors.ts'
 import { backupPush } from '../../src/operations/backup-push/backup-push.ts'
+import { startPair } from '../postgres/standby.ts'
 import { startCluster, startRestored } from '../support/cluster.ts'
+import { giveToClusterUser } from '../support/cluster-user.ts'
 import { operationContext } from '../support/operation-context.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
+import { untilTrue } from '../support/until-true.ts'
+import { walgCommand } from '../support/walg.ts'
 import { listedBackups, pushOptions, readJson, storedObjects, unpackWithTar } from './backup-push-support.ts'
 
 describe('backup-push of a directory at rest', () => {
@@ -56,7 +60,6 @@ describe('backup-push of a directory at rest', () => {
     await using cluster = await startCluster({ major: 15 })
     await cluster.stop()
     const wal = `${cluster.dataDirectory}/pg_wal`
-    const { rmSync } = await import('node:fs')
     for (const name of readdirSync(wal)) if (/^[0-9A-F]{24}$/.test(name)) rmSync(`${wal}/${name}`)
     using repository = tempDirectory('repository')
     const context = await operationContext(repository.path)
@@ -65,4 +68,76 @@ describe('backup-push of a directory at rest', () => {
     expect(error.hint).toContain('copy')
     expect(storedObjects(repository.path)).toEqual([])
   }, 60_000)
+
+  test('a restored directory that was never started is pushed with its WAL, once that is to be had', async () => {
+    using repository = tempDirectory('repository')
+    giveToClusterUser(repository.path, 0o777)
+    const archiveCommand = walgCommand({ WALG_FILE_PREFIX: repository.path }, 'wal-push %p')
+    await using cluster = await startCluster({ major: 17, archiveCommand })
+    await cluster.query('create table t as select g from generate_series(1, 1000) g')
+    const context = await operationContext(repository.path)
+    const { name } = await backupPush(context, pushOptions(cluster.dataDirectory, { cluster }))
+    await cluster.stop()
+    using place = tempDirectory('restored')
+    const data = place.at('data')
+    unpackWithTar(repository.path, name, data)
+
+    // The same repository has that backup already, another one lacks the WAL.
+    const same = await backupPush(context, pushOptions(data)).catch(failure => failure)
+    expect(hasCode(same, 'BACKUP_EXISTS')).toBe(true)
+    using other = tempDirectory('other')
+    const otherContext = await operationContext(other.path)
+    const lacking = await backupPush(otherContext, pushOptions(data)).catch(failure => failure)
+    expect(hasCode(lacking, 'WAL_NOT_FOUND')).toBe(true)
+    expect(lacking.hint).toContain('copy')
+    expect(storedObjects(other.path)).toEqual([])
+
+    cpSync(`${repository.path}/wal_005`, other.at('wal_005'), { recursive: true })
+    const again = await backupPush(otherContext, pushOptions(data))
+    expect(again.name).toBe(name)
+    const files = Object.keys(readJson(other.path, name, 'files_metadata.json')['Files'] as object)
+    expect(files).not.toContain('/backup_label')
+    expect(files.filter(each => /^\/pg_wal\/[0-9A-F]{24}$/.test(each)).length).toBeGreaterThan(0)
+
+    // Without any archive: what the backup holds is enough.
+    unpackWithTar(other.path, name, place.at('again'))
+    await using restored = await startRestored(place.at('again'), { major: 17, signal: 'none' })
+    expect(await restored.query('select count(*)::int as n from t')).toEqual([{ n: 1000 }])
+    await restored.stop()
+
+    // And once more, out of the WAL that the backup brought along.
+    unpackWithTar(other.path, name, place.at('third'))
+    using last = tempDirectory('last')
+    const lastContext = await operationContext(last.path)
+    expect((await backupPush(lastContext, pushOptions(place.at('third')))).name).toBe(name)
+  }, 120_000)
+
+  test('a standby that was shut down is pushed with the WAL up to where it had come', async () => {
+    await using pair = await startPair(15)
+    await pair.primary.query('create table t as select g from generate_series(1, 1000) g')
+    await pair.primary.query('checkpoint')
+    await pair.primary.query('insert into t select generate_series(1, 500)')
+    const [{ lsn } = { lsn: '' }] = await pair.primary.query<{ lsn: string }>(
+      'select pg_current_wal_lsn()::text as lsn',
+    )
+    const isThere = `select pg_last_wal_replay_lsn() >= '${lsn}' as ok`
+    await untilTrue(
+      async () => (await pair.standby.query<{ ok: boolean }>(isThere))[0]?.ok === true,
+      30_000,
+      'replay',
+    )
+    await pair.standby.stop()
+    using repository = tempDirectory('repository')
+    const context = await operationContext(repository.path)
+    const { name } = await backupPush(context, pushOptions(pair.standby.dataDirectory))
+    using target = tempDirectory('restored')
+    unpackWithTar(repository.path, name, target.at('data'))
+    await using restored = await startRestored(target.at('data'), {
+      major: 15,
+      signal: 'standby',
+      until: 'consistent',
+      settings: { primary_conninfo: `host=127.0.0.1 port=${pair.primary.port} user=postgres` },
+    })
+    expect(await restored.query('select count(*)::int as n from t')).toEqual([{ n: 1500 }])
+  }, 120_000)
 })
