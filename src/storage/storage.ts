@@ -49,7 +49,8 @@ export interface PutOptions extends Abortable {
 
 /**
  * An object being written by the hot row. `write` is synchronous where `features.synchronous`.
- * `end` = the object is complete, durable and visible. `abort` = nothing remains; idempotent, never throws
+ * `end` = the object is complete, durable and visible; when it fails nothing remains, as after `abort`.
+ * `abort` = nothing remains; idempotent, harmless after `end`, never throws
  * for an object that was never visible.
  */
 export interface ObjectSink extends ByteSink {
