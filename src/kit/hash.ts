@@ -1,4 +1,3 @@
-import { assert } from './errors.ts'
 import { createLinearMemory, type LinearMemory, openModule } from './linear-memory.ts'
 import path from './xxh3.wasm' with { type: 'file' }
 import scalarPath from './xxh3-scalar.wasm' with { type: 'file' }
@@ -36,12 +35,10 @@ export function openHasher(memory: LinearMemory = createLinearMemory(STATE_BYTES
   return {
     reset: () => xxh3.reset(state),
     update(bytes: Uint8Array): void {
-      const buffer = bytes.buffer as ArrayBuffer
-      if (buffer === memory.memory.buffer) {
+      if (bytes.buffer === memory.bytes.buffer) {
         xxh3.update(state, bytes.byteOffset, bytes.length)
         return
       }
-      assert(!buffer.detached, 'a view of the linear memory was kept across its growth')
       if (scratch === 0) scratch = memory.allocate(SCRATCH_BYTES)
       for (let at = 0; at < bytes.length; at += SCRATCH_BYTES) {
         const piece = bytes.subarray(at, at + SCRATCH_BYTES)
@@ -52,7 +49,7 @@ export function openHasher(memory: LinearMemory = createLinearMemory(STATE_BYTES
     digest(): string {
       const target = state + STATE_BYTES - 16
       xxh3.digest(state, target)
-      return Buffer.from(memory.memory.buffer, target, 16).toString('hex')
+      return Buffer.from(memory.bytes.buffer, target, 16).toString('hex')
     },
     close(): void {
       memory.release(state, STATE_BYTES)

@@ -10,13 +10,17 @@ test('areas do not overlap, honour their alignment and never start at zero', () 
   }
 })
 
-test('memory grows when an area does not fit, and keeps what was written', () => {
+test('memory grows when an area does not fit; bytes and views stay where they are', () => {
   const memory = createLinearMemory(1 << 16)
+  const { bytes } = memory
   const first = memory.allocate(10)
-  memory.bytes[first] = 42
+  const view = bytes.subarray(first, first + 10)
+  view[0] = 42
   const second = memory.allocate(3 << 20)
   expect(memory.bytes.length).toBeGreaterThanOrEqual(second + (3 << 20))
-  expect(memory.bytes[first]).toBe(42)
+  expect(memory.bytes).toBe(bytes)
+  view[1] = 43
+  expect([...memory.bytes.subarray(first, first + 2)]).toEqual([42, 43])
 })
 
 test('a released area is given out again, once', () => {

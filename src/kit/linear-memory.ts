@@ -9,20 +9,22 @@ const FIRST_OFFSET = 64
 
 /**
  * One WebAssembly memory on which several small modules work in place (compression, hash, page checksums):
- * file bytes are read into it once. One per thread. Memory that nobody touches costs nothing, so reserve freely
- * and touch sparingly.
+ * file bytes are read into it once. One per thread. It grows as areas are allocated, and bytes never move: views
+ * stay good for as long as their area is not released.
  */
 export interface LinearMemory {
   readonly memory: WebAssembly.Memory
-  /**
-   * The whole memory. Read the property again after anything that may allocate (opening a writer, reader or
-   * hasher): growth detaches older views.
-   */
+  /** The whole memory, always the same array; it becomes longer as the memory grows. */
   readonly bytes: Uint8Array
   /** Offset of `sizeBytes` free bytes, aligned to `alignBytes` (a power of two). Contents are undefined. */
   allocate(sizeBytes: number, alignBytes?: number): number
   /** Gives an area back for later allocations of the same size. */
   release(offset: number, sizeBytes: number): void
+}
+
+/** The part of WebAssembly's interface that the DOM types do not know yet. */
+interface ResizableMemory extends WebAssembly.Memory {
+  toResizableBuffer(): ArrayBuffer
 }
 
 /** Opens a linear memory that starts with room for `sizeBytes` and grows when an allocation needs more. */
@@ -31,22 +33,20 @@ export function createLinearMemory(sizeBytes: number = PAGE_BYTES): LinearMemory
     initial: Math.max(1, Math.ceil((sizeBytes + FIRST_OFFSET) / PAGE_BYTES)),
     maximum: MEMORY_BYTES_MAX / PAGE_BYTES,
   })
-  let bytes = new Uint8Array(memory.buffer)
+  const buffer = (memory as ResizableMemory).toResizableBuffer()
+  const bytes = new Uint8Array(buffer)
   let used = FIRST_OFFSET
   const free = new Map<number, number[]>()
   return {
     memory,
-    get bytes(): Uint8Array {
-      if (bytes.buffer !== memory.buffer) bytes = new Uint8Array(memory.buffer)
-      return bytes
-    },
+    bytes,
     allocate(wantedBytes: number, alignBytes: number = 64): number {
       const reused = takeAligned(free.get(wantedBytes), alignBytes)
       if (reused !== undefined) return reused
       const offset = Math.ceil(used / alignBytes) * alignBytes
       const end = offset + wantedBytes
       assert(end <= MEMORY_BYTES_MAX, `linear memory is bounded: ${end} bytes wanted`)
-      const missing = end - memory.buffer.byteLength
+      const missing = end - buffer.byteLength
       if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES))
       used = end
       return offset

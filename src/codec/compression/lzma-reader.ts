@@ -148,7 +148,7 @@ class LzmaReader implements BlockReader {
   }
 
   #stateWord(offset: number): number {
-    return Buffer.from(this.#memory.memory.buffer, this.#state.at + offset, 4).readUInt32LE(0)
+    return Buffer.from(this.#memory.bytes.buffer, this.#state.at + offset, 4).readUInt32LE(0)
   }
 }
 
