@@ -15,21 +15,11 @@ import {
   needsKey,
   readFixture,
 } from './fixture.ts'
-import { compareTrees, readTree, type Tree } from './restored-tree.ts'
+import { compareTrees, readTree, withoutServerManifest } from './restored-tree.ts'
 
 /** Fixtures with backups, and those among them that need a key (a later piece). */
 const FIXTURES_COUNT = 30
 const ENCRYPTED_COUNT = 5
-
-/**
- * Differences to the original that are meant:
- * - `backup_manifest` is written into every whole restore, in place of a stale one, so that pg_verifybackup can
- *   judge it.
- */
-function withoutServerManifest(tree: Tree): Tree {
-  const { backup_manifest: _, ...rest } = tree
-  return rest
-}
 
 const reason = missingInterop()
 const fixtures = reason === undefined ? backupFixtures() : []

@@ -2,7 +2,9 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import { giveTreeToClusterUser } from '../support/cluster-template.ts'
 import { interopDirectory, interopFixtures } from '../support/skip.ts'
+import type { ClusterState } from './cluster-state.ts'
 import type { Tree } from './restored-tree.ts'
 
 /** A repository written by the original, as `<name>.json` describes it. */
@@ -18,6 +20,15 @@ export interface Fixture {
   }[]
   readonly latest?: string
   readonly manifestMadeWithRestoreSpec?: boolean
+  readonly recoveries?: readonly Recovery[]
+}
+
+/** What PostgreSQL holds after it was started on a fetched backup and has promoted itself. */
+export interface Recovery {
+  readonly backup: string
+  /** `end of WAL`, or the setting that names the target. */
+  readonly target: string | Readonly<Record<string, string>>
+  readonly expect: ClusterState
 }
 
 export function readFixture(name: string): Fixture {
@@ -36,6 +47,17 @@ export function needsKey({ settingsToRead }: Fixture): boolean {
   return Object.keys(settingsToRead).some(name => /LIBSODIUM|PGP|GPG/.test(name))
 }
 
+/** True for what needs `catchup-fetch`, a later piece. */
+export function needsCatchup({ backup }: Recovery): boolean {
+  return backup.includes('catchup-fetch')
+}
+
+/** Fixtures by what they need: `now` restore with this version, `keyed` belong to the encryption piece. */
+export function planFixtures(): { readonly now: readonly Fixture[]; readonly keyed: readonly Fixture[] } {
+  const all = backupFixtures()
+  return { now: all.filter(one => !needsKey(one)), keyed: all.filter(needsKey) }
+}
+
 /** Unpacks the repository into a new folder below `into`; modification times are kept. */
 export function extractFixture(name: string, into: string): string {
   const root = path.join(into, name)
@@ -43,6 +65,7 @@ export function extractFixture(name: string, into: string): string {
   const archive = path.join(interopDirectory(), `${name}.tar`)
   const run = spawnSync('tar', ['-xf', archive, '-C', root], { encoding: 'utf8' })
   if (run.status !== 0) throw new Error(`unable to extract ${archive}: ${run.stderr}`)
+  giveTreeToClusterUser(root)
   return root
 }
 

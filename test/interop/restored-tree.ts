@@ -43,3 +43,12 @@ export function compareTrees(expected: Tree, found: Tree): string[] {
   }
   return differences
 }
+
+/**
+ * Without `backup_manifest`: a difference that is meant. Ours is written into every whole restore, in place of a
+ * stale one, so that pg_verifybackup can judge it.
+ */
+export function withoutServerManifest(tree: Tree): Tree {
+  const { backup_manifest: _, ...rest } = tree
+  return rest
+}

@@ -1,0 +1,124 @@
+import { afterAll, expect, test } from 'bun:test'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { startRestored } from '../support/cluster.ts'
+import type { Major } from '../support/postgres-binaries.ts'
+import { missingPostgres } from '../support/postgres-binaries.ts'
+import { describeUnless, missingInterop } from '../support/skip.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
+import { runWalg, walgCommand } from '../support/walg.ts'
+import { checkHealth } from './cluster-health.ts'
+import { readClusterState } from './cluster-state.ts'
+import {
+  extractFixture,
+  type Fixture,
+  fixtureManifests,
+  needsCatchup,
+  planFixtures,
+  type Recovery,
+} from './fixture.ts'
+import { compareTrees, readTree, withoutServerManifest } from './restored-tree.ts'
+import { takeTurns } from './turns.ts'
+
+/** What lies in the folder: a fixture or a recovery that gets lost makes this fail. */
+const EXPECTED = { fixtures: 25, recoveries: 46, catchups: 1, keyed: 5 }
+const AT_ONCE_MAX = 2
+const TIMEOUT_MS = 600_000
+
+const reason = missingInterop() ?? missingPostgres(13, 14, 15, 16, 17, 18)
+const plan = reason === undefined ? planFixtures() : { now: [], keyed: [] }
+const folder = tempDirectory('recovery')
+const inTurn = takeTurns(AT_ONCE_MAX)
+const passed = { fixtures: 0, recoveries: 0, catchups: 0 }
+
+function majorOf(fixture: Fixture): Major {
+  return Number(fixture.postgresql.split('.')[0]) as Major
+}
+
+/** `--restore-spec` with every tablespace in a directory beside the restored one. */
+function specArguments(fixture: Fixture, backup: string, destination: string): string[] {
+  const oids = fixture.backups!.find(({ name }) => name === backup)!.tablespaces ?? []
+  if (!fixture.manifestMadeWithRestoreSpec || oids.length === 0) return []
+  const places = oids.map(oid => [oid, { loc: `${destination}.${oid}`, link: `pg_tblspc/${oid}` }])
+  const spec = { base_prefix: destination, tablespaces: oids, ...Object.fromEntries(places) }
+  writeFileSync(`${destination}.json`, JSON.stringify(spec))
+  return ['--restore-spec', `${destination}.json`]
+}
+
+/** Fetches with the executable, lets PostgreSQL replay, and looks at everything it holds then. */
+async function recover(
+  fixture: Fixture,
+  root: string,
+  recovery: Recovery,
+  destination: string,
+): Promise<void> {
+  const env = { WALG_FILE_PREFIX: root, ...fixture.settingsToRead }
+  const spec = specArguments(fixture, recovery.backup, destination)
+  const fetched = await runWalg(['backup-fetch', destination, recovery.backup, ...spec], {
+    env,
+    asClusterUser: true,
+  })
+  expect({ exit: fetched.exit, stderr: fetched.exit === 0 ? '' : fetched.stderr }).toEqual({
+    exit: 0,
+    stderr: '',
+  })
+  const expected = fixtureManifests(fixture.fixture)[recovery.backup]!
+  const found = readTree(destination)
+  expect(compareTrees(withoutServerManifest(expected), withoutServerManifest(found))).toEqual([])
+
+  const target = typeof recovery.target === 'string' ? {} : recovery.target
+  await using cluster = await startRestored(destination, {
+    major: majorOf(fixture),
+    settings: {
+      restore_command: walgCommand(env, 'wal-fetch "%f" "%p"'),
+      ...target,
+      ...(typeof recovery.target === 'string' ? {} : { recovery_target_action: 'promote' }),
+    },
+  })
+  const state = await readClusterState(cluster)
+  expect(state).toEqual(recovery.expect)
+  const lost = await cluster.query("select m from public.marks m where m::text like '%LOST%'")
+  expect({ lost, tables: Object.keys(state.tables).filter(name => /lost/i.test(name)) }).toEqual({
+    lost: [],
+    tables: [],
+  })
+  const health = await checkHealth(cluster)
+  expect(health.indexes).toBeGreaterThan(100)
+  expect(health.pages).toBeGreaterThan(500)
+}
+
+async function recoverAll(fixture: Fixture): Promise<void> {
+  const root = extractFixture(fixture.fixture, folder.path)
+  const prefix = `${fixture.fixture}.out`
+  for (const recovery of fixture.recoveries!) {
+    if (needsCatchup(recovery)) {
+      passed.catchups += 1
+      continue
+    }
+    await recover(fixture, root, recovery, folder.at(prefix))
+    passed.recoveries += 1
+    for (const name of readdirSync(folder.path)) {
+      if (name.startsWith(prefix)) rmSync(folder.at(name), { recursive: true })
+    }
+  }
+  rmSync(root, { recursive: true })
+  passed.fixtures += 1
+}
+
+describeUnless(reason, 'PostgreSQL recovers from what the original has stored', () => {
+  for (const fixture of plan.now) {
+    test.concurrent(
+      `${fixture.fixture}: ${fixture.recoveries!.length} recoveries end in the recorded state, healthy`,
+      () => inTurn(() => recoverAll(fixture)),
+      TIMEOUT_MS,
+    )
+  }
+
+  test('nothing got lost on the way', () => {
+    const keyed = plan.keyed.map(({ fixture }) => fixture)
+    console.log(`fixtures ${passed.fixtures}/${plan.now.length}, recoveries ${passed.recoveries}`)
+    console.log(`later: encryption ${keyed.length} (${keyed.join(', ')}), catchup-fetch ${passed.catchups}`)
+    expect({ ...passed, keyed: keyed.length }).toEqual(EXPECTED)
+  })
+
+  afterAll(() => folder.remove())
+})
