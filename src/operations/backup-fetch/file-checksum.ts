@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
-import { CRC32C_BEGIN, endCrc32c, updateCrc32c } from '../../postgres/crc32c.ts'
+import { CRC32C_BEGIN, endCrc32c } from '../../postgres/crc32c.ts'
+import { type Crc32cEngine, openCrc32c } from '../../postgres/crc32c-engine.ts'
 import { checksumBytes, type ManifestChecksums } from './part-protocol.ts'
 
 /** The checksum that backup_manifest holds of one file after the other. */
@@ -11,10 +12,15 @@ export interface FileChecksum {
   write(into: Uint8Array, at: number): void
 }
 
+/** One per thread, opened when the first file is checksummed. */
+let engine: Crc32cEngine | undefined
+
 /** Opens it; `none` has a size of 0 and does nothing. */
 export function openFileChecksum(checksums: ManifestChecksums): FileChecksum {
   const sizeBytes = checksumBytes(checksums)
   if (checksums === 'crc32c') {
+    engine ??= openCrc32c()
+    const { update } = engine
     let value = CRC32C_BEGIN
     return {
       sizeBytes,
@@ -22,7 +28,7 @@ export function openFileChecksum(checksums: ManifestChecksums): FileChecksum {
         value = CRC32C_BEGIN
       },
       update: bytes => {
-        value = updateCrc32c(value, bytes)
+        value = update(value, bytes)
       },
       write: (into, at) =>
         new DataView(into.buffer, into.byteOffset + at, 4).setUint32(0, endCrc32c(value), true),
