@@ -11,13 +11,16 @@ export interface DeadlineOptions {
 
 /** A timer that is wound up again while the work shows signs of life. */
 export interface Deadline {
-  /** The work has advanced: the whole time is there again. */
-  renew(): void
+  /** The work has advanced: the whole time is there again, and `extraMs` once more than that. */
+  renew(extraMs?: number): void
   /** The work waits for somebody else: the time stands still until `renew`. */
   pause(): void
   /** Settles with `work`, or rejects when the time is up. Begins with the whole time. */
   race<T>(work: Promise<T>): Promise<T>
 }
+
+/** A longer timer would go off at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1
 
 /**
  * Bounds a wait. The work itself is not stopped by this (a hung system call cannot be): who calls, aborts it
@@ -26,8 +29,8 @@ export interface Deadline {
 export function openDeadline(options: DeadlineOptions): Deadline {
   let renewedMs = performance.now()
   let isPaused = false
-  const renew = (): void => {
-    renewedMs = performance.now()
+  const renew = (extraMs: number = 0): void => {
+    renewedMs = performance.now() + extraMs
     isPaused = false
   }
   const pause = (): void => {
@@ -48,14 +51,14 @@ export function openDeadline(options: DeadlineOptions): Deadline {
       }
       const onTimer = (): void => {
         const leftMs = isPaused ? options.timeoutMs : renewedMs + options.timeoutMs - performance.now()
-        if (leftMs > 0) timer = setTimeout(onTimer, leftMs)
+        if (leftMs > 0) timer = setTimeout(onTimer, Math.min(leftMs, TIMER_MS_MAX))
         else giveUp(options.onTimeout())
       }
       const onAbort = (): void => {
         clearTimeout(timer)
         timer = setTimeout(() => giveUp(cancelled(options.signal)), options.graceMs ?? 0)
       }
-      timer = setTimeout(onTimer, options.timeoutMs)
+      timer = setTimeout(onTimer, Math.min(options.timeoutMs, TIMER_MS_MAX))
       work.then(
         value => {
           settle()

@@ -13,7 +13,7 @@ export interface StorageDescription {
   readonly prefix: string
   /** Shared between all threads of the process, so that a limit holds for the process. */
   readonly networkLimit?: RateLimitDescription
-  /** No single operation or wait for a byte lasts longer; a hung storage ends as TIMEOUT. */
+  /** No single operation or wait for a byte lasts longer; a hung storage ends as TIMEOUT. 0 = no limit. */
   readonly stallTimeoutMs: number
   /**
    * Where this thread says that it is inside a blocking call (`kit/stall-watch.ts`): given to each worker by

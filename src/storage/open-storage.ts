@@ -16,7 +16,7 @@ import type { Storage } from './storage.ts'
 export async function openStorage(description: StorageDescription): Promise<Storage> {
   const timeoutMs = description.stallTimeoutMs
   const driver = await withDeadline(openDriver(description), {
-    timeoutMs,
+    timeoutMs: timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs,
     onTimeout: () =>
       stallError(`open storage "${description.name}"`, timeoutMs, { storage: description.name }),
   })
@@ -81,7 +81,7 @@ export function watchStorageStalls(description: StorageDescription, workers: num
     const error: WalgError = stallError(what, timeoutMs, { storage: description.name })
     reject(error)
   }
-  const close = watchStalls(shared, { timeoutMs, onStall })
+  const close = timeoutMs === 0 ? () => {} : watchStalls(shared, { timeoutMs, onStall })
   return {
     describe: index => ({ ...description, stallSlot: { shared, slot: index } }),
     stalled: promise,

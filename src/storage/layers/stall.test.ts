@@ -76,6 +76,28 @@ test('the time in which a put waits for its own body is not the storage’s', as
   expect((await storage.stat('slow')).sizeBytes).toBe(20)
 })
 
+test('the end of an object may take longer by its bytes, as on a slow disk; so may the end of a put', async () => {
+  const memory = openMemoryDriver('slow', crypto.randomUUID())
+  const until = new Promise<void>(resolve => setTimeout(resolve, 900))
+  const slow = faultyStorage(
+    memory,
+    { operation: 'openSink', isAnswerLost: true, until },
+    { operation: 'put', afterBytes: 8 << 20, until },
+  )
+  const storage = withStallLimit(slow, { timeoutMs: 400 })
+  const sink = await storage.openSink('sink')
+  await sink.write(patternBytes(8 << 20))
+  const put = storage.put('put', streamOf(patternBytes(8 << 20)))
+  await expectCode(Promise.all([sink.end(), put]), 'STORAGE_UNAVAILABLE')
+  await put
+  slow.verifyAllFaultsStruck()
+})
+
+test('a limit of 0 is none', () => {
+  const storage = openMemoryDriver('memory', crypto.randomUUID())
+  expect(withStallLimit(storage, { timeoutMs: 0 })).toBe(storage)
+})
+
 test('work that shows progress may take as long as it needs', async () => {
   const storage = openMemoryDriver('memory', crypto.randomUUID())
   let told = 0

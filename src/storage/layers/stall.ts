@@ -11,10 +11,17 @@ import {
 import type { Abortable, ObjectSink, PutOptions, Storage, StorageEntry } from '../storage.ts'
 
 export interface StallOptions {
+  /** 0 = no limit. */
   readonly timeoutMs: number
   /** Where blocking calls are reported, so that another thread can see them hang. */
   readonly slot?: StallSlotDescription
 }
+
+/**
+ * The end of an object may take longer by its bytes at this rate: they can all lie in the page cache until the closing
+ * fsync, and a slow disk is not a dead one.
+ */
+const SLOW_DISK_BYTES_PER_MS = 4096
 
 /** An aborted put may take this long to clean up behind itself before its caller goes on without it. */
 const GRACE_MS = 5_000
@@ -27,6 +34,7 @@ const GRACE_MS = 5_000
  * slots (`watchStorageStalls`) ends it.
  */
 export function withStallLimit(storage: Storage, options: StallOptions): Storage {
+  if (options.timeoutMs === 0) return storage
   const slot = options.slot === undefined ? undefined : openStallSlot(options.slot)
   const bounds: Bounds = { storage, timeoutMs: options.timeoutMs, slot }
   return {
@@ -46,14 +54,18 @@ export function withStallLimit(storage: Storage, options: StallOptions): Storage
       bounded(bounds, 'delete', keys[0] ?? '', given, inner => storage.delete(keys, inner)),
     openSink(key, given) {
       const door = openDoor(bounds, 'put', key, given?.signal)
-      const opened = door.call(() => storage.openSink(key, { ...given, signal: door.signal }), lateAbort)
+      const opened = door.call(() => storage.openSink(key, { ...given, signal: door.signal }), {
+        late: lateAbort,
+      })
       return opened instanceof Promise
         ? opened.then(sink => boundedSink(sink, door))
         : boundedSink(opened, door)
     },
     openSource(key, given) {
       const door = openDoor(bounds, 'get', key, given?.signal)
-      const opened = door.call(() => storage.openSource(key, { ...given, signal: door.signal }), lateClose)
+      const opened = door.call(() => storage.openSource(key, { ...given, signal: door.signal }), {
+        late: lateClose,
+      })
       return opened instanceof Promise
         ? opened.then(source => boundedSource(source, door))
         : boundedSource(opened, door)
@@ -94,15 +106,17 @@ async function boundedPut(bounds: Bounds, key: string, body: ByteStream, given: 
 }
 
 async function* pausing(body: ByteStream, deadline: Deadline): AsyncGenerator<Uint8Array> {
+  let putBytes = 0
   deadline.pause()
   try {
     for await (const chunk of body) {
+      putBytes += chunk.length
       deadline.renew()
       yield chunk
       deadline.pause()
     }
   } finally {
-    deadline.renew()
+    deadline.renew(putBytes / SLOW_DISK_BYTES_PER_MS)
   }
 }
 
@@ -162,7 +176,14 @@ async function* boundedList(
 /** How the calls of one sink or source are bounded: promises by a timer, blocking calls by the slot. */
 interface Door {
   readonly signal: AbortSignal
-  call<T>(run: () => Awaitable<T>, late?: (value: T) => void): Awaitable<T>
+  call<T>(run: () => Awaitable<T>, given?: DoorCall<T>): Awaitable<T>
+}
+
+interface DoorCall<T> {
+  /** What to do with a result that comes after nobody waits for it any more. */
+  readonly late?: (value: T) => void
+  /** Beyond the usual time. */
+  readonly extraMs?: number
 }
 
 function openDoor(bounds: Bounds, doing: string, key: string, given: AbortSignal | undefined): Door {
@@ -171,7 +192,7 @@ function openDoor(bounds: Bounds, doing: string, key: string, given: AbortSignal
   const label: StallLabel = slot === undefined ? NO_LABEL : stallLabel(stallText(bounds, doing, key))
   return {
     signal: joined(given, stop.signal),
-    call<T>(run: () => Awaitable<T>, late?: (value: T) => void): Awaitable<T> {
+    call<T>(run: () => Awaitable<T>, { late, extraMs = 0 }: DoorCall<T> = {}): Awaitable<T> {
       slot?.enter(label)
       let result: Awaitable<T>
       try {
@@ -181,7 +202,8 @@ function openDoor(bounds: Bounds, doing: string, key: string, given: AbortSignal
       }
       if (!(result instanceof Promise)) return result
       const work = result
-      return deadlineOf(bounds, doing, key, given, stop)
+      const longer = { ...bounds, timeoutMs: bounds.timeoutMs + extraMs }
+      return deadlineOf(longer, doing, key, given, stop)
         .race(work)
         .catch(error => {
           if (late !== undefined) work.then(late, () => {})
@@ -204,15 +226,17 @@ function lateClose(source: ByteSource): void {
 
 function boundedSink(sink: ObjectSink, door: Door): ObjectSink {
   let bytes: Uint8Array = NO_LABEL
+  let putBytes = 0
   const write = (): Awaitable<void> => sink.write(bytes)
   const end = (): Awaitable<void> => sink.end()
   const abort = (): Awaitable<void> => sink.abort()
   return {
     write(given) {
       bytes = given
+      putBytes += given.length
       return door.call(write)
     },
-    end: () => door.call(end),
+    end: () => door.call(end, { extraMs: putBytes / SLOW_DISK_BYTES_PER_MS }),
     abort() {
       const aborted = door.call(abort)
       // What was never visible stays hidden; a hung clean-up is not worth another error.
@@ -260,10 +284,14 @@ function stallText(bounds: Bounds, doing: string, key: string): string {
 
 /** The error of an operation that gave no sign of life; `what` such as `put "a/b" in storage "default"`. */
 export function stallError(what: string, timeoutMs: number, facts: Record<string, string> = {}): WalgError {
-  return new WalgError('TIMEOUT', `unable to ${what}: it gave no answer for ${timeoutMs / 1000} s`, {
-    facts: { ...facts, timeoutMs },
-    hint: 'see whether the storage hangs (a mount whose server is gone, a dead disk), then run the command again',
-  })
+  return new WalgError(
+    'TIMEOUT',
+    `unable to ${what}: it gave no answer for ${Math.round(timeoutMs) / 1000} s`,
+    {
+      facts: { ...facts, timeoutMs },
+      hint: 'see whether the storage hangs (a mount whose server is gone, a dead disk), then run the command again; WALG_STALL_TIMEOUT is for a storage that is only slow',
+    },
+  )
 }
 
 function joined(given: AbortSignal | undefined, stop: AbortSignal): AbortSignal {
