@@ -1,17 +1,29 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
-import { missingTool } from '../support/skip.ts'
-import { type CompressionUnderTest, compressionContract } from './compression.ts'
+import { describeUnless, missingTool } from '../support/skip.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
+import { compressionContract } from './compression.ts'
 
 const WHOLE = { noticesCuts: true, noticesChanges: true, readsConcatenated: true, largeBytes: 9_000_001 }
 
 compressionContract({ name: 'lz4', ...WHOLE })
 compressionContract({ name: 'zstd', ...WHOLE })
-compressionContract({ name: 'brotli', ...WHOLE, noticesChanges: false, readsConcatenated: false, largeBytes: 3_000_001 })
-compressionContract({ name: 'lzma', ...WHOLE, noticesChanges: false, readsConcatenated: false, largeBytes: 1_500_001, growth: 15 })
+compressionContract({
+  name: 'brotli',
+  ...WHOLE,
+  noticesChanges: false,
+  readsConcatenated: false,
+  largeBytes: 3_000_001,
+})
+compressionContract({
+  name: 'lzma',
+  ...WHOLE,
+  noticesChanges: false,
+  readsConcatenated: false,
+  largeBytes: 1_500_001,
+  growth: 15,
+})
 compressionContract({
   name: 'none',
   noticesCuts: false,
@@ -19,22 +31,22 @@ compressionContract({
   readsConcatenated: false,
   largeBytes: 3_000_001,
 })
-compressionContract({ name: 'gzip', ...WHOLE, largeBytes: 3_000_001, seal: async content => gzipSync(content) })
+compressionContract({
+  name: 'gzip',
+  ...WHOLE,
+  largeBytes: 3_000_001,
+  seal: async content => gzipSync(content),
+})
 
-if (missingTool('lzop') === undefined) {
+describeUnless(missingTool('lzop'), 'with the lzop tool', () => {
   compressionContract({ name: 'lzo', ...WHOLE, largeBytes: 3_000_001, seal: async content => lzop(content) })
-}
+})
 
 function lzop(content: Uint8Array): Uint8Array {
-  const directory = mkdtempSync(path.join(tmpdir(), 'lzop-'))
-  try {
-    writeFileSync(path.join(directory, 'x'), content)
-    const run = spawnSync('lzop', ['-o', path.join(directory, 'x.lzo'), path.join(directory, 'x')])
-    if (run.status !== 0) throw new Error(`lzop: ${run.stderr}`)
-    return new Uint8Array(readFileSync(path.join(directory, 'x.lzo')))
-  } finally {
-    rmSync(directory, { recursive: true })
-  }
+  using directory = tempDirectory('lzop')
+  const file = directory.at('content')
+  writeFileSync(file, content)
+  const run = spawnSync('lzop', [file])
+  if (run.status !== 0) throw new Error(`lzop: ${run.stderr}`)
+  return new Uint8Array(readFileSync(`${file}.lzo`))
 }
-
-export type { CompressionUnderTest }

@@ -153,7 +153,9 @@ export function compressionContract(method: CompressionUnderTest): void {
 }
 
 /** A sentence that only some methods promise is no test of the others. */
-function whenPromised(isPromised: boolean): (title: string, body: () => Promise<void>, timeoutMs?: number) => void {
+function whenPromised(
+  isPromised: boolean,
+): (title: string, body: () => Promise<void>, timeoutMs?: number) => void {
   return isPromised ? test : () => {}
 }
 
@@ -176,7 +178,9 @@ function roundTrips(method: CompressionUnderTest, seal: Seal): void {
       mixedContent(largeBytes),
     ]) {
       const stored = await seal(content)
-      expect(stored.length).toBeLessThanOrEqual(content.length + Math.ceil((content.length * (method.growth ?? 1)) / 1000) + 128)
+      expect(stored.length).toBeLessThanOrEqual(
+        content.length + Math.ceil((content.length * (method.growth ?? 1)) / 1000) + 128,
+      )
       expect(Buffer.compare(await openWith(name, stored), content)).toBe(0)
     }
   }, 120_000)
@@ -236,16 +240,20 @@ function damage(method: CompressionUnderTest, seal: Seal): void {
     }
   })
 
-  whenPromised(method.noticesCuts)('a cut of a large object is reported, wherever it falls', async () => {
-    const stored = await seal(mixedContent(method.largeBytes))
-    const random = seededRandom('cuts')
-    const cuts = [...Array.from({ length: 40 }, (_, i) => stored.length - 1 - i)]
-    for (let i = 0; i < 30; i++) cuts.push(random.int(stored.length))
-    for (const size of cuts) {
-      const error = await failureOf(openWith(name, stored.subarray(0, size)))
-      expect(`${size}: ${error.code}`).toBe(`${size}: FORMAT_TRUNCATED`)
-    }
-  }, 120_000)
+  whenPromised(method.noticesCuts)(
+    'a cut of a large object is reported, wherever it falls',
+    async () => {
+      const stored = await seal(mixedContent(method.largeBytes))
+      const random = seededRandom('cuts')
+      const cuts = [...Array.from({ length: 40 }, (_, i) => stored.length - 1 - i)]
+      for (let i = 0; i < 30; i++) cuts.push(random.int(stored.length))
+      for (const size of cuts) {
+        const error = await failureOf(openWith(name, stored.subarray(0, size)))
+        expect(`${size}: ${error.code}`).toBe(`${size}: FORMAT_TRUNCATED`)
+      }
+    },
+    120_000,
+  )
 
   whenPromised(method.noticesCuts)('bytes behind the end are an error, zeros included', async () => {
     const stored = await seal(mixedContent(50_000))
@@ -262,25 +270,29 @@ function damage(method: CompressionUnderTest, seal: Seal): void {
     const random = seededRandom('garbage')
     for (const size of [1, 5, 20, 1000, 100_000]) {
       const error = await failureOf(openWith(name, random.bytes(size)))
-      expect(hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'FORMAT_UNSUPPORTED', 'CHECKSUM_MISMATCH')).toBe(
-        true,
-      )
+      expect(
+        hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'FORMAT_UNSUPPORTED', 'CHECKSUM_MISMATCH'),
+      ).toBe(true)
     }
   })
 
-  whenPromised(method.noticesCuts)('a changed byte gives an error, or at least never more than was decoded', async () => {
-    const content = mixedContent(3_000)
-    const stored = await seal(content)
-    for (let at = 0; at < stored.length; at++) {
-      const changed = stored.slice()
-      changed[at]! ^= 1 << (at % 8)
-      const outcome = await openWith(name, changed).catch(error => error)
-      if (outcome instanceof WalgError) continue
-      if (outcome instanceof Error) throw outcome
-      // a header may carry bytes that mean nothing; content must then be right
-      if (method.noticesChanges) expect(Buffer.compare(outcome, content)).toBe(0)
-    }
-  }, 60_000)
+  whenPromised(method.noticesCuts)(
+    'a changed byte gives an error, or at least never more than was decoded',
+    async () => {
+      const content = mixedContent(3_000)
+      const stored = await seal(content)
+      for (let at = 0; at < stored.length; at++) {
+        const changed = stored.slice()
+        changed[at]! ^= 1 << (at % 8)
+        const outcome = await openWith(name, changed).catch(error => error)
+        if (outcome instanceof WalgError) continue
+        if (outcome instanceof Error) throw outcome
+        // a header may carry bytes that mean nothing; content must then be right
+        if (method.noticesChanges) expect(Buffer.compare(outcome, content)).toBe(0)
+      }
+    },
+    60_000,
+  )
 }
 
 function resources(method: CompressionUnderTest, seal: Seal): void {
