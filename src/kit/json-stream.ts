@@ -75,13 +75,22 @@ class Piece implements JsonPiece {
 
   get text(): string {
     const body = decode(this.body, this.key)
-    return this.kind === 'member' ? body.trim() : `{${this.#opening}${body}${this.isEntryCut ? ']' : ''}}`
+    return this.kind === 'member'
+      ? body.replace(SPACE_AT_END, '')
+      : `{${this.#opening}${body}${this.isEntryCut ? ']' : ''}}`
   }
 
   get openEntry(): string | undefined {
     if (this.#opening === '') return undefined
     return Object.keys(parsePiece(`{${this.#opening}]}`) as object)[0]
   }
+}
+
+const SPACE_AT_END = /[ \t\n\r]+$/
+
+/** White space of JSON: other control characters are damage (zeros that a power cut left, say). */
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -161,7 +170,7 @@ class JsonSplitter {
 
   /** Steps over the tokens between values: undefined = more bytes are needed, null = go on. */
   #scanBetween(): null | undefined {
-    while (this.#at < this.#end && this.#bytes[this.#at]! <= 0x20) this.#at += 1
+    while (this.#at < this.#end && isSpace(this.#bytes[this.#at]!)) this.#at += 1
     this.#from = this.#at
     if (this.#at === this.#end) return undefined
     const byte = this.#bytes[this.#at]!
@@ -316,7 +325,7 @@ class JsonSplitter {
   /** A group that follows a cut must go on with an entry or item: `,}` and `,]` are no JSON. */
   #isCommaLast(): boolean {
     let at = this.#from
-    while (at < this.#at && this.#bytes[at]! <= 0x20) at += 1
+    while (at < this.#at && isSpace(this.#bytes[at]!)) at += 1
     return this.#needsEntry && (at === this.#at || this.#bytes[at] === CLOSE_ARRAY)
   }
 
