@@ -5,7 +5,7 @@ import { partsPrefix } from '../../repository/layout.ts'
 import type { OperationContext } from '../context.ts'
 import type { BackupFetchOptions } from './backup-fetch.ts'
 import type { ChainBackup } from './chain.ts'
-import { type ExpectedContent, readExpectedContent } from './expected-content.ts'
+import { type ContentNames, type ExpectedContent, readExpectedContent } from './expected-content.ts'
 import { type PartsPlan, planParts, type StoredPart } from './fetch-plan.ts'
 import { compileGlob } from './glob-match.ts'
 import {
@@ -60,7 +60,13 @@ export async function planFetch(
     const isDelta = backup.document.sentinel.delta !== null
     const files = await filesOf(context, backup)
     if (isTarget) addNames(table, files)
-    const content = await contentOf(context, backup, options, table, isTarget && files === null)
+    const content = await contentOf(
+      context,
+      backup,
+      options,
+      table,
+      !isTarget ? 'some' : files === null ? 'add' : 'all known',
+    )
     if (isTarget) hasList = files !== null || content !== null
     const roles =
       child === undefined ? rolesOfTarget(context, backup, table, hasList, options) : parentRoles(child)
@@ -115,11 +121,11 @@ async function contentOf(
   backup: ChainBackup,
   options: BackupFetchOptions,
   table: MemberTable,
-  addsNames: boolean,
+  names: ContentNames,
 ): Promise<ExpectedContent | null> {
   if (options.ignoresContentManifest) return null
   const { storage, codec, signal } = context
-  return readExpectedContent(storage, codec, backup, { table, addsNames, signal })
+  return readExpectedContent(storage, codec, backup, { table, names, signal })
 }
 
 /**

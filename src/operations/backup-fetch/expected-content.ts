@@ -20,19 +20,24 @@ import type { ExpectationsData } from './part-protocol.ts'
 const HASH_BYTES = 16
 const decoder = new TextDecoder()
 
+/**
+ * What names mean that the table has not. `add`: the backup has no other list of its files. `all known`: it has one,
+ * so one of the two is of another backup, and that is damage. `some`: of a parent not every file is wanted.
+ */
+export type ContentNames = 'add' | 'all known' | 'some'
+
 /** The content manifest of one backup, laid out by rows of the table in shared memory, for the workers. */
 export class ExpectedContent implements ManifestSink {
   readonly #table: MemberTable
-  readonly #addsNames: boolean
+  readonly #names: ContentNames
   readonly #objects = new Map<string, ManifestObject & { readonly number: number }>()
   #hashes: Uint8Array<SharedArrayBuffer> = new Uint8Array(new SharedArrayBuffer(0))
   #sizes: Float64Array<SharedArrayBuffer> = new Float64Array(new SharedArrayBuffer(0))
   #numbers: Uint32Array<SharedArrayBuffer> = new Uint32Array(new SharedArrayBuffer(0))
 
-  /** `addsNames`: the backup has no other list of its files; otherwise names that are not wanted are passed over. */
-  constructor(table: MemberTable, addsNames: boolean) {
+  constructor(table: MemberTable, names: ContentNames) {
     this.#table = table
-    this.#addsNames = addsNames
+    this.#names = names
     this.#reserve(Math.max(1, table.count))
   }
 
@@ -55,7 +60,10 @@ export class ExpectedContent implements ManifestSink {
 
   takeFile(file: ScannedManifestFile): void {
     const name = canonicalName(decoder.decode(file.bytes.subarray(file.nameFrom, file.nameTo)))
-    const row = this.#addsNames ? this.#table.add(name) : this.#table.find(name)
+    const row = this.#names === 'add' ? this.#table.add(name) : this.#table.find(name)
+    if (row < 0 && this.#names === 'all known') {
+      throw new WalgError('FORMAT_INVALID', `it has "${name}", which the list of files has not`)
+    }
     if (row < 0) return
     this.#reserve(row + 1)
     if (this.#numbers[row] !== 0) throw new WalgError('FORMAT_INVALID', `"${name}" is listed twice`)
@@ -79,7 +87,7 @@ export class ExpectedContent implements ManifestSink {
 
 export interface ReadExpectedContentOptions extends Abortable {
   readonly table: MemberTable
-  readonly addsNames: boolean
+  readonly names: ContentNames
 }
 
 /**
@@ -95,7 +103,7 @@ export async function readExpectedContent(
   const link = backup.document.sentinel.contentManifest
   if (link === null) return null
   const key = `${backupPrefix(backup.name)}/${link.object}`
-  const content = new ExpectedContent(options.table, options.addsNames)
+  const content = new ExpectedContent(options.table, options.names)
   const open = (header: ManifestHeader): ManifestSink => {
     if (header.hashAlgorithm === HASH_ALGORITHM && header.backup === backup.name) return content
     throw brokenManifest(key, `it is of backup "${header.backup}" (${header.hashAlgorithm})`)

@@ -5,7 +5,7 @@ import type { Codec } from '../../codec/codec.ts'
 import { openCodec } from '../../codec/open-codec.ts'
 import type { ByteSource } from '../../kit/bytes.ts'
 import { encodeError } from '../../kit/error-transport.ts'
-import { fromSystemError, WalgError } from '../../kit/errors.ts'
+import { fromSystemError, hasCode, WalgError } from '../../kit/errors.ts'
 import { type Hasher, openHasher } from '../../kit/hash.ts'
 import { createLinearMemory } from '../../kit/linear-memory.ts'
 import { openStorage } from '../../storage/open-storage.ts'
@@ -66,8 +66,19 @@ async function fetchPart(thread: Thread, job: PartJob): Promise<PartResult> {
     await unpacker.abandon().catch(() => {
       // the first failure is the one that counts
     })
-    throw error
+    throw namedDamage(job, error)
   }
+}
+
+/** What the codec and the tar reader find wrong, with the name of the object. */
+function namedDamage({ key, of }: PartJob, error: unknown): unknown {
+  const isDamage = hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH')
+  if (!isDamage || error.facts['key'] === key) return error
+  return new WalgError(error.code, `object "${key}" is damaged: ${error.message}`, {
+    facts: { ...error.facts, key, backup: of.backup },
+    cause: error,
+    hint: error.hint ?? 'restore another backup',
+  })
 }
 
 async function unpackStream(
