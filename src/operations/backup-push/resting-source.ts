@@ -12,6 +12,7 @@ import {
   segmentOfLsn,
   type TimelineId,
   toTimelineId,
+  type WalSegment,
 } from '../../postgres/wal-segment.ts'
 import { formatBackupName } from '../../repository/backup-name.ts'
 import type { OperationContext } from '../context.ts'
@@ -154,7 +155,11 @@ async function segmentsOf(place: WalPlace, needed: NeededWal, control: ControlFi
   const members: WalMember[] = []
   let segment = segmentOfLsn(needed.timeline, needed.startLsn, bytes)
   do {
-    members.push(await segmentOnAnyTimeline(place, segment.number, needed.timeline, control))
+    const neededBytes =
+      segment.number === last.number ? Number((needed.finishLsn - 1n) % BigInt(bytes)) + 1 : bytes
+    members.push(
+      await segmentOnAnyTimeline(place, { ...segment, timeline: needed.timeline }, neededBytes, control),
+    )
     segment = nextSegment(segment)
   } while (segment.number <= last.number)
   return members
@@ -162,17 +167,18 @@ async function segmentsOf(place: WalPlace, needed: NeededWal, control: ControlFi
 
 async function segmentOnAnyTimeline(
   place: WalPlace,
-  number: bigint,
-  timeline: TimelineId,
+  { number, timeline }: WalSegment,
+  neededBytes: number,
   control: ControlFile,
 ): Promise<WalMember> {
   for (let id = timeline as number; id > control.timeline; id--) {
     const name = formatSegmentName({ timeline: toTimelineId(id), number }, control.walSegmentBytes)
-    const member = await findWalMember(place, name)
+    const member = await findWalMember(place, name, neededBytes)
     if (member !== undefined) return member
   }
   const oldest = timeline < control.timeline ? timeline : control.timeline
-  return requireWalMember(place, formatSegmentName({ timeline: oldest, number }, control.walSegmentBytes))
+  const name = formatSegmentName({ timeline: oldest, number }, control.walSegmentBytes)
+  return requireWalMember(place, name, neededBytes)
 }
 
 /** The history file of a timeline, which a server can do without when it follows no other. */

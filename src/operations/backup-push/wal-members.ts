@@ -32,14 +32,26 @@ export interface WalPlace {
 const SMALL_FILE_BYTES_MAX = 1 << 20
 const FILE_MODE = 0o600
 
-/** Finds a WAL file; undefined when it is neither beside the data nor in the archive. */
-export async function findWalMember(place: WalPlace, file: string): Promise<WalMember | undefined> {
-  return findLocal(place, file) ?? (await findArchived(place, file))
+/**
+ * Finds a WAL file; undefined when it is neither beside the data nor in the archive. Of a segment the first
+ * `neededBytes` (default: all) must be what its name says: behind the end of WAL lie the pages of the older segment
+ * whose file PostgreSQL has recycled.
+ */
+export async function findWalMember(
+  place: WalPlace,
+  file: string,
+  neededBytes: number = place.walSegmentBytes,
+): Promise<WalMember | undefined> {
+  return findLocal(place, file, neededBytes) ?? (await findArchived(place, file, neededBytes))
 }
 
-/** Finds a segment. Throws WAL_NOT_FOUND. */
-export async function requireWalMember(place: WalPlace, file: string): Promise<WalMember> {
-  const member = await findWalMember(place, file)
+/** Finds a segment of which `neededBytes` must be sound. Throws WAL_NOT_FOUND. */
+export async function requireWalMember(
+  place: WalPlace,
+  file: string,
+  neededBytes: number,
+): Promise<WalMember> {
+  const member = await findWalMember(place, file, neededBytes)
   if (member !== undefined) return member
   const { storage } = place.context
   throw new WalgError(
@@ -57,19 +69,23 @@ export async function readWalText(member: WalMember): Promise<string> {
   return new TextDecoder().decode(await collect(await member.open(), SMALL_FILE_BYTES_MAX))
 }
 
-function findLocal(place: WalPlace, file: string): WalMember | undefined {
+function findLocal(place: WalPlace, file: string, neededBytes: number): WalMember | undefined {
   const path = join(place.walDirectory, file)
   try {
     const stats = statSync(path, { bigint: true })
     const open = (): ByteStream => readFileStream(path)
-    return memberOf(place, file, Number(stats.size), stats.mtimeNs, async () => open())
+    return memberOf(place, { file, neededBytes }, Number(stats.size), stats.mtimeNs, async () => open())
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined
     throw fromSystemError(error, 'read', path)
   }
 }
 
-async function findArchived(place: WalPlace, file: string): Promise<WalMember | undefined> {
+async function findArchived(
+  place: WalPlace,
+  file: string,
+  neededBytes: number,
+): Promise<WalMember | undefined> {
   const { storage, codec, signal } = place.context
   const found = await findPayload(storage, `${WAL_PREFIX}/${file}`, {
     firstExtension: codec.extension,
@@ -79,16 +95,16 @@ async function findArchived(place: WalPlace, file: string): Promise<WalMember | 
   const { modifiedNs } = found.info
   if (isSegmentName(file)) {
     const open = (): Promise<ByteStream> => openFound(storage, codec, found, { signal })
-    return memberOf(place, file, place.walSegmentBytes, modifiedNs, open)
+    return memberOf(place, { file, neededBytes }, place.walSegmentBytes, modifiedNs, open)
   }
   // A tar header says the size before the content: what is small is read at once.
   const content = await collect(await openFound(storage, codec, found, { signal }), SMALL_FILE_BYTES_MAX)
-  return memberOf(place, file, content.length, modifiedNs, async () => streamOf(content))
+  return memberOf(place, { file, neededBytes }, content.length, modifiedNs, async () => streamOf(content))
 }
 
 function memberOf(
   place: WalPlace,
-  file: string,
+  { file, neededBytes }: { readonly file: string; readonly neededBytes: number },
   sizeBytes: number,
   mtimeNs: bigint,
   open: () => Promise<ByteStream>,
@@ -99,7 +115,7 @@ function memberOf(
     mode: FILE_MODE,
     ...place.owner,
     mtimeNs,
-    open: async () => (isSegmentName(file) ? checked(file, await open()) : await open()),
+    open: async () => (isSegmentName(file) ? checked(file, neededBytes, await open()) : await open()),
   }
 }
 
@@ -112,11 +128,13 @@ async function* readFileStream(path: string): AsyncGenerator<Uint8Array> {
 }
 
 /** Passes the bytes of a segment on and looks at its pages meanwhile. */
-async function* checked(file: string, stream: ByteStream): AsyncGenerator<Uint8Array> {
+async function* checked(file: string, neededBytes: number, stream: ByteStream): AsyncGenerator<Uint8Array> {
   const checker = openSegmentChecker(file)
   for await (const bytes of stream) {
     checker.update(bytes)
     yield bytes
   }
-  assertSegment(checker.end())
+  const report = checker.end()
+  const isBehindNeeded = report.fault?.kind !== 'size' && (report.fault?.offsetBytes ?? 0) >= neededBytes
+  if (!isBehindNeeded) assertSegment(report)
 }
