@@ -27,7 +27,11 @@ export interface CompressionUnderTest {
 }
 
 /** Offers stored bytes in pieces, synchronously or not, and counts what happens to it. */
-export function openTestSource(stored: Uint8Array, pieceBytes: number, isAsync = false) {
+export function openTestSource(
+  stored: Uint8Array,
+  pieceBytes: number,
+  isAsync = false,
+): { source: ByteSource; facts: { closed: number } } {
   let at = 0
   const facts = { closed: 0 }
   const source: ByteSource = {

@@ -5,7 +5,7 @@ import type { BlockReader } from '../codec.ts'
 import { badData, cutData, wrongChecksum } from '../damage.ts'
 import { runSteps, type Steps } from '../steps.ts'
 import { openStoredInput, type StoredInput } from '../stored-input.ts'
-import { HASH_STATE_BYTES, type Lz4Module } from './lz4.ts'
+import { HASH_STATE_BYTES, type Lz4Module } from './lz4-module.ts'
 
 const MAGIC = 0x184d2204
 const MAGIC_SKIPPABLE = 0x184d2a50

@@ -1,23 +1,10 @@
 import type { Awaitable, ByteSink } from '../../kit/bytes.ts'
 import { assert } from '../../kit/errors.ts'
-import { type LinearMemory, openModule } from '../../kit/linear-memory.ts'
+import type { LinearMemory } from '../../kit/linear-memory.ts'
 import type { BlockWriter, Compression } from '../codec.ts'
-import path from '../lz4.wasm' with { type: 'file' }
+import { HASH_STATE_BYTES, type Lz4Module, openLz4Module } from './lz4-module.ts'
 import { openLz4Reader } from './lz4-reader.ts'
 
-/** Addresses lie in the memory the module was opened on; areas need 64 bytes behind them. */
-export interface Lz4Module {
-  /** The size, or 0 when it would be more than `limit`. `table` is TABLE_BYTES of scratch. */
-  compressBlock(source: number, count: number, target: number, limit: number, table: number): number
-  /** The size, or -1 for what is not a block. `history` bytes before `target` may be referred to. */
-  decompressBlock(source: number, count: number, target: number, capacity: number, history: number): number
-  /** XXH32 with a state of HASH_STATE_BYTES. */
-  resetHash(state: number): void
-  updateHash(state: number, source: number, count: number): void
-  digestHash(state: number): number
-}
-
-export const HASH_STATE_BYTES = 64
 const TABLE_BYTES = 2 << 16
 const BLOCK_BYTES = 4 << 20
 const SLACK_BYTES = 64
@@ -29,7 +16,7 @@ const STORED_BLOCK = 0x8000_0000
 export function openLz4(memory: () => LinearMemory): Compression {
   let opened: Lz4Module | undefined
   const module = (): Lz4Module => {
-    opened ??= openModule<Lz4Module>(memory(), path)
+    opened ??= openLz4Module(memory())
     return opened
   }
   return {
