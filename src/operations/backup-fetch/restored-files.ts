@@ -1,8 +1,8 @@
 import { WalgError } from '../../kit/errors.ts'
-import { IS_SKIPPED, IS_WANTED, PG_CONTROL, type Roles } from './member-roles.ts'
-import type { MemberTable } from './member-table.ts'
-import type { PartResult, TargetNameData } from './part-protocol.ts'
-import { doubled } from './part-results.ts'
+import type { PartResult, TargetNameData } from './part/part-protocol.ts'
+import { doubled } from './part/part-results.ts'
+import { IS_SKIPPED, IS_WANTED, PG_CONTROL, type Roles } from './plan/member-roles.ts'
+import type { MemberTable } from './plan/member-table.ts'
 
 const IS_DELIVERED = 1
 const IS_FILE = 2

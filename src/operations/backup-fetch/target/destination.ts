@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
-import { STATE_FOLDER } from '../fetch-state.ts'
+import { STATE_FOLDER } from '../resume/fetch-state.ts'
 
 /** What is at the place that was named. */
 export interface Destination {

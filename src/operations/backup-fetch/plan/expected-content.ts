@@ -1,21 +1,21 @@
-import type { Codec } from '../../codec/codec.ts'
-import { splitExtension } from '../../codec/extensions.ts'
-import type { ByteStream } from '../../kit/bytes.ts'
-import { hasCode, WalgError } from '../../kit/errors.ts'
-import { HASH_ALGORITHM, openHasher } from '../../kit/hash.ts'
-import { backupPrefix } from '../../repository/layout.ts'
+import type { Codec } from '../../../codec/codec.ts'
+import { splitExtension } from '../../../codec/extensions.ts'
+import type { ByteStream } from '../../../kit/bytes.ts'
+import { hasCode, WalgError } from '../../../kit/errors.ts'
+import { HASH_ALGORITHM, openHasher } from '../../../kit/hash.ts'
+import { backupPrefix } from '../../../repository/layout.ts'
 import type {
   ManifestHeader,
   ManifestObject,
   ManifestSink,
   ScannedManifestFile,
-} from '../../repository/manifest.ts'
-import { readManifest } from '../../repository/manifest-document.ts'
-import type { ContentManifestLink } from '../../repository/sentinel.ts'
-import type { Abortable, Storage } from '../../storage/storage.ts'
+} from '../../../repository/manifest.ts'
+import { readManifest } from '../../../repository/manifest-document.ts'
+import type { ContentManifestLink } from '../../../repository/sentinel.ts'
+import type { Abortable, Storage } from '../../../storage/storage.ts'
+import type { ExpectationsData } from '../part/part-protocol.ts'
 import type { ChainBackup } from './chain.ts'
 import { canonicalName, type MemberTable } from './member-table.ts'
-import type { ExpectationsData } from './part-protocol.ts'
 
 const HASH_BYTES = 16
 const decoder = new TextDecoder()

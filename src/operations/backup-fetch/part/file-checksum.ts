@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
-import { CRC32C_BEGIN, endCrc32c } from '../../postgres/crc32c.ts'
-import { type Crc32cEngine, openCrc32c } from '../../postgres/crc32c-engine.ts'
+import { CRC32C_BEGIN, endCrc32c } from '../../../postgres/crc32c.ts'
+import { type Crc32cEngine, openCrc32c } from '../../../postgres/crc32c-engine.ts'
 import { checksumBytes, type ManifestChecksums } from './part-protocol.ts'
 
 /** The checksum that backup_manifest holds of one file after the other. */

@@ -1,13 +1,13 @@
 import fs from 'node:fs'
-import { errnoOf, fromSystemError } from '../../kit/errors.ts'
-import type { PlannedPart } from './fetch-plan.ts'
+import { errnoOf, fromSystemError } from '../../../kit/errors.ts'
+import type { PartResult } from '../part/part-protocol.ts'
+import { PartResults } from '../part/part-results.ts'
+import type { PlannedPart } from '../plan/fetch-plan.ts'
+import { IS_INCREMENT, IS_SKIPPED, IS_WANTED, type Roles } from '../plan/member-roles.ts'
+import type { MemberTable } from '../plan/member-table.ts'
+import type { TargetTree } from '../target/target-tree.ts'
 import type { FetchState } from './fetch-state.ts'
-import { IS_INCREMENT, IS_SKIPPED, IS_WANTED, type Roles } from './member-roles.ts'
-import type { MemberTable } from './member-table.ts'
-import type { PartResult } from './part-protocol.ts'
 import { type RecordedFile, readRecord } from './part-record.ts'
-import { PartResults } from './part-results.ts'
-import type { TargetTree } from './target/target-tree.ts'
 
 /** One backup of the chain, oldest first in a list. */
 export interface ResumableBackup {

@@ -1,8 +1,8 @@
 /** Pure decisions about the parts of one backup: which there are, which are missing, in what order they are read. */
-import { compressionByExtension } from '../../codec/extensions.ts'
-import { WalgError } from '../../kit/errors.ts'
-import type { FilesMetadata } from '../../repository/files-metadata.ts'
-import { isLabelPart, isLatePart, isPgControlPart, PARTS_FOLDER } from '../../repository/layout.ts'
+import { compressionByExtension } from '../../../codec/extensions.ts'
+import { WalgError } from '../../../kit/errors.ts'
+import type { FilesMetadata } from '../../../repository/files-metadata.ts'
+import { isLabelPart, isLatePart, isPgControlPart, PARTS_FOLDER } from '../../../repository/layout.ts'
 import type { ExpectedContent } from './expected-content.ts'
 import {
   BACKUP_LABEL,

@@ -1,8 +1,8 @@
 /** The record of a complete part as JSON lines: what it was, which files it wrote, how they looked afterwards. */
 import fs from 'node:fs'
-import { fromSystemError } from '../../kit/errors.ts'
-import type { PlannedPart } from './fetch-plan.ts'
-import type { PartResult } from './part-protocol.ts'
+import { fromSystemError } from '../../../kit/errors.ts'
+import type { PartResult } from '../part/part-protocol.ts'
+import type { PlannedPart } from '../plan/fetch-plan.ts'
 
 const PIECE_CHARACTERS = 1 << 18
 const READ_BYTES = 1 << 20

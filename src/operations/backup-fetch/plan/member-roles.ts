@@ -1,6 +1,6 @@
-import { WalgError } from '../../kit/errors.ts'
-import type { BackupName } from '../../repository/backup-name.ts'
-import type { FilesMetadata } from '../../repository/files-metadata.ts'
+import { WalgError } from '../../../kit/errors.ts'
+import type { BackupName } from '../../../repository/backup-name.ts'
+import type { FilesMetadata } from '../../../repository/files-metadata.ts'
 import { canonicalName, type MemberTable } from './member-table.ts'
 
 /** What a backup of the chain has to do with a row of the table: a sum of these bits. */

@@ -1,10 +1,10 @@
 import { Worker } from 'node:worker_threads'
-import { cancelled, throwIfCancelled } from '../../kit/clock.ts'
-import { decodeError } from '../../kit/error-transport.ts'
-import { assert } from '../../kit/errors.ts'
-import type { Progress } from '../../kit/progress.ts'
-import type { StorageDescription } from '../../storage/description.ts'
-import { type StorageStallWatch, watchStorageStalls } from '../../storage/open-storage.ts'
+import { cancelled, throwIfCancelled } from '../../../kit/clock.ts'
+import { decodeError } from '../../../kit/error-transport.ts'
+import { assert } from '../../../kit/errors.ts'
+import type { Progress } from '../../../kit/progress.ts'
+import type { StorageDescription } from '../../../storage/description.ts'
+import { type StorageStallWatch, watchStorageStalls } from '../../../storage/open-storage.ts'
 import type {
   ChecksumJob,
   ChecksumResult,

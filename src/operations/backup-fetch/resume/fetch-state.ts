@@ -1,9 +1,9 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { syncDirectory, writeFileDurably } from '../../kit/atomic-file.ts'
-import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
-import type { PlannedPart } from './fetch-plan.ts'
-import type { PartResult } from './part-protocol.ts'
+import { syncDirectory, writeFileDurably } from '../../../kit/atomic-file.ts'
+import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import type { PartResult } from '../part/part-protocol.ts'
+import type { PlannedPart } from '../plan/fetch-plan.ts'
 import { formatRecord } from './part-record.ts'
 
 /** In the restored directory while it is incomplete; PostgreSQL does not start without the pg_control kept in it. */

@@ -1,16 +1,17 @@
 /** The thread that fetches parts: reads, decompresses, unpacks, writes and verifies, one part at a time. */
 import fs from 'node:fs'
 import { parentPort } from 'node:worker_threads'
-import type { Codec } from '../../codec/codec.ts'
-import { openCodec } from '../../codec/open-codec.ts'
-import type { ByteSource } from '../../kit/bytes.ts'
-import { encodeError } from '../../kit/error-transport.ts'
-import { fromSystemError, hasCode, WalgError } from '../../kit/errors.ts'
-import { type Hasher, openHasher } from '../../kit/hash.ts'
-import { createLinearMemory } from '../../kit/linear-memory.ts'
-import { openStorage } from '../../storage/open-storage.ts'
-import type { Storage } from '../../storage/storage.ts'
-import { createTarReader } from '../../tar/unpack.ts'
+import type { Codec } from '../../../codec/codec.ts'
+import { openCodec } from '../../../codec/open-codec.ts'
+import type { ByteSource } from '../../../kit/bytes.ts'
+import { encodeError } from '../../../kit/error-transport.ts'
+import { fromSystemError, hasCode, WalgError } from '../../../kit/errors.ts'
+import { type Hasher, openHasher } from '../../../kit/hash.ts'
+import { createLinearMemory } from '../../../kit/linear-memory.ts'
+import { openStorage } from '../../../storage/open-storage.ts'
+import type { Storage } from '../../../storage/storage.ts'
+import { createTarReader } from '../../../tar/unpack.ts'
+import { TargetTree } from '../target/target-tree.ts'
 import { openFileChecksum } from './file-checksum.ts'
 import type {
   ChecksumJob,
@@ -22,7 +23,6 @@ import type {
   WorkerRequest,
 } from './part-protocol.ts'
 import { PartUnpacker } from './part-unpacker.ts'
-import { TargetTree } from './target/target-tree.ts'
 
 interface Thread {
   readonly setup: FetchSetup

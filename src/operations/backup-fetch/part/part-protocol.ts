@@ -1,8 +1,8 @@
-import type { CodecDescription } from '../../codec/codec.ts'
-import type { PlainError } from '../../kit/error-transport.ts'
-import type { StorageDescription } from '../../storage/description.ts'
-import type { MemberTableData } from './member-table.ts'
-import type { TargetLayout } from './target/target-tree.ts'
+import type { CodecDescription } from '../../../codec/codec.ts'
+import type { PlainError } from '../../../kit/error-transport.ts'
+import type { StorageDescription } from '../../../storage/description.ts'
+import type { MemberTableData } from '../plan/member-table.ts'
+import type { TargetLayout } from '../target/target-tree.ts'
 
 /** Checksums for PostgreSQL's backup_manifest. */
 export type ManifestChecksums = 'none' | 'crc32c' | 'sha256'

@@ -1,0 +1,108 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import fs from 'node:fs'
+import { DELTA, deltaOf, FetchRig, fullBackup, increment } from '../../../../test/support/fetch-rig.ts'
+import { makeTar } from '../../../../test/support/made-backup.ts'
+
+const STATE = 'wal-g_fetch_state'
+let rig: FetchRig
+
+beforeEach(async () => {
+  rig = await FetchRig.open()
+})
+afterEach(() => rig.close())
+
+describe('an interrupted fetch', () => {
+  async function interrupt(): Promise<void> {
+    rig.make({ ...fullBackup, hasManifest: true })
+    const bytes = fs.readFileSync(rig.stored('part_001.tar'))
+    fs.writeFileSync(
+      rig.stored('part_001.tar'),
+      bytes.map((byte, at) => (at === bytes.length - 2000 ? byte ^ 1 : byte)),
+    )
+    // the larger part_003 comes first
+    await rig.failure(rig.fetch({ isDurable: true, concurrencyMax: 1 }))
+    fs.writeFileSync(rig.stored('part_001.tar'), bytes)
+    rig.context.messages.length = 0
+  }
+
+  test('is not begun again by accident, and the hint says how to go on', async () => {
+    await interrupt()
+    const error = await rig.failure(rig.fetch())
+    expect([error.code, error.hint]).toEqual(['TARGET_NOT_EMPTY', expect.stringContaining('--resume')])
+  })
+
+  test('goes on with --resume without reading complete parts again', async () => {
+    await interrupt()
+    await rig.fetch({ isResume: true, isDurable: true })
+    expect(rig.context.messages).not.toContain('INFO: Finished extraction of part_003.tar')
+    expect(rig.context.messages).toContain('INFO: Finished extraction of part_001.tar')
+    expect([rig.read('base/5/1').length, rig.read('base/5/2').length, rig.read('global/pg_control')]).toEqual(
+      [15_000, 270_000, 'control'],
+    )
+    expect(fs.existsSync(rig.restored(STATE))).toBe(false)
+    expect(JSON.parse(rig.read('backup_manifest')).Files).toHaveLength(6)
+  })
+
+  for (const [what, spoil] of [
+    ['changed', (file: string) => fs.writeFileSync(file, 'x'.repeat(270_000))],
+    ['cut', (file: string) => fs.truncateSync(file, 5)],
+    ['removed', (file: string) => fs.rmSync(file)],
+  ] as const) {
+    test(`reads a part again whose file was ${what}`, async () => {
+      await interrupt()
+      spoil(rig.restored('base/5/2'))
+      await rig.fetch({ isResume: true, isDurable: true })
+      expect(rig.context.messages).toContain('INFO: Finished extraction of part_003.tar')
+      expect(rig.read('base/5/2')).toBe('two'.repeat(90_000))
+    })
+  }
+
+  test('of another backup is refused', async () => {
+    await interrupt()
+    rig.make({ ...fullBackup, name: 'base_000000010000000000000009' })
+    expect((await rig.failure(rig.fetch({ isResume: true }, 'base_000000010000000000000009'))).code).toBe(
+      'TARGET_MISMATCH',
+    )
+  })
+
+  test('of a chain goes on after the parent, even with a half-patched file', async () => {
+    rig.make({
+      ...fullBackup,
+      parts: { ...fullBackup.parts, 'part_007.tar': [{ name: '/base/5/9', content: 'a'.repeat(3 * 8192) }] },
+    })
+    const good = makeTar([
+      {
+        name: '/base/5/9',
+        content: increment(2 * 8192, [
+          [0, 'b'],
+          [4, 'd'],
+        ]),
+      },
+    ])
+    rig.make(
+      deltaOf(
+        { '/base/5/1': { IsSkipped: true }, '/base/5/9': { IsIncremented: true } },
+        { 'part_001.tar': [] },
+      ),
+    )
+    fs.writeFileSync(rig.stored('part_001.tar', DELTA), good.subarray(0, 512 + 16 + 8 + 9000))
+    await rig.failure(rig.fetch({ isDurable: true }, DELTA))
+    expect(fs.statSync(rig.restored('base/5/9')).size).not.toBe(3 * 8192)
+    fs.writeFileSync(rig.stored('part_001.tar', DELTA), good)
+    rig.context.messages.length = 0
+    await rig.fetch({ isResume: true, isDurable: true }, DELTA)
+    expect(rig.context.messages.filter(message => message.includes('Finished extraction of part_'))).toEqual([
+      'INFO: Finished extraction of part_001.tar',
+    ])
+    expect(rig.read('base/5/9')).toBe(
+      `${'b'.repeat(8192)}${'a'.repeat(8192)}${'\0'.repeat(2 * 8192)}${'d'.repeat(8192)}`,
+    )
+  })
+
+  test('by a signal ends at once', async () => {
+    rig.make(fullBackup)
+    const fetched = rig.failure(rig.fetch())
+    rig.context.abort.abort()
+    expect((await fetched).code).toBe('CANCELLED')
+  })
+})

@@ -1,0 +1,133 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import fs from 'node:fs'
+import { FetchRig, fullBackup } from '../../../../test/support/fetch-rig.ts'
+
+let rig: FetchRig
+
+beforeEach(async () => {
+  rig = await FetchRig.open()
+})
+afterEach(() => rig.close())
+
+describe('nothing is written outside', () => {
+  test('a member with .. is refused', async () => {
+    for (const name of ['/../escaped', '/base/../../escaped']) {
+      rig.make({
+        ...fullBackup,
+        files: null,
+        sentinel: { FilesMetadataDisabled: true },
+        parts: { ...fullBackup.parts, 'part_009.tar': [{ name, content: 'x' }] },
+      })
+      expect((await rig.failure(rig.fetch({ destination: rig.folder.at('target') }))).code).toBe(
+        'FORMAT_INVALID',
+      )
+      expect(fs.existsSync(rig.folder.at('escaped'))).toBe(false)
+      fs.rmSync(rig.target, { recursive: true })
+    }
+  })
+
+  test('a link in the directory is not followed, not even when resuming', async () => {
+    rig.make(fullBackup)
+    fs.truncateSync(rig.stored('part_003.tar'), 200_000)
+    await rig.failure(rig.fetch())
+    rig.make(fullBackup)
+    fs.rmSync(rig.restored('base/5'), { recursive: true })
+    fs.mkdirSync(rig.folder.at('outside'))
+    fs.symlinkSync(rig.folder.at('outside'), rig.restored('base/5'))
+    expect((await rig.failure(rig.fetch({ isResume: true }))).code).toBe('TARGET_MISMATCH')
+    expect(fs.readdirSync(rig.folder.at('outside'))).toEqual([])
+  })
+
+  test('a directory that is not empty is refused', async () => {
+    rig.make(fullBackup)
+    fs.mkdirSync(rig.target)
+    fs.writeFileSync(rig.restored('precious'), 'x')
+    const error = await rig.failure(rig.fetch())
+    expect([error.code, error.message]).toEqual([
+      'TARGET_NOT_EMPTY',
+      `Directory ${rig.target} for delta base must be empty`,
+    ])
+    expect((await rig.failure(rig.fetch({ isResume: true }))).code).toBe('TARGET_NOT_EMPTY')
+    expect(fs.readdirSync(rig.target)).toEqual(['precious'])
+  })
+})
+
+describe('tablespaces', () => {
+  function withTablespace(location: string, prefix = '/srv/made'): void {
+    rig.make({
+      ...fullBackup,
+      parts: {
+        ...fullBackup.parts,
+        'part_008.tar': [{ name: '/pg_tblspc/16400/PG_15_202209061/5/1', content: 'ts' }],
+      },
+      sentinel: {
+        Spec: {
+          16400: { loc: location, link: 'pg_tblspc/16400' },
+          base_prefix: prefix,
+          tablespaces: ['16400'],
+        },
+      },
+    })
+  }
+
+  test('go back to their places, with links in the restored directory', async () => {
+    withTablespace(rig.folder.at('ts'))
+    await rig.fetch()
+    expect(fs.readlinkSync(rig.restored('pg_tblspc/16400'))).toBe(rig.folder.at('ts'))
+    expect(fs.readFileSync(rig.folder.at('ts/PG_15_202209061/5/1'), 'utf8')).toBe('ts')
+    expect(fs.statSync(rig.folder.at('ts')).mode & 0o7777).toBe(0o700)
+    expect(fs.existsSync(rig.restored('tablespace_map'))).toBe(true)
+  })
+
+  test('are never written into a directory that is in use', async () => {
+    fs.mkdirSync(rig.folder.at('ts'))
+    fs.writeFileSync(rig.folder.at('ts/live'), 'x')
+    withTablespace(rig.folder.at('ts'))
+    const error = await rig.failure(rig.fetch())
+    expect([error.code, error.hint]).toEqual(['TARGET_NOT_EMPTY', expect.stringContaining('--restore-spec')])
+    expect(fs.existsSync(rig.target)).toBe(false)
+    expect(fs.readdirSync(rig.folder.at('ts'))).toEqual(['live'])
+  })
+
+  test('go elsewhere with a restore spec, without tablespace_map', async () => {
+    withTablespace('/nonexistent/place')
+    const restoreSpec = {
+      basePrefix: rig.target,
+      tablespaces: [{ oid: '16400', location: rig.folder.at('other'), link: 'pg_tblspc/16400' }],
+    }
+    await rig.fetch({ restoreSpec })
+    expect(fs.readFileSync(rig.folder.at('other/PG_15_202209061/5/1'), 'utf8')).toBe('ts')
+    expect(fs.existsSync(rig.restored('tablespace_map'))).toBe(false)
+  })
+
+  test('inside the data directory stay inside the restored one', async () => {
+    rig.make({
+      ...fullBackup,
+      parts: { ...fullBackup.parts, 'part_008.tar': [{ name: '/mine/PG_15_202209061/5/1', content: 'ts' }] },
+      sentinel: {
+        Spec: {
+          16400: { loc: '/srv/made/mine', link: 'pg_tblspc/16400' },
+          base_prefix: '/srv/made',
+          tablespaces: ['16400'],
+        },
+      },
+    })
+    await rig.fetch()
+    expect(fs.readlinkSync(rig.restored('pg_tblspc/16400'))).toBe(rig.restored('mine'))
+    expect(rig.read('pg_tblspc/16400/PG_15_202209061/5/1')).toBe('ts')
+    expect(fs.existsSync(rig.restored('tablespace_map'))).toBe(false)
+  })
+
+  test('that would climb out or overlap are refused', async () => {
+    for (const [location, link] of [
+      [rig.restored('inner'), 'pg_tblspc/16400'],
+      [rig.folder.path, 'pg_tblspc/16400'],
+      ['relative', 'pg_tblspc/16400'],
+      [rig.folder.at('x'), '../16400'],
+    ] as const) {
+      withTablespace('/nonexistent/place')
+      const restoreSpec = { basePrefix: rig.target, tablespaces: [{ oid: '16400', location, link }] }
+      expect((await rig.failure(rig.fetch({ restoreSpec }))).code).toBe('USAGE')
+    }
+  })
+})
