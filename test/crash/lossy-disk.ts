@@ -35,6 +35,15 @@ interface OpenFile {
 type BeginEvent = Extract<FileEvent, { kind: 'begin' }>
 type Finish = (result: number | null, bytes: string | undefined) => void
 
+/** Calls that change names and need no result. */
+const NAMING: ReadonlySet<FileCallName> = new Set<FileCallName>([
+  'mkdir',
+  'rmdir',
+  'rename',
+  'link',
+  'unlink',
+])
+
 /**
  * A disk that keeps only what it was told to sync: content by fsync of the file, names by fsync of their directory.
  * Stricter than real file systems, so that what survives here survives there. Fed with recorded events.
@@ -42,8 +51,14 @@ type Finish = (result: number | null, bytes: string | undefined) => void
 export class LossyDisk {
   readonly root: DirectoryInode = directory()
   readonly #open: Map<number, OpenFile> = new Map()
-  readonly #underWay: Map<string, Finish> = new Map()
+  readonly #underWay: Map<string, { event: BeginEvent; finish: Finish }> = new Map()
+  readonly #failed: ReadonlySet<string>
   #changes = 0
+
+  /** `events` are the ones that will be applied: of a call under way it must be known whether it will fail. */
+  constructor(events: readonly FileEvent[]) {
+    this.#failed = new Set(events.flatMap(event => (event.kind === 'failed' ? [event.id] : [])))
+  }
 
   /** A directory that was there, safely, before the recording. */
   addDirectory(at: string): DirectoryInode {
@@ -71,11 +86,41 @@ export class LossyDisk {
   }
 
   apply(event: FileEvent): void {
-    if (event.kind === 'begin') this.#underWay.set(event.id, this.#begin(event))
-    if (event.kind === 'failed') this.#underWay.delete(event.id)
-    if (event.kind !== 'end') return
-    this.#underWay.get(event.id)?.(event.result, event.bytes)
-    this.#underWay.delete(event.id)
+    if (event.kind === 'begin') {
+      this.#underWay.set(event.id, { event, finish: this.#begin(event) })
+    } else if (event.kind === 'failed') {
+      this.#underWay.delete(event.id)
+    } else if (event.kind === 'end') {
+      const call = this.#underWay.get(event.id)
+      this.#underWay.delete(event.id)
+      call?.finish(event.result, event.bytes)
+    }
+  }
+
+  /**
+   * A thread can see what another one has done before that one has written it down. So when a name is not as an event
+   * needs it, the calls under way on that name have happened already.
+   */
+  #catchUp(at: string): void {
+    for (const [id, { event, finish }] of this.#underWay) {
+      if (!NAMING.has(event.call) || !event.args.includes(at) || this.#failed.has(id)) continue
+      this.#underWay.delete(id)
+      finish(null, undefined)
+    }
+  }
+
+  /** `#catchUp` for a path and everything above it that is not known yet. */
+  #catchUpTo(at: string): void {
+    if (at === '/' || this.#find(at) !== undefined) return
+    this.#catchUpTo(path.dirname(at))
+    this.#catchUp(at)
+  }
+
+  #parentOf(at: string): DirectoryInode {
+    this.#catchUpTo(path.dirname(at))
+    const parent = this.#find(path.dirname(at))
+    if (parent?.kind !== 'directory') throw new Error(`the recording does not know the directory of ${at}`)
+    return parent
   }
 
   #begin({ call, args }: BeginEvent): Finish {
@@ -91,7 +136,10 @@ export class LossyDisk {
       write: () => (_result, bytes) => write(file, Buffer.from(bytes ?? '', 'base64')),
       fsync: () => sync(file?.inode),
       fdatasync: () => sync(file?.inode),
-      mkdir: () => () => this.#change([[first, directory()]]),
+      mkdir: () => () => {
+        if (this.#find(first) !== undefined) this.#catchUp(first)
+        this.#change([[first, directory()]])
+      },
       rmdir: () => () => this.#change([[first, undefined]]),
       unlink: () => () => this.#change([[first, undefined]]),
       link: () => () => this.#change([[second, this.#find(first)]]),
@@ -107,6 +155,12 @@ export class LossyDisk {
 
   #opened(at: string, flags: number, fd: number): void {
     let inode = this.#find(at)
+    if (inode === undefined && (flags & constants.O_CREAT) === 0) {
+      this.#catchUpTo(at)
+      inode = this.#find(at)
+      // What lies outside of the watched directories is only read.
+      if (inode === undefined) return
+    }
     if (inode === undefined) {
       inode = { kind: 'file', content: Buffer.alloc(0), synced: Buffer.alloc(0) }
       this.#change([[at, inode]])
@@ -132,8 +186,7 @@ export class LossyDisk {
   #change(names: readonly (readonly [string, Inode | undefined])[]): void {
     const byDirectory = new Map<DirectoryInode, Map<string, Inode | undefined>>()
     for (const [at, inode] of names) {
-      const parent = this.#find(path.dirname(at))
-      if (parent?.kind !== 'directory') throw new Error(`the recording does not know the directory of ${at}`)
+      const parent = this.#parentOf(at)
       const group = byDirectory.get(parent) ?? new Map()
       byDirectory.set(parent, group.set(path.basename(at), inode))
     }

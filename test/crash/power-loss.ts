@@ -65,7 +65,7 @@ export function* crashStates(
   events: readonly FileEvent[],
   roots: readonly string[],
 ): Generator<CrashState> {
-  const disk = new LossyDisk()
+  const disk = new LossyDisk(events)
   for (const directory of before.directories) disk.addDirectory(directory)
   for (const [at, content] of before.files) disk.addFile(at, content)
   const random = seededRandom('power loss')
