@@ -96,15 +96,19 @@ test.each([
   '{"a":1 "b":2}',
   '{"a":1}}',
   '{"a":1}x',
-  '{"a":1}\u0000',
-  '{"a":1\u0007}',
-  '\u000c{"a":1}',
   '{"G":{"k":1]}',
   '{"G":{"aaaaaaaaaaaaaaaaaaaa":1,}}',
   '{"G":{"k":["aaaaaaaaaaaaaaaaaaaaaaa",]}}',
 ])('%s is refused', async text => {
   const reading = split(text).then(pieces => pieces.map(piece => parsePiece(piece.text)))
   await expect(reading).rejects.toMatchObject({ code: 'FORMAT_INVALID' })
+})
+
+test('control characters are no white space: a tail of zeros is damage', async () => {
+  for (const text of ['{"a":1}\u0000', '{"a":1\u0007}', '\u000c{"a":1}', '{"a":"x"\u00a0}']) {
+    const reading = split(text).then(pieces => pieces.map(piece => parsePiece(piece.text)))
+    await expect(reading).rejects.toMatchObject({ code: 'FORMAT_INVALID' })
+  }
 })
 
 test('text that is not UTF-8 is refused', async () => {
