@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { syncDirectory } from '../../kit/atomic-file.ts'
+import { removeFileDurably, syncDirectory } from '../../kit/atomic-file.ts'
 import { throwIfCancelled } from '../../kit/clock.ts'
 import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
 import type { Fetch } from './fetch-step.ts'
@@ -33,7 +33,7 @@ export async function completeFetch(fetch: Fetch, target: FetchStep, layout: Tar
   throwIfCancelled(context.signal)
   const directories = setDirectoryModes(fetch, layout, isWhole)
   if (options.isDurable) await syncAll(directories)
-  if (restored.hasControlFile) await placeControlFile(state.pendingControlFile, layout.root)
+  if (restored.hasControlFile) await placeControlFile(layout)
   await state.remove()
 }
 
@@ -117,8 +117,14 @@ async function syncAll(directories: readonly (string | Buffer)[]): Promise<void>
   await Promise.all(lanes)
 }
 
+/** An earlier fetch may have been killed after it put pg_control in place: now the directory is incomplete again. */
+export async function removeControlFile(root: string): Promise<void> {
+  const file = path.join(root, PG_CONTROL)
+  if (fs.existsSync(file)) await removeFileDurably(file)
+}
+
 /** The restore is complete from this rename on. */
-async function placeControlFile(pending: string, root: string): Promise<void> {
+async function placeControlFile({ root, pending }: TargetLayout): Promise<void> {
   const final = path.join(root, PG_CONTROL)
   try {
     fs.mkdirSync(path.dirname(final), { mode: 0o700 })
@@ -126,7 +132,7 @@ async function placeControlFile(pending: string, root: string): Promise<void> {
     if (errnoOf(error) !== 'EEXIST') throw fromSystemError(error, 'create', path.dirname(final))
   }
   try {
-    fs.renameSync(pending, final)
+    fs.renameSync(pending[PG_CONTROL]!, final)
   } catch (error) {
     throw fromSystemError(error, 'put in place', final)
   }

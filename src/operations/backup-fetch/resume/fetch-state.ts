@@ -8,6 +8,11 @@ import { formatRecord } from './part-record.ts'
 
 /** In the restored directory while it is incomplete; PostgreSQL does not start without the pg_control kept in it. */
 export const STATE_FOLDER = 'wal-g_fetch_state'
+/** Where pg_control waits until everything else is verified. */
+export function pendingControlFile(root: string): string {
+  return path.join(root, STATE_FOLDER, 'pg_control')
+}
+
 const HEADER_NAME = 'fetch.json'
 const VERSION = 1
 
@@ -65,11 +70,6 @@ export class FetchState {
     await writeFileDurably(path.join(state.folder, HEADER_NAME), JSON.stringify(header))
     await syncDirectory(root)
     return state
-  }
-
-  /** Where pg_control waits until everything else is verified. */
-  get pendingControlFile(): string {
-    return path.join(this.folder, 'pg_control')
   }
 
   /** `generation` counts the backups of the chain from the full one, which is 0. */

@@ -1,0 +1,25 @@
+import type { BackupSelection } from '../../repository/selector.ts'
+import type { TablespaceSpec } from '../../repository/tablespace-spec.ts'
+import type { ManifestChecksums } from './part/part-protocol.ts'
+
+export interface BackupFetchOptions {
+  /** Where to; need not exist. */
+  readonly destination: string
+  readonly selection: BackupSelection
+  /** Go's filepath.Match, without its leading slash; '' = everything. */
+  readonly mask: string
+  /** Tablespaces elsewhere than they were. */
+  readonly restoreSpec: TablespaceSpec | null
+  /** Goes on with an interrupted fetch. */
+  readonly isResume: boolean
+  /** Parts that are read at a time, at most; never more than there are CPUs. */
+  readonly concurrencyMax: number
+  /** Further tries for an object that cannot be read. */
+  readonly retriesMax: number
+  /** false: nothing is flushed to disk. */
+  readonly isDurable: boolean
+  readonly checksums: ManifestChecksums
+  readonly pageBytes: number
+  /** Restores although the content manifest is missing or damaged. */
+  readonly ignoresContentManifest: boolean
+}
