@@ -16,17 +16,6 @@ export interface Outcome {
   readonly stderr: string
 }
 
-/** Verbs of later pieces: exit 1 and one line, whatever the arguments. */
-export const LATER_VERBS: readonly string[] = [
-  'backup-mark',
-  'catchup-push',
-  'copy',
-  'delete',
-  'st',
-  'wal-show',
-  'wal-verify',
-]
-
 const HINT = 'an error also says what to do next'
 
 const COMPOSERS = {
