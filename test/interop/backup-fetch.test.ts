@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test'
+import { spawnSync } from 'node:child_process'
 import { readdirSync, rmSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { backupFetch } from '../../src/operations/backup-fetch/backup-fetch.ts'
@@ -6,7 +7,13 @@ import type { BackupFetchOptions } from '../../src/operations/backup-fetch/optio
 import { selectionOf } from '../../src/repository/selector.ts'
 import type { TablespaceSpec } from '../../src/repository/tablespace-spec.ts'
 import { operationContext } from '../support/operation-context.ts'
-import { interopFixtures, missingInterop } from '../support/skip.ts'
+import {
+  findDebianPostgresTool,
+  interopFixtures,
+  missingDebianPostgres,
+  missingInterop,
+  testUnless,
+} from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import {
   backupFixtures,
@@ -96,6 +103,36 @@ describe.skipIf(reason !== undefined)('backups of the original', () => {
       }
     }, 120_000)
   }
+
+  /** Debian's tool is of 15: it reads manifests of 13 to 16 (17 put the system identifier into them). */
+  const verified = [
+    ['pg13-lz4', 'sha256'],
+    ['pg14-waldelta', 'crc32c'],
+    ['pg15-lz4-deltas', 'sha256'],
+    ['pg15-remote', 'crc32c'],
+    ['pg16-zstd', 'none'],
+  ] as const
+  testUnless(
+    missingDebianPostgres(15),
+    'pg_verifybackup accepts what is restored, deltas and tablespaces too',
+    async () => {
+      const tool = findDebianPostgresTool('pg_verifybackup')!
+      for (const [name, checksums] of verified) {
+        const fixture = readFixture(name)
+        const context = await operationContext(extractFixture(name, folder.at('verified')))
+        for (const { name: backup } of fixture.backups!) {
+          const destination = folder.at('verified', `${name}.${backup}`)
+          const restoreSpec = specFor(fixture, backup, destination)
+          await backupFetch(context, options(destination, backup, { restoreSpec, checksums }))
+          const run = spawnSync(tool, ['-n', destination], { encoding: 'utf8' })
+          expect([backup, run.stdout + run.stderr]).toEqual([backup, 'backup successfully verified\n'])
+        }
+        await context.storage.close()
+        rmSync(folder.at('verified'), { recursive: true })
+      }
+    },
+    120_000,
+  )
 
   test('masks give the same files', async () => {
     const fixture = readFixture('pg15-lz4-deltas')
