@@ -1,9 +1,10 @@
 import { afterAll, expect, test } from 'bun:test'
-import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { startRestored } from '../support/cluster.ts'
 import type { Major } from '../support/postgres-binaries.ts'
 import { missingPostgres } from '../support/postgres-binaries.ts'
-import { describeUnless, missingInterop } from '../support/skip.ts'
+import { describeUnless, interopDirectory, interopFixtures, missingInterop } from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { runWalg, walgCommand } from '../support/walg.ts'
 import { checkHealth } from './cluster-health.ts'
@@ -112,6 +113,18 @@ describeUnless(reason, 'PostgreSQL recovers from what the original has stored', 
       TIMEOUT_MS,
     )
   }
+
+  test('the folder holds what its README lists', () => {
+    const readme = readFileSync(path.join(interopDirectory(), 'README.md'), 'utf8')
+    const rows = [...readme.matchAll(/^\| `([\w-]+)` \|.*\|$/gm)]
+    const listed = rows.map(([, name]) => name!).sort()
+    expect(interopFixtures()).toEqual(listed)
+    const archives = listed.map(name => path.join(interopDirectory(), `${name}.tar`))
+    expect(archives.filter(file => !existsSync(file))).toEqual([])
+    const recoveries = rows.map(([row]) => Number(/(\d+) recoveries/.exec(row!)?.[1] ?? 0))
+    const here = [...plan.now, ...plan.keyed].flatMap(fixture => fixture.recoveries!).length
+    expect(here).toBe(recoveries.reduce((sum, count) => sum + count, 0))
+  })
 
   test('nothing got lost on the way', () => {
     const keyed = plan.keyed.map(({ fixture }) => fixture)
