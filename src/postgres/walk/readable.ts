@@ -1,20 +1,23 @@
-import { accessSync, type BigIntStats, constants } from 'node:fs'
-import { WalgError } from '../../kit/errors.ts'
+import { type BigIntStats, closeSync, constants, openSync } from 'node:fs'
+import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
 
 const NAMED_MAX = 10
 const OWNER_READ = 0o400n
 
-/** Whether this process may read a file; asks the system only when owner and mode do not settle it. */
+/** Whether this process may read a file; tries it only when owner and mode do not settle it. */
 export function isReadable(path: string, stats: BigIntStats): boolean {
   const user = process.geteuid?.()
   if (user === 0) return true
   if (user !== undefined && stats.uid === BigInt(user) && (stats.mode & OWNER_READ) !== 0n) return true
   try {
-    accessSync(path, constants.R_OK)
+    closeSync(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK))
     return true
-  } catch {
-    // the answer itself: a file that vanished meanwhile shows up as vanished when it is read
-    return false
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === 'EACCES' || errno === 'EPERM') return false
+    // what vanished meanwhile shows up as vanished when it is read
+    if (errno === 'ENOENT') return true
+    throw fromSystemError(error, 'open', path)
   }
 }
 
