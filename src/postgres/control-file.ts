@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fromSystemError, WalgError } from '../kit/errors.ts'
+import { systemClock } from '../kit/clock.ts'
+import { fromSystemError, hasCode, WalgError } from '../kit/errors.ts'
 import { crc32c } from './crc32c.ts'
 import { type Lsn, toLsn } from './lsn.ts'
 import { type TimelineId, toTimelineId } from './wal-segment.ts'
@@ -61,22 +62,34 @@ const CRC_OFFSETS: ReadonlyMap<number, number> = new Map([
   [1800, 292],
 ])
 const CONTROL_BYTES_MIN = 296
+/** PostgreSQL keeps the content within one disk sector. */
+const CRC_OFFSET_MAX = 512
+const CONTROL_VERSION_KNOWN_MAX = 1800
+const READS_MAX = 10
+const READ_PAUSE_MS = 10
 
-/** Reads `global/pg_control` below a data directory. Throws as `parseControlFile`, and FILE_NOT_FOUND or FILE_ACCESS. */
+/**
+ * Reads `global/pg_control` below a data directory; again, when a server was just writing it. Throws as
+ * `parseControlFile`, and FILE_NOT_FOUND or FILE_ACCESS.
+ */
 export async function readControlFile(dataDirectory: string): Promise<ControlFile> {
   const path = join(dataDirectory, 'global', 'pg_control')
-  let bytes: Uint8Array
-  try {
-    bytes = await readFile(path)
-  } catch (error) {
-    throw fromSystemError(error, 'read', path)
+  for (let attempt = 1; ; attempt++) {
+    const bytes = await readFile(path).catch(error => {
+      throw fromSystemError(error, 'read', path)
+    })
+    try {
+      return parseControlFile(bytes, path)
+    } catch (error) {
+      if (!hasCode(error, 'CHECKSUM_MISMATCH') || attempt === READS_MAX) throw error
+      await systemClock.sleep(READ_PAUSE_MS)
+    }
   }
-  return parseControlFile(bytes, path)
 }
 
 /**
- * Decodes pg_control. Throws FORMAT_TRUNCATED, CHECKSUM_MISMATCH, or VERSION_UNSUPPORTED for a format number
- * that is not known: a newer one might keep its fields elsewhere.
+ * Decodes pg_control. A format newer than the known ones is taken when its checksum is found and its sizes make
+ * sense at the places of today. Throws FORMAT_TRUNCATED, CHECKSUM_MISMATCH, VERSION_UNSUPPORTED.
  */
 export function parseControlFile(bytes: Uint8Array, path: string = 'pg_control'): ControlFile {
   if (bytes.length < CONTROL_BYTES_MIN) {
@@ -86,7 +99,7 @@ export function parseControlFile(bytes: Uint8Array, path: string = 'pg_control')
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const controlVersion = view.getUint32(8, true)
-  const crcOffset = CRC_OFFSETS.get(controlVersion)
+  const crcOffset = CRC_OFFSETS.get(controlVersion) ?? findCrc(bytes, view, controlVersion)
   if (crcOffset === undefined) throw versionUnsupported(path, controlVersion)
   if (crc32c(bytes.subarray(0, crcOffset)) !== view.getUint32(crcOffset, true)) {
     throw new WalgError('CHECKSUM_MISMATCH', `the checksum of "${path}" does not match its content`, {
@@ -94,7 +107,22 @@ export function parseControlFile(bytes: Uint8Array, path: string = 'pg_control')
       hint: 'it was read while being written, or it is damaged; pg_controldata shows what PostgreSQL thinks of it',
     })
   }
+  const sizes = [view.getUint32(216, true), view.getUint32(224, true), view.getUint32(228, true)]
+  if (!sizes.every(isPowerOfTwo)) throw versionUnsupported(path, controlVersion)
   return decodeFields(view, controlVersion, path)
+}
+
+/** Fields are only ever added at the end; the checksum comes after the last one. */
+function findCrc(bytes: Uint8Array, view: DataView, controlVersion: number): number | undefined {
+  if (controlVersion < CONTROL_VERSION_KNOWN_MAX) return undefined
+  for (let offset = CONTROL_BYTES_MIN; offset + 4 <= Math.min(bytes.length, CRC_OFFSET_MAX); offset += 4) {
+    if (crc32c(bytes.subarray(0, offset)) === view.getUint32(offset, true)) return offset
+  }
+  return undefined
+}
+
+function isPowerOfTwo(value: number): boolean {
+  return value >= 1024 && (value & (value - 1)) === 0
 }
 
 function decodeFields(view: DataView, controlVersion: number, path: string): ControlFile {

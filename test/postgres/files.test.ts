@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'bun:test'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { silentLogger } from '../../src/kit/log.ts'
 import { type ControlFile, parseControlFile, readControlFile } from '../../src/postgres/control-file.ts'
+import { crc32c } from '../../src/postgres/crc32c.ts'
 import { walkDataDirectory } from '../../src/postgres/data-directory.ts'
 import { parseLsn } from '../../src/postgres/lsn.ts'
 import { openPageVerifier } from '../../src/postgres/page.ts'
@@ -124,5 +125,18 @@ test('a pg_control that is cut, flipped or of another format is refused', async 
   expect(() => parseControlFile(bytes.subarray(0, 100), path)).toThrow('too few')
   expect(() => parseControlFile(flipped, path)).toThrow('checksum')
   expect(() => parseControlFile(newer, path)).toThrow('unknown format 1900')
+  const older = Buffer.from(bytes)
+  older.writeUInt32LE(1201, 8)
+  expect(() => parseControlFile(older, path)).toThrow('unknown format 1201')
+  // a newer format that adds fields at the end is understood
+  newer.writeUInt32LE(7, 296)
+  newer.writeUInt32LE(crc32c(newer.subarray(0, 300)), 300)
+  expect(parseControlFile(newer, path)).toEqual({ ...parseControlFile(bytes, path), controlVersion: 1900 })
   expect(parseControlFile(bytes, path).state).toBe('shut down')
+  // a moment later it is whole again, as after a write that was under way
+  writeFileSync(path, flipped)
+  setTimeout(() => writeFileSync(path, bytes), 25)
+  expect((await readControlFile(cluster.dataDirectory)).state).toBe('shut down')
+  writeFileSync(path, flipped)
+  await expect(readControlFile(cluster.dataDirectory)).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' })
 })
