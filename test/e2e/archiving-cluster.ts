@@ -1,9 +1,15 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { type Cluster, type ClusterOptions, type Setting, startCluster } from '../support/cluster.ts'
+import {
+  type Cluster,
+  type ClusterOptions,
+  type Setting,
+  startCluster,
+  startRestored,
+} from '../support/cluster.ts'
 import { giveToClusterUser } from '../support/cluster-user.ts'
 import type { Major } from '../support/postgres-binaries.ts'
-import { type Finished, startProcess } from '../support/process.ts'
+import { type Finished, type Started, startProcess } from '../support/process.ts'
 import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
 import { untilTrue } from '../support/until-true.ts'
 import { runWalg, walgBinary, walgCommand } from '../support/walg.ts'
@@ -75,7 +81,7 @@ export async function startArchivingCluster(options: ArchivingOptions): Promise<
 }
 
 /** Superusers by trust, everybody else by password, on the socket as well as over TCP. */
-export const HBA = [
+export const HBA: readonly string[] = [
   'local all postgres trust',
   'host all postgres 127.0.0.1/32 trust',
   'host replication postgres 127.0.0.1/32 trust',
@@ -107,7 +113,9 @@ export async function walg(
 export function complaints(stderr: string): string[] {
   return stderr
     .split('\n')
-    .filter(line => /^(WARNING|ERROR)/.test(line) && !line.includes('still waiting for PostgreSQL to archive'))
+    .filter(
+      line => /^(WARNING|ERROR)/.test(line) && !line.includes('still waiting for PostgreSQL to archive'),
+    )
 }
 
 /** Ends the current segment and waits until the archiver has pushed it; returns its name. */
@@ -134,13 +142,13 @@ export interface WriteLoad {
 }
 
 /** A client that inserts and updates all the time, in the table `ledger`. */
-export async function startWriteLoad(cluster: Cluster, rowsEach = 20): Promise<WriteLoad> {
+export async function startWriteLoad(cluster: Cluster, rowsEach = 15): Promise<WriteLoad> {
   const client = await cluster.client()
-  let state: 'running' | 'paused' | 'stopped' = 'running'
+  const load: { state: 'running' | 'paused' | 'stopped' } = { state: 'running' }
   let isBusy = false
   const work = (async () => {
-    for (let round = 0; state !== 'stopped'; round++) {
-      if (state === 'paused') {
+    for (let round = 0; load.state !== 'stopped'; round++) {
+      if (load.state === 'paused') {
         await Bun.sleep(2)
         continue
       }
@@ -152,20 +160,20 @@ export async function startWriteLoad(cluster: Cluster, rowsEach = 20): Promise<W
         `update ledger set note = md5(note), changes = changes + 1 where id % 100 = ${round % 100} and id <= 5000`,
       )
       isBusy = false
-      await Bun.sleep(3) // enough for a write in every moment of a backup; more would only be more WAL
+      await Bun.sleep(10) // enough for a write in every moment of a backup; more would only be more WAL
     }
   })()
   work.catch(() => undefined)
   return {
     async pause() {
-      state = 'paused'
+      load.state = 'paused'
       await untilTrue(() => !isBusy, 10_000, 'the load pausing')
     },
     resume() {
-      state = 'running'
+      load.state = 'running'
     },
     async stop() {
-      state = 'stopped'
+      load.state = 'stopped'
       await work
       await client.end()
     },
@@ -194,8 +202,27 @@ export async function untilPromoted(cluster: Cluster): Promise<void> {
   )
 }
 
+/** A standby of a server that archives; it streams, and does not archive itself until it is promoted. */
+export async function startStandby(
+  source: ArchivingCluster,
+  name: string,
+  settings: Readonly<Record<string, Setting>> = {},
+): Promise<Cluster> {
+  const { cluster, place } = source
+  const data = place.at(name)
+  await cluster.stop()
+  cpSync(cluster.dataDirectory, data, { recursive: true, verbatimSymlinks: true })
+  await cluster.start()
+  return startRestored(data, {
+    major: cluster.major,
+    signal: 'standby',
+    until: 'consistent',
+    settings: { primary_conninfo: `host=127.0.0.1 port=${cluster.port} user=postgres`, ...settings },
+  })
+}
+
 /** Starts a command of the program as the server's user without waiting. */
-export function startWalgAsCluster(args: readonly string[], env: Readonly<Record<string, string>>) {
+export function startWalgAsCluster(args: readonly string[], env: Readonly<Record<string, string>>): Started {
   return startProcess(walgBinary(), args, {
     env: { PATH: process.env['PATH'], TZ: 'UTC', HOME: '/', ...env },
     asClusterUser: true,

@@ -57,7 +57,7 @@ async function numberOf(client: pg.Client, sql: string): Promise<number> {
 }
 
 /** Runs one of Debian's own tools on a data directory; returns what it said when it failed. */
-export function debianToolTrouble(name: string, args: readonly string[], dataDirectory: string) {
+export function debianToolTrouble(name: string, args: readonly string[], dataDirectory: string): string {
   const tool = findDebianPostgresTool(name)
   if (tool === undefined) throw new Error(`${name} is not installed`)
   const { status, stdout, stderr } = spawnSync(tool, [...args, path.resolve(dataDirectory)], {
