@@ -83,7 +83,7 @@ function openPool(context: OperationContext, options: BackupFetchOptions, layout
   return new PartPool({
     workersCount: Math.min(availableParallelism(), options.concurrencyMax),
     storage,
-    setup: { codec, layout, pageBytes, isDurable, checksums },
+    setup: { codec, layout, pageBytes, isDurable, checksums, systemModule: options.systemModule ?? null },
     signal,
     progress,
   })

@@ -1,6 +1,6 @@
 import type { BackupSelection } from '../../repository/selector.ts'
 import type { TablespaceSpec } from '../../repository/tablespace-spec.ts'
-import type { ManifestChecksums } from './part/part-protocol.ts'
+import type { ManifestChecksums, SystemModuleDescription } from './part/part-protocol.ts'
 
 export interface BackupFetchOptions {
   /** Where to; need not exist. */
@@ -22,4 +22,6 @@ export interface BackupFetchOptions {
   readonly pageBytes: number
   /** Restores although the content manifest is missing or damaged. */
   readonly ignoresContentManifest: boolean
+  /** For tests: see `FetchSetup`. */
+  readonly systemModule?: SystemModuleDescription
 }

@@ -17,6 +17,13 @@ export interface FetchSetup {
   readonly isDurable: boolean
   readonly checksums: ManifestChecksums
   readonly signals: FetchSignalsData
+  /** For tests: a module whose `openFileSystem(options)` stands between the restored files and the system. */
+  readonly systemModule: SystemModuleDescription | null
+}
+
+export interface SystemModuleDescription {
+  readonly url: string
+  readonly options: unknown
 }
 
 /** What the content manifest of a backup says, by row of the table. */

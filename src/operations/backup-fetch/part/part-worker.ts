@@ -6,9 +6,10 @@ import { openCodec } from '../../../codec/open-codec.ts'
 import type { ByteSource } from '../../../kit/bytes.ts'
 import { encodeError } from '../../../kit/error-transport.ts'
 import { fromSystemError, hasCode, WalgError } from '../../../kit/errors.ts'
+import { replaceFileSystem } from '../../../kit/file-system.ts'
 import { type Hasher, openHasher } from '../../../kit/hash.ts'
 import { createLinearMemory } from '../../../kit/linear-memory.ts'
-import { openStorage } from '../../../storage/open-storage.ts'
+import { openStorage, type SystemModule } from '../../../storage/open-storage.ts'
 import type { Storage } from '../../../storage/storage.ts'
 import { createTarReader } from '../../../tar/unpack.ts'
 import { TargetTree } from '../target/target-tree.ts'
@@ -41,6 +42,10 @@ interface CountedSource extends ByteSource {
 }
 
 async function openThread(setup: FetchSetup): Promise<Thread> {
+  if (setup.systemModule !== null) {
+    const module = (await import(setup.systemModule.url)) as SystemModule
+    replaceFileSystem(module.openFileSystem(setup.systemModule.options))
+  }
   const memory = createLinearMemory()
   return {
     setup,
