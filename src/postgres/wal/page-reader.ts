@@ -98,6 +98,7 @@ class PageWalker implements SegmentChecker {
     this.#sizeBytes = end
     // a segment at fault is only measured
     while (this.#fault === undefined) {
+      if (this.#held === 0) this.#skipPlain(bytes, begin, end)
       const from = this.#pageAt + this.#held
       if (from >= end) return
       const wanted = this.#pageAt === 0 ? LONG_HEADER_BYTES : SHORT_HEADER_BYTES
@@ -110,6 +111,29 @@ class PageWalker implements SegmentChecker {
       if (this.#walPageBytes === undefined) return
       this.#pageAt += this.#walPageBytes
     }
+  }
+
+  /** Passes over pages that are as they should be, quickly: a process that checks one segment has no time to warm up. */
+  #skipPlain(bytes: Uint8Array, begin: number, end: number): void {
+    const pageBytes = this.#walPageBytes
+    const segmentBytes = this.#segmentBytes
+    if (pageBytes === undefined || segmentBytes === undefined || this.#zeroAt !== undefined) return
+    const at = this.#pageAt - begin
+    const last = Math.min(end, segmentBytes) - SHORT_HEADER_BYTES
+    if ((bytes.byteOffset + at) % 4 !== 0 || this.#pageAt > last) return
+    const expected = this.#firstLsn + BigInt(this.#pageAt)
+    const count = countPlainPages(
+      new Uint32Array(bytes.buffer, bytes.byteOffset + at, (end - this.#pageAt) >>> 2),
+      {
+        pageBytes,
+        pagesMax: Math.floor((last - this.#pageAt) / pageBytes) + 1,
+        magic: this.#magic,
+        timeline: this.#lastTimeline,
+        lsnLow: Number(expected & 0xffffffffn),
+        lsnHigh: Number(expected >> 32n),
+      },
+    )
+    this.#pageAt += count * pageBytes
   }
 
   end(): SegmentReport {
@@ -204,4 +228,32 @@ class PageWalker implements SegmentChecker {
   #report(kind: SegmentFaultKind, offsetBytes: number, text: string): undefined {
     this.#fault = { kind, offsetBytes, message: `WAL segment ${this.#name} ${text}` }
   }
+}
+
+interface PlainPages {
+  readonly pageBytes: number
+  readonly pagesMax: number
+  readonly magic: number
+  readonly timeline: number
+  readonly lsnLow: number
+  readonly lsnHigh: number
+}
+
+/** How many pages from the first on have the magic, timeline and address that they should have, and short headers. */
+function countPlainPages(words: Uint32Array, expected: PlainPages): number {
+  const { pageBytes, pagesMax, magic, timeline, lsnHigh } = expected
+  const step = pageBytes >>> 2
+  const longFlag = FLAG_LONG_HEADER << 16
+  let low = expected.lsnLow
+  for (let page = 0, at = 0; page < pagesMax; page++, at += step, low += pageBytes) {
+    const first = words[at]!
+    const isPlain =
+      (first & 0xffff) === magic &&
+      (first & longFlag) === 0 &&
+      words[at + 1] === timeline &&
+      words[at + 2] === low &&
+      words[at + 3] === lsnHigh
+    if (!isPlain) return page
+  }
+  return pagesMax
 }
