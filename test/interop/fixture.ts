@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import { SETTINGS } from '../../src/cli/settings.ts'
 import { giveTreeToClusterUser } from '../support/cluster-template.ts'
 import { interopDirectory, interopFixtures } from '../support/skip.ts'
 import type { ClusterState } from './cluster-state.ts'
@@ -44,7 +45,7 @@ export function backupFixtures(): Fixture[] {
 
 /** True when its objects are encrypted, which is a later piece. */
 export function needsKey({ settingsToRead }: Fixture): boolean {
-  return Object.keys(settingsToRead).some(name => /LIBSODIUM|PGP|GPG/.test(name))
+  return Object.keys(settingsToRead).some(name => /PGP|GPG/.test(name))
 }
 
 /** True for what needs `catchup-fetch`, a later piece. */
@@ -52,10 +53,16 @@ export function needsCatchup({ backup }: Recovery): boolean {
   return backup.includes('catchup-fetch')
 }
 
-/** Fixtures by what they need: `now` restore with this version, `keyed` belong to the encryption piece. */
-export function planFixtures(): { readonly now: readonly Fixture[]; readonly keyed: readonly Fixture[] } {
+/** False when one of these settings belongs to a later piece. */
+export function areAvailable(settings: Readonly<Record<string, string>>): boolean {
+  return Object.keys(settings).every(name => SETTINGS[name]?.later === undefined)
+}
+
+/** Fixtures with backups: `now` restore with this version, `later` need a setting of a later piece (a key). */
+export function planFixtures(): { readonly now: readonly Fixture[]; readonly later: readonly Fixture[] } {
   const all = backupFixtures()
-  return { now: all.filter(one => !needsKey(one)), keyed: all.filter(needsKey) }
+  const isNow = (fixture: Fixture): boolean => areAvailable(fixture.settingsToRead)
+  return { now: all.filter(isNow), later: all.filter(fixture => !isNow(fixture)) }
 }
 
 /** Unpacks the repository into a new folder below `into`; modification times are kept. */

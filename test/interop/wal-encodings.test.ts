@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from 'bun:test'
+import { afterAll, expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import path from 'node:path'
@@ -6,7 +6,7 @@ import type { Finished } from '../support/process.ts'
 import { describeUnless, interopDirectory, missingInterop } from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { runWalg } from '../support/walg.ts'
-import { extractFixture, planFixtures } from './fixture.ts'
+import { areAvailable, backupFixtures, extractFixture, needsKey } from './fixture.ts'
 
 interface Encodings {
   readonly segment: string
@@ -33,8 +33,9 @@ const encodings: Encodings | undefined =
     ? JSON.parse(readFileSync(path.join(interopDirectory(), 'wal-encodings.json'), 'utf8'))
     : undefined
 const roots = Object.entries(encodings?.roots ?? {}).filter(([name]) => !SPECIAL.includes(name))
-const plainRoots = roots.filter(([, { settings }]) => Object.keys(settings).length === 0)
 const keyedRoots = roots.filter(([, { settings }]) => Object.keys(settings).length > 0)
+const nowRoots = roots.filter(([, { settings }]) => areAvailable(settings))
+const laterRoots = roots.filter(([, { settings }]) => !areAvailable(settings))
 const root = reason === undefined ? extractFixture('wal-encodings', folder.path) : ''
 let fetched = 0
 
@@ -65,12 +66,13 @@ async function fetchWal(
 describeUnless(reason, 'one segment in every stored form of the original', () => {
   test('all forms are here', () => {
     const special = SPECIAL.filter(name => name in encodings!.roots).length
-    expect({ plain: plainRoots.length, keyed: keyedRoots.length, special }).toEqual(EXPECTED)
+    expect({ plain: roots.length - keyedRoots.length, keyed: keyedRoots.length, special }).toEqual(EXPECTED)
   })
 
-  for (const [name] of plainRoots) {
+  for (const [name, { settings }] of nowRoots) {
     test(`${name}: wal-fetch gives the segment`, async () => {
-      const { exit, stderr, bytes, leftovers } = await fetchWal(path.join(root, name), encodings!.segment)
+      const repository = path.join(root, name)
+      const { exit, stderr, bytes, leftovers } = await fetchWal(repository, encodings!.segment, settings)
       expect({ exit, stderr, leftovers }).toEqual({ exit: 0, stderr: '', leftovers: [] })
       expect({ size: bytes?.length, sha256: sha256(bytes!) }).toEqual({
         size: encodings!.size,
@@ -120,58 +122,68 @@ describeUnless(reason, 'one segment in every stored form of the original', () =>
 
   test('the count', () => {
     console.log(
-      `wal encodings ${fetched}/${plainRoots.length + SPECIAL.length}; later: encryption ${keyedRoots.length} ` +
-        `(${keyedRoots.map(([name]) => name).join(', ')})`,
+      `wal encodings ${fetched}/${nowRoots.length + SPECIAL.length}; later: encryption ${laterRoots.length} ` +
+        `(${laterRoots.map(([name]) => name).join(', ')})`,
     )
-    expect(fetched).toBe(EXPECTED.plain + EXPECTED.special)
+    expect(fetched + laterRoots.length).toBe(EXPECTED.plain + EXPECTED.keyed + EXPECTED.special)
   })
 })
 
-describeUnless(reason, 'what is encrypted, until the encryption piece exists,', () => {
-  for (const [name, { settings }] of keyedRoots) {
-    test(`${name}: wal-fetch with the key names the setting, without it fails; nothing is delivered`, async () => {
-      const repository = path.join(root, name)
-      const withKey = await fetchWal(repository, encodings!.segment, settings)
-      expect({ exit: withKey.exit, bytes: withKey.bytes }).toEqual({ exit: 1, bytes: undefined })
-      for (const setting of Object.keys(settings)) expect(withKey.stderr).toContain(setting)
-      for (const value of Object.values(settings).filter(text => text.length > 8)) {
-        expect(withKey.stderr).not.toContain(value)
-      }
-      const withoutKey = await fetchWal(repository, encodings!.segment)
-      expect({ exit: withoutKey.exit, bytes: withoutKey.bytes }).toEqual({ exit: 1, bytes: undefined })
-      expect(withoutKey.stderr).toContain(encodings!.segment)
+/** `wal-fetch` or `backup-fetch` with settings of a later piece: refused, naming them, telling no secret. */
+function expectRefusal(
+  { exit, stderr }: Pick<Finished, 'exit' | 'stderr'>,
+  settings: Readonly<Record<string, string>>,
+): void {
+  expect(exit).toBe(1)
+  for (const setting of Object.keys(settings).filter(name => /KEY/.test(name)))
+    expect(stderr).toContain(setting)
+  for (const value of Object.values(settings).filter(text => text.length > 8)) {
+    expect(stderr).not.toContain(value)
+  }
+}
+
+describeUnless(reason, 'what is encrypted', () => {
+  for (const [name] of keyedRoots) {
+    test(`${name}: without the key wal-fetch fails and delivers nothing`, async () => {
+      const { exit, stderr, bytes } = await fetchWal(path.join(root, name), encodings!.segment)
+      expect({ exit, bytes }).toEqual({ exit: 1, bytes: undefined })
+      expect(stderr).toContain(encodings!.segment)
+    })
+  }
+
+  for (const [name, { settings }] of laterRoots) {
+    test(`${name}: a key of a later piece is refused by wal-fetch`, async () => {
+      const refused = await fetchWal(path.join(root, name), encodings!.segment, settings)
+      expectRefusal(refused, settings)
+      expect(refused.bytes).toBeUndefined()
     })
 
-    test(`${name}: wal-push with the key stores nothing, least of all plain data`, async () => {
+    test(`${name}: wal-push with a key of a later piece stores nothing, least of all plain data`, async () => {
       const repository = folder.at(`push-${name}`)
       mkdirSync(repository)
       const segment = path.join(root, 'none/wal_005', encodings!.segment)
       const env = { WALG_FILE_PREFIX: repository, WALG_PG_WAL_SIZE: '1', ...settings }
-      const { exit, stderr } = await runWalg(['wal-push', segment], { env })
-      expect(exit).toBe(1)
-      for (const setting of Object.keys(settings)) expect(stderr).toContain(setting)
+      expectRefusal(await runWalg(['wal-push', segment], { env }), settings)
       expect(readdirSync(repository)).toEqual([])
     })
   }
 
-  describe('backups', () => {
-    for (const fixture of reason === undefined ? planFixtures().keyed : []) {
-      test(`${fixture.fixture}: backup-fetch with the key names the setting, without it fails`, async () => {
-        const repository = extractFixture(fixture.fixture, folder.path)
-        const target = folder.at(`${fixture.fixture}.out`)
-        const env = { WALG_FILE_PREFIX: repository, WALG_DOWNLOAD_FILE_RETRIES: '0' }
-        const withKey = await runWalg(['backup-fetch', target, 'LATEST'], {
-          env: { ...env, ...fixture.settingsToRead },
+  for (const { fixture, settingsToRead } of reason === undefined ? backupFixtures().filter(needsKey) : []) {
+    test(`${fixture}: without the key backup-fetch fails, with one of a later piece it is refused`, async () => {
+      const repository = extractFixture(fixture, folder.path)
+      const target = folder.at(`${fixture}.out`)
+      const env = { WALG_FILE_PREFIX: repository, WALG_DOWNLOAD_FILE_RETRIES: '0' }
+      if (!areAvailable(settingsToRead)) {
+        const refused = await runWalg(['backup-fetch', target, 'LATEST'], {
+          env: { ...env, ...settingsToRead },
         })
-        expect({ exit: withKey.exit, isThere: existsSync(target) }).toEqual({ exit: 1, isThere: false })
-        for (const setting of Object.keys(fixture.settingsToRead).filter(key => /KEY/.test(key))) {
-          expect(withKey.stderr).toContain(setting)
-        }
-        const withoutKey = await runWalg(['backup-fetch', target, 'LATEST'], { env })
-        expect(withoutKey.exit).toBe(1)
-        expect(withoutKey.stderr).toContain('tar_partitions/')
-        expect(existsSync(path.join(target, 'PG_VERSION'))).toBe(false)
-      })
-    }
-  })
+        expectRefusal(refused, settingsToRead)
+        expect(existsSync(target)).toBe(false)
+      }
+      const withoutKey = await runWalg(['backup-fetch', target, 'LATEST'], { env })
+      expect(withoutKey.exit).toBe(1)
+      expect(withoutKey.stderr).toContain('tar_partitions/')
+      expect(existsSync(path.join(target, 'PG_VERSION'))).toBe(false)
+    })
+  }
 })
