@@ -4,31 +4,35 @@ import { describeUnless, missingInterop } from '../support/skip.ts'
 import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
 import { runWalg } from '../support/walg.ts'
 import { withBackupType } from './backup-type.ts'
-import { EMPTY_DIFFERENCES, type Outcome } from './empty-differences.ts'
+import { DIFFERENCES, type Outcome } from './differences.ts'
 import {
   EMPTY_SET,
   extractRepository,
   type GoldenCase,
   type GoldenSet,
   isLater,
+  listObjects,
   readGolden,
   readGoldenSets,
   withoutTimes,
 } from './golden-cases.ts'
 
 /** What lies in the folder: a set or a case that gets lost makes this fail. */
-const EXPECTED = { sets: 7, cases: 264, now: 51, differing: EMPTY_DIFFERENCES.length }
+const EXPECTED = { sets: 7, cases: 264 }
 
 const reason = missingInterop()
 const sets = reason === undefined ? readGoldenSets() : []
 const nowCount = sets.flatMap(({ cases }) => cases).filter(golden => !isLater(golden)).length
 let passed = 0
 
+/** The least that was compared once: a verb that works does not become a later one again. */
+const NOW_MIN = 51
+
 /** Where the repositories lay when the outputs were recorded. */
 const RECORDED_FOLDER = '/srv/interop'
 
-function differenceOf(set: GoldenSet, golden: GoldenCase): (typeof EMPTY_DIFFERENCES)[number] | undefined {
-  return set.name === EMPTY_SET ? EMPTY_DIFFERENCES.find(each => each.case === golden.case) : undefined
+function differenceOf(set: GoldenSet, golden: GoldenCase): (typeof DIFFERENCES)[number] | undefined {
+  return DIFFERENCES.find(each => each.case === golden.case && (each.set ?? EMPTY_SET) === set.name)
 }
 
 function expectedOf(set: GoldenSet, golden: GoldenCase): Outcome {
@@ -58,10 +62,31 @@ async function runCase(golden: GoldenCase, folder: TempDirectory): Promise<Outco
   return { exit, stdout: recorded(stdout), stderr: recorded(stderr) }
 }
 
-/** Version and build are those of the program that runs. */
-function neutral(outcome: Outcome, isFirstLineEnough = false): Outcome {
-  const stdout = isFirstLineEnough ? outcome.stdout.split('\n', 1)[0]! : outcome.stdout
-  return { ...outcome, stdout: stdout.replace(/version \S+\t\S+\t\S+\t/, 'version V\tR\tD\t') }
+/** Version and build are those of the program that runs; an order that varies is no order. */
+function neutral(set: GoldenSet, golden: GoldenCase, outcome: Outcome): Outcome {
+  const isShort = differenceOf(set, golden)?.isFirstLineEnough === true
+  const stdout = isShort ? outcome.stdout.split('\n', 1)[0]! : outcome.stdout
+  const sorted = (text: string, varies: unknown): string =>
+    varies === undefined ? text : text.split('\n').sort().join('\n')
+  return {
+    ...outcome,
+    stdout: sorted(stdout.replace(/version \S+\t\S+\t\S+\t/, 'version V\tR\tD\t'), golden.stdoutVaries),
+    stderr: sorted(outcome.stderr, golden.stderrVaries),
+  }
+}
+
+/** A command that changes something begins with a repository of its own, and what remains is compared, too. */
+async function checkCase(set: GoldenSet, golden: GoldenCase, shared: TempDirectory): Promise<void> {
+  const isChanging = golden.objectsAfterFile !== undefined
+  using own = isChanging ? tempDirectory('golden') : undefined
+  const folder = own ?? shared
+  const root = set.root.replace(RECORDED_FOLDER, folder.path)
+  if (isChanging) extractRepository(set, root)
+  const before = listObjects(root)
+  const outcome = await runCase(golden, folder)
+  expect(neutral(set, golden, outcome)).toEqual(neutral(set, golden, expectedOf(set, golden)))
+  expect(listObjects(root)).toBe(isChanging ? readGolden(set, golden.objectsAfterFile!) : before)
+  for (const made of ['out', 'outdir']) expect(existsSync(folder.at(made))).toBe(false)
 }
 
 describeUnless(reason, 'what the original printed, ours prints', () => {
@@ -76,10 +101,7 @@ describeUnless(reason, 'what the original printed, ours prints', () => {
     // verbs of later pieces are tried in one set: they do not come as far as the repository
     for (const golden of set.cases.filter(one => !isLater(one) || set.name === EMPTY_SET)) {
       test(`${set.name}, ${golden.case}: wal-g ${golden.argv.join(' ')}`, async () => {
-        const outcome = await runCase(golden, folder)
-        const isShort = differenceOf(set, golden)?.isFirstLineEnough
-        expect(neutral(outcome, isShort)).toEqual(neutral(expectedOf(set, golden), isShort))
-        for (const made of ['out', 'outdir']) expect(existsSync(folder.at(made))).toBe(false)
+        await checkCase(set, golden, folder)
         if (!isLater(golden)) passed += 1
       })
     }
@@ -94,8 +116,11 @@ describeUnless(reason, 'what the original printed, ours prints', () => {
     console.log(`goldens ${passed}/${nowCount}`)
     console.log(`later: ${names.join(', ')}`)
     const cases = sets.flatMap(set => set.cases.map(golden => ({ set, golden })))
-    const differing = cases.filter(({ set, golden }) => differenceOf(set, golden) !== undefined).length
-    expect({ sets: sets.length, cases: cases.length, now: passed, differing }).toEqual(EXPECTED)
-    expect(EMPTY_DIFFERENCES.filter(({ reason: why }) => why === '')).toEqual([])
+    expect({ sets: sets.length, cases: cases.length }).toEqual(EXPECTED)
+    expect(passed).toBe(nowCount)
+    expect(passed).toBeGreaterThanOrEqual(NOW_MIN)
+    const differing = cases.filter(({ set, golden }) => differenceOf(set, golden) !== undefined)
+    expect(differing).toHaveLength(DIFFERENCES.length)
+    expect(DIFFERENCES.filter(({ reason: why }) => why === '')).toEqual([])
   })
 })
