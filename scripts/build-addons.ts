@@ -13,15 +13,17 @@ const ELF_MACHINES: Readonly<Record<string, number>> = { x64: 0x3e, arm64: 0xb7 
  * library musl, or a file that is for another processor than its folder says (that exists).
  */
 export function addonFile(name: string, platform: string): string | undefined {
-  const folder = path.dirname(require.resolve(`${name}/package.json`))
-  const file = path.join(folder, 'prebuilds', platform, 'node.napi.node')
-  if (!existsSync(file)) return undefined
+  const folder = path.join(path.dirname(require.resolve(`${name}/package.json`)), 'prebuilds', platform)
+  const file = ['node.napi.node', `${name}.node`]
+    .map(candidate => path.join(folder, candidate))
+    .find(existsSync)
+  if (file === undefined) return undefined
   const machine = readFileSync(file).readUInt16LE(18)
   return machine === ELF_MACHINES[platform.split('-')[1] ?? ''] ? file : undefined
 }
 
 /**
- * Packages look their addon up at run time (`node-gyp-build`); in the executable they get a plain require of the
+ * Packages look their addon up at run time (`node-gyp-build`, or a `binding.js` with `require-addon`); in the executable they get a plain require of the
  * file instead, which the compiler embeds. Without an addon the executable is built all the same, and says what it lacks
  * when that is wanted.
  */
@@ -35,17 +37,23 @@ export function embedAddons(platform: string, names: readonly string[]): BunPlug
         if (name === undefined) throw new Error(`${importer} loads an addon that the build does not know`)
         return { path: name, namespace: 'addon' }
       })
+      build.onLoad({ filter: /\/node_modules\/[\w-]+\/binding\.js$/ }, ({ path: file }) => {
+        const name = path.basename(path.dirname(file))
+        if (!names.includes(name)) throw new Error(`${file} loads an addon that the build does not know`)
+        const contents = `module.exports = (${addonExpression(name, addons.get(name), platform)})()`
+        return { contents, loader: 'js' }
+      })
       build.onLoad({ filter: /.*/, namespace: 'addon' }, ({ path: name }) => ({
-        contents: addonLoader(name, addons.get(name), platform),
+        contents: `module.exports = ${addonExpression(name, addons.get(name), platform)}`,
         loader: 'js',
       }))
     },
   }
 }
 
-function addonLoader(name: string, file: string | undefined, platform: string): string {
-  if (file !== undefined) return `module.exports = () => require(${JSON.stringify(file)})`
+function addonExpression(name: string, file: string | undefined, platform: string): string {
+  if (file !== undefined) return `() => require(${JSON.stringify(file)})`
   console.log(`${name} has no addon for ${platform}: left out`)
   const message = `this build of wal-g (${platform}) has no ${name.replace(/-native$/, '')}`
-  return `module.exports = () => { throw new Error(${JSON.stringify(message)}) }`
+  return `() => { throw new Error(${JSON.stringify(message)}) }`
 }

@@ -58,7 +58,7 @@ const result = await Bun.build({
     autoloadTsconfig: false,
     autoloadPackageJson: false,
   },
-  plugins: [rewriteWorkerUrls(source), embedAddons(values.platform, ['lzma-native'])],
+  plugins: [rewriteWorkerUrls(source), embedAddons(values.platform, ['lzma-native', 'sodium-native'])],
   throw: false,
 })
 

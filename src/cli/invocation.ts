@@ -1,4 +1,7 @@
 import type { CodecDescription } from '../codec/codec.ts'
+import type { EncryptionDescription } from '../codec/encryption/description.ts'
+import type { EncryptionReading } from '../codec/encryption/read-encryption.ts'
+import { type EncryptionSettings, encryptionSettings } from '../codec/settings.ts'
 import { hasCode, WalgError } from '../kit/errors.ts'
 import type { StorageDescription } from '../storage/description.ts'
 import type { Storage } from '../storage/storage.ts'
@@ -14,11 +17,28 @@ export function withTurbo(settings: Settings): Settings {
   }
 }
 
-export function describeCodec(settings: Settings): CodecDescription {
+export function describeCodec(
+  settings: Settings,
+  encryption: EncryptionDescription | undefined,
+): CodecDescription {
   return {
     compression: settings.WALG_COMPRESSION_METHOD,
     ...(settings.WALG_ZSTD_LEVEL === undefined ? {} : { zstdLevel: settings.WALG_ZSTD_LEVEL }),
+    ...(encryption === undefined ? {} : { encryption }),
   }
+}
+
+const NO_ENCRYPTION: EncryptionReading = { description: undefined, problems: [], warnings: [] }
+
+/** Reads the keys; without any setting of encryption nothing is loaded for it. */
+export async function describeEncryption(settings: Settings): Promise<EncryptionReading> {
+  const isNamed = Object.keys(encryptionSettings).some(name => {
+    const value = settings[name as keyof EncryptionSettings]
+    return value !== undefined && value !== encryptionSettings[name as keyof EncryptionSettings].default
+  })
+  if (!isNamed) return NO_ENCRYPTION
+  const { readEncryption } = await import('../codec/encryption/read-encryption.ts')
+  return readEncryption(settings)
 }
 
 /** The primary storage as data, with the network limit when one is set; throws SETTING_MISSING without a storage. */

@@ -111,7 +111,7 @@ describe('before any work', () => {
     const lines = stderr.split('\n').filter(line => line.startsWith('ERROR: '))
     expect(lines).toHaveLength(5)
     for (const name of [
-      'WALG_LIBSODIUM_KEY is set (environment)',
+      'the key in WALG_LIBSODIUM_KEY has 14 bytes',
       'WALG_S3_PREFIX is "s3://bucket/path"',
       'WALG_DELTA_MAX_STEPS is "-1"',
       'WALG_LOG_DESTINATION cannot be used',

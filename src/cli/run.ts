@@ -1,5 +1,6 @@
 import { basename } from 'node:path'
 import { isatty } from 'node:tty'
+import type { EncryptionDescription } from '../codec/encryption/description.ts'
 import { hasCode, WalgError } from '../kit/errors.ts'
 import type { SettingProblem } from '../kit/settings.ts'
 import {
@@ -17,7 +18,13 @@ import { COMMANDS, findCommand, LATER_COMMANDS } from './command-list.ts'
 import { loadConfiguration } from './configuration/load.ts'
 import { knownNames, type SettingsReading } from './configuration/read-settings.ts'
 import { EXIT_FAILURE, EXIT_SUCCESS, type ExitFacts, exitCodeOf, exitCodeOfResult } from './exit-code.ts'
-import { describeCodec, describeStorage, openCheckedStorage, withTurbo } from './invocation.ts'
+import {
+  describeCodec,
+  describeEncryption,
+  describeStorage,
+  openCheckedStorage,
+  withTurbo,
+} from './invocation.ts'
 import { logError, logSettingProblems } from './render/error.ts'
 import { FIRST_LOG_OPTIONS, type LogSink, openLog, writeFully } from './render/log.ts'
 import { createPrinter } from './render/output.ts'
@@ -141,11 +148,14 @@ async function runCommand(
     await usageFailure(session.redact(usageError?.message ?? ''), renderCommandUsage(command))
     return exitCodeOf(usageError, session.facts)
   }
-  if (command.needsSettings === false) return perform(command, parsed, reading, session)
+  if (command.needsSettings === false) return perform(command, parsed, reading, undefined, session)
   await warnUnknownKeys(session.sink, reading.unknownKeys)
+  const encryption = await describeEncryption(reading.settings)
+  for (const warning of encryption.warnings) session.sink.log.warning(warning)
   const problems = [
     ...logProblem,
     ...reading.problems,
+    ...encryption.problems,
     ...targetProblems(parsed),
     ...(command.needsStorage ? storageProblems(reading) : []),
   ]
@@ -153,13 +163,14 @@ async function runCommand(
     logSettingProblems(session.sink, problems)
     return exitCodeOf(undefined, session.facts)
   }
-  return perform(command, parsed, reading, session)
+  return perform(command, parsed, reading, encryption.description, session)
 }
 
 async function perform(
   command: CommandDefinition,
   parsed: ParsedArguments,
   reading: SettingsReading,
+  encryption: EncryptionDescription | undefined,
   session: Session,
 ): Promise<number> {
   const { sink } = session
@@ -193,7 +204,7 @@ async function perform(
       if (description === undefined) throw new Error(`${command.name} is declared to need no storage`)
       return description
     },
-    codecDescription: describeCodec(settings),
+    codecDescription: describeCodec(settings, encryption),
     program: programOf(parsed),
   }
   try {

@@ -1,4 +1,11 @@
-import { type CodecSettings, checkZstdLevel, codecSettings, encryptionSettings } from '../codec/settings.ts'
+import {
+  type CodecSettings,
+  checkZstdLevel,
+  codecSettings,
+  type EncryptionSettings,
+  encryptionSettings,
+  laterEncryptionSettings,
+} from '../codec/settings.ts'
 import type { SettingsRule, SettingsTable } from '../kit/settings.ts'
 import { laterOperationSettings, type OperationSettings, operationSettings } from '../operations/settings.ts'
 import { type PostgresSettings, postgresSettings } from '../postgres/settings.ts'
@@ -11,6 +18,7 @@ import { moreOwnSettings, type OwnSettings, ownSettings } from './own-settings.t
 export interface Settings
   extends StorageSettings,
     CodecSettings,
+    EncryptionSettings,
     PostgresSettings,
     OperationSettings,
     OwnSettings {}
@@ -19,10 +27,11 @@ export interface Settings
 export const SETTING_GROUPS: readonly { readonly title: string; readonly table: SettingsTable }[] = [
   { title: 'Storage', table: storageSettings },
   { title: 'Compression', table: codecSettings },
+  { title: 'Encryption', table: encryptionSettings },
   { title: 'Backups and WAL', table: operationSettings },
   { title: 'PostgreSQL', table: postgresSettings },
   { title: 'Logging and configuration', table: { ...ownSettings, ...moreOwnSettings } },
-  { title: 'Encryption', table: encryptionSettings },
+  { title: 'Encryption, later pieces', table: laterEncryptionSettings },
   { title: 'Backups and WAL, later pieces', table: laterOperationSettings },
   { title: 'Other storages', table: laterStorageSettings },
   { title: 'Services', table: serviceSettings },

@@ -1,4 +1,5 @@
 import type { Awaitable, ByteSink, ByteSource, ByteTransform } from '../kit/bytes.ts'
+import type { EncryptionDescription } from './encryption/description.ts'
 
 export type CompressionName = 'lz4' | 'zstd' | 'brotli' | 'lzma' | 'none' | 'gzip' | 'lzo'
 export type ZstdLevelName = 'fastest' | 'default' | 'better' | 'best'
@@ -49,20 +50,20 @@ export interface CompressionOptions {
   readonly use: 'wal' | 'part'
 }
 
-/**
- * One encryption method; knows no compression. None exists yet in this version, its place in the pipeline
- * does: plaintext -> compress -> encrypt -> storage.
- */
+/** Encryption of objects; knows no compression. The pipeline: plaintext -> compress -> encrypt -> storage. */
 export interface Encryption {
   readonly name: string
   encrypt(sink: ByteSink): Awaitable<ByteSink>
-  decrypt(source: ByteSource): Awaitable<ByteSource>
+  /** `extension` is that of the object: it tells how one looks that is not encrypted. Throws DECRYPT_FAILED. */
+  decrypt(source: ByteSource, extension: string): Awaitable<ByteSource>
 }
 
-/** Plain data from which a thread opens its own codec. */
+/** Plain data from which a thread opens its own codec. Holds secrets when it has keys. */
 export interface CodecDescription {
   readonly compression: CompressionName
   readonly zstdLevel?: ZstdLevelName
+  /** Absent: nothing is sealed, and what is encrypted cannot be read. */
+  readonly encryption?: EncryptionDescription
 }
 
 /** Sealing and opening of payload objects: compress + encrypt, decrypt + decompress. */

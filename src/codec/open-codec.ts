@@ -14,6 +14,7 @@ import type {
 } from './codec.ts'
 import { openLz4 } from './compression/lz4.ts'
 import { openNone } from './compression/none.ts'
+import type { EncryptionDescription } from './encryption/description.ts'
 import { compressionByExtension, extensionOf } from './extensions.ts'
 
 type OpenCompression = (memory: () => LinearMemory) => Compression
@@ -53,6 +54,20 @@ function loadedLater(
   }
 }
 
+/** Loads with the first object, as the methods of encryption do. */
+function encryptionOf(description: EncryptionDescription): Encryption {
+  let loaded: Promise<Encryption> | undefined
+  const encryption = (): Promise<Encryption> => {
+    loaded ??= import('./encryption/encryption.ts').then(room => room.openEncryption(description))
+    return loaded
+  }
+  return {
+    name: description.write?.method ?? 'none',
+    encrypt: async sink => (await encryption()).encrypt(sink),
+    decrypt: async (source, extension) => (await encryption()).decrypt(source, extension),
+  }
+}
+
 /** Opens one compression by name; `openCodec` is what operations use. */
 export function openCompression(name: CompressionName, memory: () => LinearMemory): Compression {
   return COMPRESSIONS[name](memory)
@@ -75,7 +90,7 @@ export function openCodec(description: CodecDescription, memory?: LinearMemory):
     return compression
   }
   const compression = compressionOf(description.compression)
-  const encryption: Encryption | undefined = undefined
+  const encryption = description.encryption === undefined ? undefined : encryptionOf(description.encryption)
   const optionsFor = (use: CompressionOptions['use']): CompressionOptions =>
     description.zstdLevel === undefined ? { use } : { use, zstdLevel: description.zstdLevel }
 
@@ -84,7 +99,7 @@ export function openCodec(description: CodecDescription, memory?: LinearMemory):
     extension: compression.extension,
     seal: (sink, use) => seal(compression, encryption, sink, optionsFor(use)),
     open(source: ByteSource, extension: string): Awaitable<BlockReader> {
-      return openSealed(compressionOf(compressionNamed(extension)), encryption, source)
+      return openSealed(compressionOf(compressionNamed(extension)), encryption, source, extension)
     },
     sealStream: use => source => sealStream(codec, source, use),
     openStream: (extension): ByteTransform => {
@@ -121,8 +136,9 @@ function openSealed(
   compression: Compression,
   encryption: Encryption | undefined,
   source: ByteSource,
+  extension: string,
 ): Awaitable<BlockReader> {
-  const plain = encryption === undefined ? source : encryption.decrypt(source)
+  const plain = encryption === undefined ? source : encryption.decrypt(source, extension)
   return plain instanceof Promise ? plain.then(compression.openReader) : compression.openReader(plain)
 }
 

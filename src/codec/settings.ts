@@ -1,4 +1,4 @@
-import { oneOf, oneOfAnyCase, text } from '../kit/setting-parsers.ts'
+import { boolean, oneOf, oneOfAnyCase, text } from '../kit/setting-parsers.ts'
 import type { SettingDefinition, SettingProblem, SettingsTable, SettingsTableOf } from '../kit/settings.ts'
 import type { ZstdLevelName } from './codec.ts'
 
@@ -32,11 +32,56 @@ export function checkZstdLevel(settings: CodecSettings): SettingProblem | undefi
   }
 }
 
+/** How new objects are encrypted, and what older ones may be opened with. */
+export interface EncryptionSettings {
+  readonly WALG_REQUIRE_ENCRYPTION: boolean
+  readonly WALG_READ_UNENCRYPTED: boolean
+  readonly WALG_LIBSODIUM_KEY: string | undefined
+  readonly WALG_LIBSODIUM_KEY_PATH: string | undefined
+  readonly WALG_LIBSODIUM_KEY_TRANSFORM: 'none' | 'base64' | 'hex'
+  readonly WALG_LIBSODIUM_OLD_KEY_PATHS: string | undefined
+}
+
+export const encryptionSettings: SettingsTableOf<EncryptionSettings> = {
+  WALG_REQUIRE_ENCRYPTION: {
+    parse: boolean,
+    default: false,
+    refusesEmpty: true,
+    doc: 'Ours. A configuration without a key to encrypt with is an error.',
+  },
+  WALG_READ_UNENCRYPTED: {
+    parse: boolean,
+    default: false,
+    doc: 'Ours. With a key configured, objects that are not encrypted are read, too, instead of being refused.',
+  },
+  WALG_LIBSODIUM_KEY: {
+    parse: text,
+    secret: true,
+    refusesEmpty: true,
+    doc: 'Key of libsodium encryption.',
+  },
+  WALG_LIBSODIUM_KEY_PATH: {
+    parse: text,
+    refusesEmpty: true,
+    doc: 'File with that key; white space around it is ignored.',
+  },
+  WALG_LIBSODIUM_KEY_TRANSFORM: {
+    parse: oneOf('none', 'base64', 'hex'),
+    default: 'none',
+    refusesEmpty: true,
+    doc: 'How that key is written. `none` takes the first 32 bytes of the text (at least 25, padded with zeros); the others must decode to exactly 32 bytes.',
+  },
+  WALG_LIBSODIUM_OLD_KEY_PATHS: {
+    parse: text,
+    doc: 'Ours. Files with keys that were used before, for reading only, separated by commas; `:none`, `:base64` or `:hex` behind a file says how its key is written.',
+  },
+}
+
 /**
- * Encryption is a later piece. Whoever sets one of these expects sealed data, so each of them is an error
- * until then: never plain data because a key was not understood.
+ * Later pieces. Whoever sets one of these expects sealed data, so each of them is an error until then: never plain
+ * data because a key was not understood.
  */
-export const encryptionSettings: SettingsTable = {
+export const laterEncryptionSettings: SettingsTable = {
   WALG_PGP_KEY: encryption('OpenPGP key, armored.', { isSecret: true }),
   WALG_PGP_KEY_PATH: encryption('File with the OpenPGP key.'),
   WALG_PGP_KEY_PASSPHRASE: encryption('Passphrase of the OpenPGP key.', { isSecret: true }),
@@ -60,9 +105,6 @@ export const encryptionSettings: SettingsTable = {
     ignored: 'only used with an encryption that is a later piece',
     doc: 'Service account for Yandex Cloud KMS.',
   },
-  WALG_LIBSODIUM_KEY: encryption('Key of libsodium encryption.', { isSecret: true }),
-  WALG_LIBSODIUM_KEY_PATH: encryption('File with that key.'),
-  WALG_LIBSODIUM_KEY_TRANSFORM: encryption('How that key is written: `base64`, `hex` or `none`.'),
 }
 
 /** A setting whose name speaks of keys although no table has it: refused, see `encryptionSettings`. */

@@ -8,6 +8,11 @@ export type SettingParser<T> = (text: string) => T
 
 export interface SettingDefinition<T> {
   readonly parse: SettingParser<T>
+  /**
+   * An empty value that nothing else replaces is an error instead of meaning "not set": an empty key must not end in
+   * plain data.
+   */
+  readonly refusesEmpty?: boolean
   /** A value, or absent: then the typed setting may be undefined. */
   readonly default?: T
   /** Shown in the reference instead of the default value, e.g. `2, or a quarter of the CPUs`. */

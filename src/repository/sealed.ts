@@ -110,7 +110,13 @@ async function* named(stream: ByteStream, key: string): AsyncGenerator<Uint8Arra
   try {
     yield* stream
   } catch (error) {
-    const isDamage = hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH')
+    const isDamage = hasCode(
+      error,
+      'FORMAT_INVALID',
+      'FORMAT_TRUNCATED',
+      'CHECKSUM_MISMATCH',
+      'DECRYPT_FAILED',
+    )
     if (!isDamage || error.message.includes(key)) throw error
     throw new WalgError(error.code, `"${key}": ${error.message}`, {
       facts: { ...error.facts, key },

@@ -110,9 +110,6 @@ describe('settings of later pieces', () => {
     WALG_ENVELOPE_PGP_KEY_PATH: '/k',
     WALG_CSE_KMS_ID: 'k',
     YC_CSE_KMS_KEY_ID: 'k',
-    WALG_LIBSODIUM_KEY: 'k',
-    WALG_LIBSODIUM_KEY_PATH: '/k',
-    WALG_LIBSODIUM_KEY_TRANSFORM: 'hex',
     WALG_S3_PREFIX: 's3://b/p',
     WALE_S3_PREFIX: 's3://b/p',
     WALG_GS_PREFIX: 'gs://b/p',
@@ -149,10 +146,18 @@ describe('settings of later pieces', () => {
     }
   })
 
+  test('nor by a value that got lost', () => {
+    for (const name of ['WALG_LIBSODIUM_KEY', 'WALG_LIBSODIUM_KEY_PATH', 'WALG_REQUIRE_ENCRYPTION']) {
+      expect(messages({ environment: { [name]: '' } })).toEqual([`${name} is set, but empty`])
+      expect(messages({ file: { [name]: '' } })).toEqual([`${name} is set, but empty`])
+    }
+    const replaced = { environment: { WALG_LIBSODIUM_KEY: '' }, file: { WALG_LIBSODIUM_KEY: 'k' } }
+    expect(messages(replaced)).toEqual([])
+  })
+
   test('that say what holds anyway are accepted', () => {
-    const harmless = { WALG_TARGET_STORAGE: 'default', WALG_USE_COPY_COMPOSER: 'false', WALG_PGP_KEY: '' }
+    const harmless = { WALG_TARGET_STORAGE: 'default', WALG_USE_COPY_COMPOSER: 'false', PGHOST: '' }
     expect(messages({ environment: harmless })).toEqual([])
-    expect(messages({ flags: { 'walg-pgp-key': '' } })).toEqual([])
   })
 
   test('that change nothing about stored data are accepted', () => {
@@ -185,8 +190,8 @@ describe('secrets', () => {
   })
 
   test('never stand in a problem', () => {
-    const given = { environment: { WALG_LIBSODIUM_KEY: 'hunter2' } }
-    expect(messages(given).join()).toContain('WALG_LIBSODIUM_KEY is set')
+    const given = { environment: { WALG_FAILOVER_STORAGES: 'hunter2' } }
+    expect(messages(given).join()).toContain('WALG_FAILOVER_STORAGES is set')
     expect(messages(given).join()).not.toContain('hunter2')
   })
 })

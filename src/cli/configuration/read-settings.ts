@@ -63,7 +63,10 @@ export function readSettings(sources: SettingSources): SettingsReading {
       else for (const [, password] of text.matchAll(/:\/\/[^/\s:@]*:([^/\s@]+)@/g)) secrets.add(password!)
     }
     const given = lookUp(names, sources)
-    if (given === undefined) continue
+    if (given === undefined) {
+      if (definition.refusesEmpty === true) problems.push(emptySetting(name))
+      continue
+    }
     const outcome = evaluate(given, definition)
     if ('problem' in outcome) problems.push(outcome.problem)
     else values[name] = outcome.value
@@ -136,6 +139,15 @@ function evaluate(
       message: `${given.name} is ${shown} (${given.source}), but this version does not know ${definition.later} yet`,
       hint: 'nothing is read or stored in another way than you asked for; remove the setting to go on without it',
     },
+  }
+}
+
+function emptySetting(name: string): SettingProblem {
+  return {
+    code: 'SETTING_INVALID',
+    names: [name],
+    message: `${name} is set, but empty`,
+    hint: 'give it a value, or remove it altogether: data must not be stored in the clear because a key got lost',
   }
 }
 

@@ -9,6 +9,7 @@ import { fromSystemError, hasCode, WalgError } from '../../../kit/errors.ts'
 import { replaceFileSystem } from '../../../kit/file-system.ts'
 import { type Hasher, openHasher } from '../../../kit/hash.ts'
 import { createLinearMemory } from '../../../kit/linear-memory.ts'
+import { beWorkerThread } from '../../../kit/thread.ts'
 import { openStorage, type SystemModule } from '../../../storage/open-storage.ts'
 import type { Storage } from '../../../storage/storage.ts'
 import { createTarReader } from '../../../tar/unpack.ts'
@@ -24,6 +25,8 @@ import type {
   WorkerRequest,
 } from './part-protocol.ts'
 import { PartUnpacker } from './part-unpacker.ts'
+
+beWorkerThread()
 
 interface Thread {
   readonly setup: FetchSetup
@@ -77,7 +80,7 @@ async function fetchPart(thread: Thread, job: PartJob): Promise<PartResult> {
 
 /** What the codec and the tar reader find wrong, with the name of the object. */
 function namedDamage({ key, of }: PartJob, error: unknown): unknown {
-  const isDamage = hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH')
+  const isDamage = hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECRYPT_FAILED')
   if (!isDamage || error.facts['key'] === key) return error
   return new WalgError(error.code, `object "${key}" is damaged: ${error.message}`, {
     facts: { ...error.facts, key, backup: of.backup },
