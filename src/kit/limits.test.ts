@@ -100,6 +100,8 @@ test('workers that block on one rate hold it together', async () => {
   const limit = createRateLimit(8 * MIB)
   const code = `
     import { openRateLimit } from ${JSON.stringify(new URL('./limits.ts', import.meta.url).href)}
+    import { beWorkerThread } from ${JSON.stringify(new URL('./thread.ts', import.meta.url).href)}
+    beWorkerThread()
     self.onmessage = ({ data }) => {
       const limiter = openRateLimit(data)
       const answers = []

@@ -1,5 +1,5 @@
-import { isMainThread } from 'node:worker_threads'
 import type { Awaitable } from './bytes.ts'
+import { isWorkerThread } from './thread.ts'
 
 /** A rate as plain data that can be sent to workers: all of them share it. */
 export interface RateLimit {
@@ -43,7 +43,7 @@ export function openRateLimit(limit: RateLimit, options: RateLimiterOptions = {}
   const state = new BigInt64Array(limit.shared)
   const nowNs = options.nowNs ?? systemNowNs
   const sleep = options.sleep ?? (delayMs => new Promise<void>(resolve => setTimeout(resolve, delayMs)))
-  const mayBlock = options.mayBlock ?? !isMainThread
+  const mayBlock = options.mayBlock ?? isWorkerThread()
   const pause = mayBlock ? new Int32Array(new SharedArrayBuffer(4)) : undefined
   return {
     take(bytes: number): Awaitable<void> {

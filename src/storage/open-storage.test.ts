@@ -45,6 +45,8 @@ test('in a worker the file-system driver is synchronous, and its hanging calls c
   const watch = watchStorageStalls(description(directory.path), 1)
   const code = `
     import { openStorage } from ${JSON.stringify(new URL('./open-storage.ts', import.meta.url).href)}
+    import { beWorkerThread } from ${JSON.stringify(new URL('../kit/thread.ts', import.meta.url).href)}
+    beWorkerThread()
     self.onmessage = async ({ data }) => {
       const storage = await openStorage(data)
       const sink = storage.openSink('from/worker')

@@ -1,9 +1,9 @@
-import { isMainThread } from 'node:worker_threads'
 import { withDeadline } from '../kit/deadline.ts'
 import type { WalgError } from '../kit/errors.ts'
 import type { FileSystem } from '../kit/file-system.ts'
 import { openRateLimit } from '../kit/limits.ts'
 import { createStallSlots, watchStalls } from '../kit/stall-watch.ts'
+import { isWorkerThread } from '../kit/thread.ts'
 import type { DriverDescription, StorageDescription } from './description.ts'
 import { normalizePrefix } from './keys.ts'
 import { stallError, withStallLimit } from './layers/stall.ts'
@@ -27,7 +27,7 @@ export async function openStorage(description: StorageDescription): Promise<Stor
   })
   if (networkLimit !== undefined) {
     const { withThrottle } = await import('./layers/throttle.ts')
-    storage = withThrottle(storage, openRateLimit(networkLimit), !isMainThread)
+    storage = withThrottle(storage, openRateLimit(networkLimit), isWorkerThread())
   }
   const prefix = normalizePrefix(description.prefix)
   if (prefix === '') return storage

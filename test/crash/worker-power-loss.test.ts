@@ -10,11 +10,14 @@ import { type FileRecording, recordFiles } from './file-recording.ts'
 import { crashStates, diskBefore, materialize } from './power-loss.ts'
 
 const OPEN_STORAGE = new URL('../../src/storage/open-storage.ts', import.meta.url).href
+const THREAD = new URL('../../src/kit/thread.ts', import.meta.url).href
 const SUPPORT = new URL('../contract/storage-support.ts', import.meta.url).href
 
 /** A part's worker in small: opens the description, writes one object by its sink, says how it went. */
 const PART_WORKER = `
   import { openStorage } from ${JSON.stringify(OPEN_STORAGE)}
+  import { beWorkerThread } from ${JSON.stringify(THREAD)}
+  beWorkerThread()
   import { patternBytes } from ${JSON.stringify(SUPPORT)}
   self.onmessage = async ({ data: { description, key, sizeBytes, seed } }) => {
     const storage = await openStorage(description)

@@ -1,10 +1,10 @@
 /** The thread in which parts are packed: opens its own storage and codec, then runs the loop of `pack-parts.ts`. */
-import { parentPort } from 'node:worker_threads'
 import type { CodecDescription } from '../../codec/codec.ts'
 import { openCodec } from '../../codec/open-codec.ts'
 import { encodeError, type PlainError } from '../../kit/error-transport.ts'
 import { assert } from '../../kit/errors.ts'
 import { createLinearMemory } from '../../kit/linear-memory.ts'
+import { beWorkerThread } from '../../kit/thread.ts'
 import type { StorageDescription } from '../../storage/description.ts'
 import { openStorage } from '../../storage/open-storage.ts'
 import { type PackReport, type PackRoom, type PartsTask, packParts } from './pack-parts.ts'
@@ -18,7 +18,6 @@ export type WorkerRequest =
       readonly codec: CodecDescription
     }
   | { readonly kind: 'pack'; readonly task: PartsTask }
-  | { readonly kind: 'close' }
 
 /** After `done` or `failed` nothing more is said about a `pack`. */
 export type WorkerReply =
@@ -26,9 +25,15 @@ export type WorkerReply =
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; error: PlainError }
 
-const port = parentPort
-assert(port !== null, 'a part worker runs in a thread of its own')
-const reply = (message: WorkerReply): void => port.postMessage(message)
+/** What a worker's global scope offers. */
+interface WorkerScope {
+  postMessage(message: WorkerReply): void
+  onmessage: ((event: { readonly data: WorkerRequest }) => void) | null
+}
+
+beWorkerThread()
+const scope = globalThis as unknown as WorkerScope
+const reply = (message: WorkerReply): void => scope.postMessage(message)
 
 let opening: Promise<PackRoom> | undefined
 
@@ -43,18 +48,15 @@ async function serve(request: WorkerRequest): Promise<void> {
     if (request.kind === 'open') {
       opening = open(request)
       await opening
-    } else if (request.kind === 'pack') {
-      assert(opening !== undefined, 'open comes before pack')
-      await packParts(await opening, request.task)
-      reply({ kind: 'done' })
-    } else {
-      await (await opening)?.storage.close()
-      port?.close()
+      return
     }
+    assert(opening !== undefined, 'open comes before pack')
+    await packParts(await opening, request.task)
+    reply({ kind: 'done' })
   } catch (error) {
     // A failed opening is told when somebody wants to pack.
     if (request.kind === 'pack') reply({ kind: 'failed', error: encodeError(error) })
   }
 }
 
-port.on('message', (request: WorkerRequest) => void serve(request))
+scope.onmessage = event => void serve(event.data)

@@ -1,4 +1,3 @@
-import { Worker } from 'node:worker_threads'
 import type { CodecDescription } from '../../codec/codec.ts'
 import { cancelled, throwIfCancelled } from '../../kit/clock.ts'
 import { decodeError } from '../../kit/error-transport.ts'
@@ -30,6 +29,7 @@ export interface PackOptions {
 
 const TICK_MS = 200
 const STOP_GRACE_MS = 10_000
+const EXIT_GRACE_MS = 1000
 
 /** One worker's turn at a task. */
 interface Run {
@@ -49,7 +49,7 @@ export class PartWorkers implements AsyncDisposable {
     this.#workers = Array.from({ length: options.workersCount }, (_, index) => {
       const worker = new Worker(new URL('./part-worker.ts', import.meta.url))
       // A worker that dies before anybody asks for work is met again by `pack`.
-      worker.on('error', () => {})
+      worker.addEventListener('error', event => event.preventDefault())
       this.#send(worker, {
         kind: 'open',
         worker: index,
@@ -91,9 +91,9 @@ export class PartWorkers implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stalls.close()
     const workers = this.#workers.splice(0)
-    const exits = workers.map(worker => new Promise(resolve => worker.once('exit', resolve)))
-    for (const worker of workers) void worker.terminate()
-    await Promise.race([Promise.all(exits), sleep(1000)])
+    const exits = workers.map(worker => new Promise(resolve => worker.addEventListener('close', resolve)))
+    for (const worker of workers) worker.terminate()
+    await Promise.race([Promise.all(exits), sleep(EXIT_GRACE_MS)])
   }
 
   #send(worker: Worker, request: WorkerRequest): void {
@@ -103,19 +103,26 @@ export class PartWorkers implements AsyncDisposable {
   #run(worker: Worker, task: PartsTask, onReport: (report: PackReport) => void): Run {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const run: Run = { finished: promise.finally(() => settle()), isFinished: false }
-    const onMessage = (reply: WorkerReply): void => {
+    const onMessage = ({ data: reply }: MessageEvent<WorkerReply>): void => {
       if (reply.kind === 'done') resolve()
       else if (reply.kind === 'failed') reject(decodeError(reply.error))
       else onReport(reply)
     }
-    const onError = (error: Error): void => reject(new Error('a part worker died', { cause: error }))
-    const onExit = (): void => reject(new Error('a part worker ended before its work was done'))
+    const onError = (event: ErrorEvent): void => {
+      event.preventDefault()
+      reject(new Error(`a part worker died: ${event.message}`, { cause: event.error }))
+    }
+    const onClose = (): void => reject(new Error('a part worker ended before its work was done'))
     const settle = (): void => {
       run.isFinished = true
-      worker.off('message', onMessage).off('error', onError).off('exit', onExit)
+      worker.removeEventListener('message', onMessage)
+      worker.removeEventListener('error', onError)
+      worker.removeEventListener('close', onClose)
     }
     run.finished.catch(() => {})
-    worker.on('message', onMessage).on('error', onError).on('exit', onExit)
+    worker.addEventListener('message', onMessage)
+    worker.addEventListener('error', onError)
+    worker.addEventListener('close', onClose)
     this.#send(worker, { kind: 'pack', task })
     return run
   }

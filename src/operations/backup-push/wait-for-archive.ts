@@ -35,7 +35,7 @@ const WARNING_EVERY_MS_MAX = 60_000
 /** The repository is asked without a local sign of success only this often. */
 const LOOK_EVERY_MS = 1_000
 /** PostgreSQL calls a file archived, the repository does not have it: a storage that lists late gets this long. */
-const LATE_MS = 3_000
+const LATE_MS = 1_000
 
 /**
  * Waits until PostgreSQL has archived `files`, as pg_backup_stop itself would, and looks into the repository for

@@ -1,10 +1,10 @@
 import { constants } from 'node:fs'
-import { isMainThread } from 'node:worker_threads'
 import { type ByteStream, streamFromSource } from '../../kit/bytes.ts'
 import { throwIfCancelled } from '../../kit/clock.ts'
 import { errnoOf, WalgError } from '../../kit/errors.ts'
 import { call, type FileSteps, runPooled, unless } from '../../kit/file-steps.ts'
 import { type FileSystem, fileSystem } from '../../kit/file-system.ts'
+import { isWorkerThread } from '../../kit/thread.ts'
 import { checkKey, checkPrefix } from '../keys.ts'
 import { rangeWithin } from '../ranges.ts'
 import type {
@@ -56,7 +56,7 @@ export async function openFsDriver(options: FsDriverOptions): Promise<Storage> {
     isDurable: options.isDurable,
     sweepOneIn: options.sweepOneIn ?? 128,
   }
-  return new FsDriver(system, place, options.mode ?? (isMainThread ? 'pooled' : 'blocking'))
+  return new FsDriver(system, place, options.mode ?? (isWorkerThread() ? 'blocking' : 'pooled'))
 }
 
 class FsDriver implements Storage {
