@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
+import { segmentName, walBytes } from '../support/wal-bytes.ts'
+import { type Repository, repositoryAt } from './sample.ts'
+
+let place: TempDirectory
+let repository: Repository
+let segment: string
+
+beforeAll(() => {
+  place = tempDirectory('settings')
+  repository = repositoryAt(place.at('repository'))
+  mkdirSync(place.at('pg_wal/archive_status'), { recursive: true })
+  segment = path.join(place.at('pg_wal'), segmentName(1))
+  writeFileSync(segment, walBytes(segmentName(1)))
+})
+afterAll(() => place.remove())
+
+/** Everything that would encrypt, in all the names it goes by. */
+const KEYS: Readonly<Record<string, string>> = {
+  WALG_GPG_KEY_ID: 'ABCDEF',
+  WALE_GPG_KEY_ID: 'ABCDEF',
+  GPG_KEY_ID: 'ABCDEF',
+  WALG_PGP_KEY: 'key',
+  WALG_PGP_KEY_PATH: '/key',
+  WALG_LIBSODIUM_KEY: '01234567890123456789012345678901',
+  WALG_LIBSODIUM_KEY_PATH: '/key',
+  WALG_CSE_KMS_ID: 'id',
+  YC_CSE_KMS_KEY_ID: 'id',
+  WALG_ENVELOPE_PGP_KEY: 'key',
+  WALG_ENVELOPE_PGP_KEY_PATH: '/key',
+}
+
+/** Everything that would store elsewhere. */
+const STORAGES: Readonly<Record<string, string>> = {
+  WALG_S3_PREFIX: 's3://bucket/path',
+  WALE_S3_PREFIX: 's3://bucket/path',
+  WALG_GS_PREFIX: 'gs://bucket',
+  WALG_AZ_PREFIX: 'azure://container',
+  WALG_SWIFT_PREFIX: 'swift://container',
+  WALG_SSH_PREFIX: 'ssh://host/path',
+  WALG_OSS_PREFIX: 'oss://bucket',
+  WALG_FAILOVER_STORAGES: '{"b":{"WALG_FILE_PREFIX":"/tmp"}}',
+}
+
+describe('a setting that would change how or where data is stored is never ignored', () => {
+  for (const [name, value] of Object.entries(KEYS)) {
+    test(`${name} never leads to plain data`, async () => {
+      const own = repositoryAt(place.at(name))
+      const run = await own.run(['wal-push', segment], { env: { [name]: value } })
+      if (run.exit !== 0) {
+        expect(run.stderr).toContain(name.replace(/^WAL[GE]_/, ''))
+        expect(readdirSync(own.root)).toEqual([])
+      } else {
+        // encrypted, then: without the key there is nothing to be had
+        const read = await own.run(['wal-fetch', segmentName(1), place.at(`${name}-read`)])
+        expect(read.exit).toBe(1)
+      }
+    })
+  }
+
+  for (const [name, value] of Object.entries(STORAGES)) {
+    test(`${name} is not answered by storing in a directory`, async () => {
+      const run = await repository.run(['wal-push', segment], { env: { [name]: value } })
+      expect(run.exit).toBe(1)
+      expect(run.stderr).toContain(name)
+      expect(readdirSync(repository.root)).toEqual([])
+    })
+  }
+
+  test('every verb that touches the repository says so, and all of them at once', async () => {
+    const env = { WALG_CSE_KMS_ID: 'some-id', WALG_S3_PREFIX: 's3://bucket' }
+    for (const args of [
+      ['backup-push', place.at('pg_wal')],
+      ['backup-fetch', place.at('target'), 'LATEST'],
+      ['backup-list'],
+      ['wal-fetch', segmentName(1), place.at('destination')],
+    ]) {
+      const run = await repository.run(args, { env })
+      expect([args[0], run.exit]).toEqual([args[0], 1])
+      expect(run.stderr).toContain('WALG_CSE_KMS_ID')
+      expect(run.stderr).toContain('WALG_S3_PREFIX')
+    }
+  })
+
+  test('a key in a configuration file counts as well', async () => {
+    writeFileSync(place.at('config.yaml'), `WALG_FILE_PREFIX: ${repository.root}\nWALG_CSE_KMS_ID: some-id\n`)
+    const run = await repository.run(['wal-push', segment, '--config', place.at('config.yaml')])
+    expect(run.exit).toBe(1)
+    expect(run.stderr).toContain('WALG_CSE_KMS_ID')
+    expect(readdirSync(repository.root)).toEqual([])
+  })
+
+  test('without any storage nothing is done', async () => {
+    const run = await repository.run(['wal-push', segment], { env: { WALG_FILE_PREFIX: '' } })
+    expect(run.exit).toBe(1)
+    expect(run.stderr).toContain('WALG_FILE_PREFIX')
+  })
+})
+
+test('an alive check of 0 is none, of nonsense an error before any work', async () => {
+  for (const [value, expected] of [
+    ['0', 'data directory'],
+    ['0s', 'data directory'],
+    ['abc', 'WALG_ALIVE_CHECK_INTERVAL'],
+  ] as const) {
+    const run = await repository.run(['backup-push', place.at('missing')], {
+      env: { WALG_ALIVE_CHECK_INTERVAL: value },
+    })
+    expect(run.exit).toBe(1)
+    expect(run.stderr).toContain(expected)
+  }
+})
