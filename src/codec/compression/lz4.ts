@@ -6,7 +6,10 @@ import { HASH_STATE_BYTES, type Lz4Module, openLz4Module } from './lz4-module.ts
 import { openLz4Reader } from './lz4-reader.ts'
 
 const TABLE_BYTES = 2 << 16
-const BLOCK_BYTES = 4 << 20
+/** As large as the frame header allows. */
+const PART_BLOCK_BYTES = 4 << 20
+/** Costs WAL a quarter of a percent in size, and saves its process 3 MiB of memory to touch. */
+const WAL_BLOCK_BYTES = 1 << 20
 const SLACK_BYTES = 64
 /** Version 1, independent blocks, content checksum; blocks of 4 MiB; and the descriptor's own check byte. */
 const FRAME_HEADER = [0x04, 0x22, 0x4d, 0x18, 0x64, 0x70, 0xb9] as const
@@ -22,7 +25,8 @@ export function openLz4(memory: () => LinearMemory): Compression {
   return {
     name: 'lz4',
     extension: 'lz4',
-    openWriter: sink => openLz4Writer(sink, memory(), module()),
+    openWriter: (sink, { use }) =>
+      openLz4Writer(sink, memory(), module(), use === 'wal' ? WAL_BLOCK_BYTES : PART_BLOCK_BYTES),
     openReader: source => openLz4Reader(source, memory(), module()),
   }
 }
@@ -31,11 +35,11 @@ export function openLz4(memory: () => LinearMemory): Compression {
  * Areas: the block with room in front for a header, so that a block that does not compress is handed on as it
  * lies there; the compressed block likewise, behind one page with table and hash state.
  */
-function layOut(memory: LinearMemory) {
+function layOut(memory: LinearMemory, blockBytes: number) {
   const headerBytes = FRAME_HEADER.length + 4
-  const inputBytes = BLOCK_BYTES + SLACK_BYTES * 2
+  const inputBytes = blockBytes + SLACK_BYTES * 2
   const input = memory.allocate(inputBytes)
-  const outputBytes = BLOCK_BYTES + SLACK_BYTES * 2
+  const outputBytes = blockBytes + SLACK_BYTES * 2
   const output = memory.allocate(outputBytes)
   const scratchBytes = TABLE_BYTES + HASH_STATE_BYTES
   const scratch = memory.allocate(scratchBytes)
@@ -53,8 +57,13 @@ function layOut(memory: LinearMemory) {
   }
 }
 
-function openLz4Writer(sink: ByteSink, memory: LinearMemory, lz4: Lz4Module): BlockWriter {
-  const areas = layOut(memory)
+function openLz4Writer(
+  sink: ByteSink,
+  memory: LinearMemory,
+  lz4: Lz4Module,
+  blockBytes: number,
+): BlockWriter {
+  const areas = layOut(memory, blockBytes)
   let isOpen = true
   let hasHeader = false
   let isLast = false
@@ -77,10 +86,10 @@ function openLz4Writer(sink: ByteSink, memory: LinearMemory, lz4: Lz4Module): Bl
       return memory.bytes
     },
     base: areas.block,
-    capacityBytes: BLOCK_BYTES,
+    capacityBytes: blockBytes,
     flush(count: number): Awaitable<void> {
-      assert(isOpen && !isLast && count <= BLOCK_BYTES, 'full blocks, then at most one short one')
-      isLast = count < BLOCK_BYTES
+      assert(isOpen && !isLast && count <= blockBytes, 'full blocks, then at most one short one')
+      isLast = count < blockBytes
       if (count === 0) return
       lz4.updateHash(areas.hash, areas.block, count)
       const size = lz4.compressBlock(areas.block, count, areas.compressed, count - 1, areas.table)
