@@ -120,6 +120,7 @@ export function complaints(stderr: string): string[] {
 
 /** Ends the current segment and waits until the archiver has pushed it; returns its name. */
 export async function archiveEverything(cluster: Cluster, timeoutMs = 60_000): Promise<string> {
+  await cluster.query(`select pg_logical_emit_message(true, 'test', '')`) // an empty segment would not be ended
   const sql = 'select pg_walfile_name(pg_switch_wal()) as name'
   const [row] = await cluster.query<{ name: string }>(sql)
   const name = row!.name
