@@ -73,11 +73,10 @@ test.each(['', ' ', '{', '[1]', 'null', '"x"', '{"a":1,}'])('%p is refused as an
 })
 
 test('documents are compared by value', () => {
-  expect(isSameJson('{"a":1,"b":[2]}', '{ "b":[2.0], "a":1e0 }', 'exact')).toBe(true)
-  expect(isSameJson('{"a":1}', '{"a":1,"b":null}', 'exact')).toBe(false)
-  expect(isSameJson('[]', '{}', 'exact')).toBe(false)
-  expect(isSameJson('12345678901234567890', '12345678901234567000', 'double')).toBe(true)
-  expect(isSameJson('12345678901234567890', '12345678901234567000', 'exact')).toBe(false)
+  expect(isSameJson('{"a":1,"b":[2]}', '{ "b":[2.0], "a":1e0 }')).toBe(true)
+  expect(isSameJson('{"a":1}', '{"a":1,"b":null}')).toBe(false)
+  expect(isSameJson('[]', '{}')).toBe(false)
+  expect(isSameJson('12345678901234567890', '12345678901234567000')).toBe(false)
 })
 
 const documents = fc.jsonValue({ maxDepth: 4 }) as fc.Arbitrary<JsonValue>

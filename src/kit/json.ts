@@ -148,11 +148,10 @@ export class JsonMembers {
 
 /**
  * True when two documents hold the same value: key order, white space and the notation of numbers do not
- * count. `numbers` = `exact` keeps integers beyond 2^53 apart, `double` compares as the original does.
+ * count. Integers beyond 2^53 are told apart.
  */
-export function isSameJson(left: string, right: string, numbers: 'exact' | 'double'): boolean {
-  const parse = numbers === 'exact' ? parseJson : JSON.parse
-  return isSameValue(parse(left), parse(right))
+export function isSameJson(left: string, right: string): boolean {
+  return isSameValue(parseJson(left), parseJson(right))
 }
 
 function isSameValue(left: unknown, right: unknown): boolean {

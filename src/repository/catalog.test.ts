@@ -117,6 +117,9 @@ test('big integers are told apart, and one that the original rounded is still fo
   await putBackup(NEW, '12345678901234567890')
   const exact = await selectBackup(storage, { kind: 'user-data', json: '12345678901234567890' })
   expect(exact.name).toBe(NEW)
+  await storage.delete([`basebackups_005/${OLD}_backup_stop_sentinel.json`])
+  const neighbour = selectBackup(storage, { kind: 'user-data', json: '12345678901234567891' })
+  await expect(neighbour).rejects.toThrow('No backups found')
 })
 
 test('user data that several backups have is ambiguous', async () => {

@@ -87,8 +87,8 @@ async function newestGood(
 }
 
 /**
- * Integers beyond 2^53 are compared exactly first; where that finds nothing, as the original does, which rounded
- * them when it stored them.
+ * Integers beyond 2^53 are compared exactly; where that finds nothing, the rounded form is looked for that the
+ * original would have stored. What was stored exactly is never found by a neighbour.
  */
 async function selectByUserData(storage: Storage, json: string, options: Abortable): Promise<SelectedBackup> {
   checkUserData(json)
@@ -104,9 +104,9 @@ async function selectByUserData(storage: Storage, json: string, options: Abortab
       broken.push(error)
     }
   }
-  const exact = known.filter(({ userData }) => isSameJson(userData, json, 'exact'))
-  const matches =
-    exact.length > 0 ? exact : known.filter(({ userData }) => isSameJson(userData, json, 'double'))
+  const matching = (wanted: string) => known.filter(({ userData }) => isSameJson(userData, wanted))
+  const exact = matching(json)
+  const matches = exact.length > 0 ? exact : matching(JSON.stringify(JSON.parse(json)))
   if (matches.length > 1) {
     const names = matches.map(({ entry }) => entry.name).join(' ')
     throw new WalgError(
