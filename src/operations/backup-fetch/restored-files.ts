@@ -13,7 +13,10 @@ const NAMES_MAX = 5
 
 /** A restored file, for backup_manifest. */
 export interface RestoredFile {
-  readonly name: TargetNameData
+  /** UTF-8 unless `isOdd`; lent. */
+  readonly name: Uint8Array
+  /** The name is not UTF-8. */
+  readonly isOdd: boolean
   readonly sizeBytes: number
   /** mtime of the original, in seconds. */
   readonly tarTime: number
@@ -63,7 +66,8 @@ export class RestoredFiles {
         this.#addFile(isNamed ? this.#rowOf(name) : result.rows[index]!, result, index)
       else {
         this.#odd.push({
-          name: { name: new TextDecoder().decode(name), bytes: name },
+          name,
+          isOdd: true,
           sizeBytes: result.sizes[index]!,
           tarTime: result.tarTimes[index]!,
           checksum: this.#checksumOf(result, index),
@@ -131,7 +135,8 @@ export class RestoredFiles {
       if (!this.isFile(row)) continue
       const isKnown = this.#checksumBytes > 0 && (this.#states[row]! & IS_PATCHED) === 0
       yield {
-        name: { name: this.#table.name(row) },
+        name: this.#table.nameBytes(row),
+        isOdd: false,
         sizeBytes: this.#sizes[row]!,
         tarTime: this.#tarTimes[row]!,
         checksum: isKnown

@@ -7,6 +7,7 @@ import { errnoOf, fromSystemError } from '../../kit/errors.ts'
 import { parseBackupLabel } from '../../postgres/backup-label.ts'
 import { formatLsn, type Lsn } from '../../postgres/lsn.ts'
 import { parseBackupName } from '../../repository/backup-name.ts'
+import { JsonBytes } from './json-bytes.ts'
 import type { ManifestChecksums } from './part/part-protocol.ts'
 import type { ChainBackup } from './plan/chain.ts'
 import { BACKUP_LABEL } from './plan/member-roles.ts'
@@ -16,7 +17,10 @@ export const SERVER_MANIFEST = 'backup_manifest'
 /** PostgreSQL 17 put the system identifier into the manifest. */
 const VERSION_2_FROM = 170_000
 const MANIFESTS_FROM = 130_000
-const PIECE_CHARACTERS = 1 << 18
+const PIECE_BYTES = 1 << 17
+const encoder = new TextEncoder()
+const LEFT_OUT = [SERVER_MANIFEST, 'recovery.signal', 'standby.signal'].map(name => encoder.encode(name))
+const WAL_FOLDER = encoder.encode('pg_wal/')
 
 /** The WAL without which the backup is not consistent. */
 export interface WalRange {
@@ -68,65 +72,63 @@ export async function* formatServerManifest(
   manifest: ServerManifest,
   files: Iterable<RestoredFile>,
 ): AsyncGenerator<Uint8Array> {
-  const encoder = new TextEncoder()
+  const { pgVersion, systemIdentifier, wal, checksums } = manifest
+  const version = pgVersion >= VERSION_2_FROM ? 2 : 1
   const hash = createHash('sha256')
-  let text = ''
+  const json = new JsonBytes()
   const take = (): Uint8Array => {
-    const bytes = encoder.encode(text)
-    text = ''
+    const bytes = json.take()
     hash.update(bytes)
     return bytes
   }
-  for (const piece of manifestPieces(manifest, files)) {
-    text += piece
-    if (text.length >= PIECE_CHARACTERS) yield take()
-  }
-  yield take()
-  yield encoder.encode(`"Manifest-Checksum": "${hash.digest('hex')}"}\n`)
-}
-
-function* manifestPieces(manifest: ServerManifest, files: Iterable<RestoredFile>): Generator<string> {
-  const { pgVersion, systemIdentifier, wal, checksums } = manifest
-  const version = pgVersion >= VERSION_2_FROM ? 2 : 1
-  yield `{ "PostgreSQL-Backup-Manifest-Version": ${version},\n`
-  if (version === 2) yield `"System-Identifier": ${systemIdentifier},\n`
-  yield '"Files": [\n'
+  json.text(`{ "PostgreSQL-Backup-Manifest-Version": ${version},\n`)
+  if (version === 2) json.text(`"System-Identifier": ${systemIdentifier},\n`)
+  json.text('"Files": [\n')
   let separator = ''
   for (const file of files) {
-    if (isLeftOut(file.name.name)) continue
-    yield separator + formatFile(file, checksums)
+    if (isLeftOut(file.name)) continue
+    addFile(json.text(separator), file, checksums)
     separator = ',\n'
+    if (json.usedBytes >= PIECE_BYTES) yield take()
   }
-  yield '\n],\n"WAL-Ranges": [\n'
   const { timeline, startLsn, endLsn } = wal
-  yield `{ "Timeline": ${timeline}, "Start-LSN": "${formatLsn(startLsn)}", "End-LSN": "${formatLsn(endLsn)}" }\n`
-  yield '],\n'
+  const range = `"Start-LSN": "${formatLsn(startLsn)}", "End-LSN": "${formatLsn(endLsn)}"`
+  json.text(`\n],\n"WAL-Ranges": [\n{ "Timeline": ${timeline}, ${range} }\n],\n`)
+  yield take()
+  yield json.text(`"Manifest-Checksum": "${hash.digest('hex')}"}\n`).take()
 }
 
 /** What PostgreSQL's own base backups leave out of their manifests. */
-function isLeftOut(name: string): boolean {
+function isLeftOut(name: Uint8Array): boolean {
   return (
-    name === SERVER_MANIFEST ||
-    name === 'recovery.signal' ||
-    name === 'standby.signal' ||
-    name.startsWith('pg_wal/')
+    LEFT_OUT.some(left => startsWith(name, left) && name.length === left.length) ||
+    startsWith(name, WAL_FOLDER)
   )
 }
 
-function formatFile(
-  { name, sizeBytes, tarTime, checksum }: RestoredFile,
-  checksums: ManifestChecksums,
-): string {
-  const path =
-    name.bytes === undefined
-      ? `"Path": ${JSON.stringify(name.name)}`
-      : `"Encoded-Path": "${name.bytes.toHex()}"`
-  const time = new Date(tarTime * 1000).toISOString().slice(0, 19).replace('T', ' ')
-  const end =
-    checksum === undefined
-      ? ''
-      : `, "Checksum-Algorithm": "${checksums.toUpperCase()}", "Checksum": "${checksum.toHex()}"`
-  return `{ ${path}, "Size": ${sizeBytes}, "Last-Modified": "${time} GMT"${end} }`
+function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
+  return bytes.length >= prefix.length && prefix.every((byte, at) => bytes[at] === byte)
+}
+
+function addFile(json: JsonBytes, file: RestoredFile, checksums: ManifestChecksums): void {
+  if (file.isOdd) json.text(`{ "Encoded-Path": "${file.name.toHex()}"`)
+  else json.text('{ "Path": ').quoted(file.name)
+  json.text(', "Size": ').number(file.sizeBytes)
+  json.text(', "Last-Modified": "').text(formatTime(file.tarTime)).text(' GMT"')
+  if (file.checksum !== undefined) {
+    json.text(`, "Checksum-Algorithm": "${checksums.toUpperCase()}", "Checksum": "${file.checksum.toHex()}"`)
+  }
+  json.text(' }')
+}
+
+let formatted: { readonly seconds: number; readonly text: string } = { seconds: Number.NaN, text: '' }
+
+/** Neighbours often have the same time. */
+function formatTime(seconds: number): string {
+  if (formatted.seconds !== seconds) {
+    formatted = { seconds, text: new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ') }
+  }
+  return formatted.text
 }
 
 function readLabel(file: string): string | undefined {

@@ -90,8 +90,8 @@ export interface PartResult {
   /** Names instead of rows; a Uint8Array where a name is not UTF-8. */
   readonly names: readonly (string | Uint8Array)[]
   readonly sizes: Float64Array
-  /** Of the restored file, in nanoseconds. */
-  readonly mtimes: BigInt64Array
+  /** Of the restored file, in milliseconds with fractions: only compared, to see that nobody touched it. */
+  readonly mtimes: Float64Array
   /** Of the original file, in seconds. */
   readonly tarTimes: Float64Array
   /** `checksumBytes` for each file; zeros for a patched one. */

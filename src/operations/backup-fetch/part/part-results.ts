@@ -7,7 +7,7 @@ export interface ResultFile {
   readonly name: string
   readonly nameBytes: Uint8Array | undefined
   readonly sizeBytes: number
-  readonly mtimeNs: bigint
+  readonly mtimeMs: number
   readonly tarTime: number
   readonly isPatched: boolean
 }
@@ -18,7 +18,7 @@ export class PartResults {
   #count = 0
   #rows: Uint32Array = new Uint32Array(64)
   #sizes: Float64Array = new Float64Array(64)
-  #mtimes: BigInt64Array = new BigInt64Array(64)
+  #mtimes: Float64Array = new Float64Array(64)
   #tarTimes: Float64Array = new Float64Array(64)
   #isPatched: Uint8Array = new Uint8Array(64)
   #checksums: Uint8Array
@@ -41,7 +41,7 @@ export class PartResults {
     if (file.row < 0) this.#names.push(file.nameBytes ?? file.name)
     this.#rows[index] = Math.max(0, file.row)
     this.#sizes[index] = file.sizeBytes
-    this.#mtimes[index] = file.mtimeNs
+    this.#mtimes[index] = file.mtimeMs
     this.#tarTimes[index] = file.tarTime
     this.#isPatched[index] = file.isPatched ? 1 : 0
     return { into: this.#checksums, at: index * this.#checksumBytes }
@@ -82,7 +82,7 @@ export class PartResults {
   }
 }
 
-type Column = Uint8Array | Uint32Array | Float64Array | BigInt64Array
+type Column = Uint8Array | Uint32Array | Float64Array
 
 /** A column of twice the length with the same beginning. */
 export function doubled<T extends Column>(column: T): T {

@@ -188,6 +188,13 @@ function checksumFiles(thread: Thread, job: ChecksumJob): ChecksumResult {
   return { checksums }
 }
 
+/** Columns are handed over, not copied. */
+function columnsOf(result: PartResult | ChecksumResult): ArrayBuffer[] {
+  return Object.values(result)
+    .filter(value => ArrayBuffer.isView(value))
+    .map(({ buffer }) => buffer as ArrayBuffer)
+}
+
 let thread: Promise<Thread> | undefined
 
 parentPort?.on('message', async (request: WorkerRequest) => {
@@ -205,5 +212,5 @@ parentPort?.on('message', async (request: WorkerRequest) => {
   } catch (error) {
     reply = { id, failure: encodeError(error) }
   }
-  parentPort?.postMessage(reply)
+  parentPort?.postMessage(reply, 'result' in reply ? columnsOf(reply.result) : [])
 })

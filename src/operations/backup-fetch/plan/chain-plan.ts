@@ -6,7 +6,14 @@ import type { OperationContext } from '../../context.ts'
 import type { BackupFetchOptions } from '../options.ts'
 import type { ChainBackup } from './chain.ts'
 import { type ContentNames, type ExpectedContent, readExpectedContent } from './expected-content.ts'
-import { type PartsPlan, planParts, type StoredPart } from './fetch-plan.ts'
+import {
+  checkFileSets,
+  findLabel,
+  type ListedLabel,
+  type PartsPlan,
+  planParts,
+  type StoredPart,
+} from './fetch-plan.ts'
 import { compileGlob } from './glob-match.ts'
 import {
   addDeltaRoles,
@@ -17,7 +24,7 @@ import {
   TABLESPACE_MAP,
   targetRoles,
 } from './member-roles.ts'
-import { canonicalName, MemberTable } from './member-table.ts'
+import { MemberTable } from './member-table.ts'
 
 /** One backup of the chain with what is to be done. */
 export interface FetchStep {
@@ -58,36 +65,28 @@ export async function planFetch(
   for (const backup of chain) {
     const isTarget = child === undefined
     const isDelta = backup.document.sentinel.delta !== null
-    const files = await filesOf(context, backup)
-    if (isTarget) addNames(table, files)
-    const content = await contentOf(
-      context,
-      backup,
-      options,
-      table,
-      !isTarget ? 'some' : files === null ? 'add' : 'all known',
-    )
-    if (isTarget) hasList = files !== null || content !== null
-    const roles =
-      child === undefined ? rolesOfTarget(context, backup, table, hasList, options) : parentRoles(child)
+    const stored = await listParts(context, backup)
+    // what is only needed of the list is kept, the list itself is large
+    const listed = await readList(context, backup, table, child, stored, options)
+    const names = !isTarget ? 'some' : listed === null ? 'add' : 'all known'
+    const content = await contentOf(context, backup, options, table, names)
+    if (isTarget) hasList = listed !== null || content !== null
+    const roles = listed?.roles ?? rolesWithoutList(context, backup, table, child, hasList, options)
     if (isTarget && !hasTablespaceMap && hasList) roles[table.find(TABLESPACE_MAP)] = 0
-    if (isDelta) {
-      if (files === null) throw noFilesOfDelta(backup)
-      addDeltaRoles(table, roles, files, backup.name)
-    }
     const parts = planParts({
       backup: backup.name,
       isTarget,
-      stored: await listParts(context, backup),
-      files,
+      stored,
       content,
       table: hasList ? table : null,
       roles,
+      labelPart: listed?.labelPart,
+      hasLabel: listed?.hasLabel,
     })
     for (const part of parts.foreign) {
       context.log.warning(`"${part}" is no part of backup ${backup.name}: it is not restored`)
     }
-    const isSizeChecked = isTarget && files === null && content === null
+    const isSizeChecked = isTarget && !hasList
     steps.unshift({ backup, isDelta, isTarget, roles, parts, content, isSizeChecked })
     child = roles
   }
@@ -98,22 +97,52 @@ export async function planFetch(
 
 /** The three utility files are never listed; they are looked for all the same. */
 function addNames(table: MemberTable, files: FilesMetadata | null): void {
-  for (const index of files?.indexes() ?? []) table.add(canonicalName(files!.name(index)))
+  for (const index of files?.indexes() ?? []) {
+    const name = files!.names.bytesAt(index)
+    table.findSlice(name, 0, name.length, true)
+  }
   for (const name of [PG_CONTROL, BACKUP_LABEL, TABLESPACE_MAP]) table.add(name)
 }
 
-function rolesOfTarget(
+/** What the list of files of one backup says; null when there is none. */
+async function readList(
+  context: OperationContext,
+  backup: ChainBackup,
+  table: MemberTable,
+  child: Roles | undefined,
+  stored: readonly StoredPart[],
+  options: BackupFetchOptions,
+): Promise<(ListedLabel & { readonly roles: Roles }) | null> {
+  const files = await filesOf(context, backup)
+  if (child === undefined) addNames(table, files)
+  const isDelta = backup.document.sentinel.delta !== null
+  if (files === null) {
+    if (isDelta) throw noFilesOfDelta(backup)
+    return null
+  }
+  const roles = child === undefined ? rolesOfTarget(table, options) : parentRoles(child)
+  if (isDelta) addDeltaRoles(table, roles, files, backup.name)
+  checkFileSets({ backup: backup.name, stored, files, table, roles })
+  return { roles, ...findLabel(files) }
+}
+
+function rolesOfTarget(table: MemberTable, { mask }: BackupFetchOptions): Roles {
+  return targetRoles(table, mask === '' ? undefined : compileGlob(`/${mask}`))
+}
+
+function rolesWithoutList(
   context: OperationContext,
   { name }: ChainBackup,
   table: MemberTable,
+  child: Roles | undefined,
   hasList: boolean,
-  { mask }: BackupFetchOptions,
+  options: BackupFetchOptions,
 ): Roles {
-  if (!hasList) {
-    if (mask !== '') context.log.warning(`backup ${name} has no list of its files: --mask has no effect`)
-    return new Uint8Array(new SharedArrayBuffer(0))
-  }
-  return targetRoles(table, mask === '' ? undefined : compileGlob(`/${mask}`))
+  if (child !== undefined) return parentRoles(child)
+  if (hasList) return rolesOfTarget(table, options)
+  if (options.mask !== '')
+    context.log.warning(`backup ${name} has no list of its files: --mask has no effect`)
+  return new Uint8Array(new SharedArrayBuffer(0))
 }
 
 async function contentOf(

@@ -15,7 +15,7 @@ import type { ContentManifestLink } from '../../../repository/sentinel.ts'
 import type { Abortable, Storage } from '../../../storage/storage.ts'
 import type { ExpectationsData } from '../part/part-protocol.ts'
 import type { ChainBackup } from './chain.ts'
-import { canonicalName, type MemberTable } from './member-table.ts'
+import type { MemberTable } from './member-table.ts'
 
 const HASH_BYTES = 16
 const decoder = new TextDecoder()
@@ -59,14 +59,17 @@ export class ExpectedContent implements ManifestSink {
   }
 
   takeFile(file: ScannedManifestFile): void {
-    const name = canonicalName(decoder.decode(file.bytes.subarray(file.nameFrom, file.nameTo)))
-    const row = this.#names === 'add' ? this.#table.add(name) : this.#table.find(name)
+    const { bytes, nameFrom, nameTo } = file
+    const row = this.#table.findSlice(bytes, nameFrom, nameTo, this.#names === 'add')
     if (row < 0 && this.#names === 'all known') {
+      const name = decoder.decode(bytes.subarray(nameFrom, nameTo))
       throw new WalgError('FORMAT_INVALID', `it has "${name}", which the list of files has not`)
     }
     if (row < 0) return
     this.#reserve(row + 1)
-    if (this.#numbers[row] !== 0) throw new WalgError('FORMAT_INVALID', `"${name}" is listed twice`)
+    if (this.#numbers[row] !== 0) {
+      throw new WalgError('FORMAT_INVALID', `"${this.#table.name(row)}" is listed twice`)
+    }
     this.#hashes.set(file.hash, row * HASH_BYTES)
     this.#sizes[row] = file.sizeBytes
     this.#numbers[row] = file.object + 1

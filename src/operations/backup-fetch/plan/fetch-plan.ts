@@ -44,11 +44,13 @@ export interface PartsPlanInput {
   /** The backup that was asked for, not one of its parents. */
   readonly isTarget: boolean
   readonly stored: readonly StoredPart[]
-  readonly files: FilesMetadata | null
   readonly content: ExpectedContent | null
   /** Null without a list of files. */
   readonly table: MemberTable | null
   readonly roles: Roles
+  /** Of the list of files; undefined without one. */
+  readonly labelPart: string | undefined
+  readonly hasLabel: boolean | undefined
 }
 
 /** What an interrupted put of the original leaves on file storage. */
@@ -72,7 +74,6 @@ export function planParts(input: PartsPlanInput): PartsPlan {
   }
   const names = new Set(parts.map(({ part }) => part))
   checkManifestObjects(input, parts)
-  checkFileSets(input, names)
   if (input.isTarget) checkLateParts(input, names)
   const ordinary = parts.filter(({ part }) => !isLatePart(part))
   ordinary.sort((a, b) => b.sizeBytes - a.sizeBytes || (a.part < b.part ? -1 : 1))
@@ -109,16 +110,26 @@ function checkManifestObjects(input: PartsPlanInput, parts: readonly PlannedPart
   }
 }
 
-/** `TarFileSets` may name parts that never came to be, but only for files that are not in `Files`. */
-function checkFileSets(input: PartsPlanInput, names: ReadonlySet<string>): void {
-  if (input.files === null || input.table === null) return
-  for (const part of input.files.partNames()) {
+export interface FileSetsInput {
+  readonly backup: string
+  readonly stored: readonly StoredPart[]
+  readonly files: FilesMetadata
+  readonly table: MemberTable
+  readonly roles: Roles
+}
+
+/**
+ * Throws INTEGRITY for a part that `TarFileSets` names and that is not stored. (It may name parts that never came to
+ * be, but only for files that are not in `Files`.)
+ */
+export function checkFileSets({ backup, stored, files, table, roles }: FileSetsInput): void {
+  const names = new Set(stored.map(({ part }) => part))
+  for (const part of files.partNames()) {
     if (names.has(part) || isLatePart(part)) continue
-    for (const member of input.files.partMembers(part)) {
-      const row = input.table.find(canonicalName(member))
-      if (row < 0 || input.files.find(member) < 0) continue
-      const role = input.roles[row]!
-      if ((role & IS_WANTED) !== 0 && (role & IS_SKIPPED) === 0) throw missingPart(input.backup, part)
+    for (const member of files.partMembers(part)) {
+      const row = table.find(canonicalName(member))
+      if (row < 0 || files.find(member) < 0) continue
+      if ((roles[row]! & IS_WANTED) !== 0 && (roles[row]! & IS_SKIPPED) === 0) throw missingPart(backup, part)
     }
   }
 }
@@ -137,19 +148,29 @@ function checkLateParts(input: PartsPlanInput, names: ReadonlySet<string>): void
       },
     )
   }
-  const label = input.files?.partNames().find(isLabelPart)
   const isLabelWanted = isWanted(BACKUP_LABEL) || isWanted(TABLESPACE_MAP)
-  if (label !== undefined && isLabelWanted && !all.some(isLabelPart)) throw missingPart(input.backup, label)
+  if (input.labelPart !== undefined && isLabelWanted && !all.some(isLabelPart)) {
+    throw missingPart(input.backup, input.labelPart)
+  }
 }
 
-/** Where nothing says what there is, a label is expected. */
-function hasLabel({ files, content, table }: PartsPlanInput): boolean {
-  if (files !== null) {
-    const names = files.partNames()
-    const isListed = files.find(BACKUP_LABEL) >= 0 || files.find(`/${BACKUP_LABEL}`) >= 0
-    return names.length === 0 || isListed || names.some(isLabelPart)
-  }
-  return content === null || table === null || content.has(table.find(BACKUP_LABEL))
+export interface ListedLabel {
+  /** The part with the label files that `TarFileSets` names. */
+  readonly labelPart: string | undefined
+  /** The backup brings a backup_label. Where nothing says so, it is expected. */
+  readonly hasLabel: boolean
+}
+
+/** What the list of files says about the label. */
+export function findLabel(files: FilesMetadata): ListedLabel {
+  const names = files.partNames()
+  const labelPart = names.find(isLabelPart)
+  const isListed = files.find(BACKUP_LABEL) >= 0 || files.find(`/${BACKUP_LABEL}`) >= 0
+  return { labelPart, hasLabel: names.length === 0 || isListed || labelPart !== undefined }
+}
+
+function hasLabel({ content, table, hasLabel }: PartsPlanInput): boolean {
+  return hasLabel ?? (content === null || table === null || content.has(table.find(BACKUP_LABEL)))
 }
 
 function missingPart(backup: string, part: string): WalgError {

@@ -1,7 +1,7 @@
 import { WalgError } from '../../../kit/errors.ts'
 import type { BackupName } from '../../../repository/backup-name.ts'
 import type { FilesMetadata } from '../../../repository/files-metadata.ts'
-import { canonicalName, type MemberTable } from './member-table.ts'
+import type { MemberTable } from './member-table.ts'
 
 /** What a backup of the chain has to do with a row of the table: a sum of these bits. */
 export const IS_WANTED = 1
@@ -42,7 +42,8 @@ export function addDeltaRoles(
 ): void {
   const isListed = new Uint8Array(table.count)
   for (const index of files.indexes()) {
-    const row = table.find(canonicalName(files.name(index)))
+    const name = files.names.bytesAt(index)
+    const row = table.findSlice(name, 0, name.length)
     if (row < 0) continue
     isListed[row] = 1
     if (files.isIncremented(index)) roles[row]! |= IS_INCREMENT

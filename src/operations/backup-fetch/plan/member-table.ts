@@ -13,6 +13,8 @@ export interface MemberTableData {
 }
 
 const EMPTY = -1
+const SLASH = 0x2f
+const DOT = 0x2e
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
@@ -66,7 +68,10 @@ export class MemberTable {
 
   /** Row of a canonical name, added when it is new. */
   add(name: string): number {
-    const bytes = this.#encode(name)
+    return this.#addBytes(this.#encode(name))
+  }
+
+  #addBytes(bytes: Uint8Array): number {
     const slot = this.#slotOf(bytes)
     if (this.#slots[slot] !== EMPTY) return this.#slots[slot]!
     const row = this.#count
@@ -85,9 +90,25 @@ export class MemberTable {
     return this.#slots[this.#slotOf(this.#encode(name))]!
   }
 
+  /** Row of any form of a name, given as UTF-8 in `bytes[from … to)`; -1, or added when `isAdded`. */
+  findSlice(bytes: Uint8Array, from: number, to: number, isAdded = false): number {
+    const begin = from < to && bytes[from] === SLASH ? from + 1 : from
+    if (!isCanonical(bytes, begin, to)) {
+      const name = canonicalName(decoder.decode(bytes.subarray(from, to)))
+      return isAdded ? this.add(name) : this.find(name)
+    }
+    const name = bytes.subarray(begin, to)
+    return isAdded ? this.#addBytes(name) : this.#slots[this.#slotOf(name)]!
+  }
+
   name(row: number): string {
     // a decoder takes no view of shared memory
     return decoder.decode(this.#names.slice(this.#ends[row]!, this.#ends[row + 1]!))
+  }
+
+  /** The name as UTF-8, a view. */
+  nameBytes(row: number): Uint8Array {
+    return this.#names.subarray(this.#ends[row]!, this.#ends[row + 1]!)
   }
 
   #encode(name: string): Uint8Array {
@@ -132,6 +153,17 @@ export class MemberTable {
       this.#slots[slot] = row
     }
   }
+}
+
+/** No empty, `.` or final component, no slash at either end. */
+function isCanonical(bytes: Uint8Array, begin: number, end: number): boolean {
+  let previous = SLASH
+  for (let at = begin; at < end; at++) {
+    const byte = bytes[at]!
+    if (previous === SLASH && (byte === SLASH || byte === DOT)) return false
+    previous = byte
+  }
+  return begin === end || previous !== SLASH
 }
 
 /** FNV-1a, mixed once more so that the low bits are good. */

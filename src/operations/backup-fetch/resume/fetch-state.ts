@@ -82,7 +82,7 @@ export class FetchState {
     generation: number,
     part: PlannedPart,
     result: PartResult,
-    nameOf: (row: number) => string,
+    nameOf: (row: number) => Uint8Array,
   ): Promise<void> {
     await writeFileDurably(this.recordPath(generation, part.part), formatRecord(part, result, nameOf))
   }

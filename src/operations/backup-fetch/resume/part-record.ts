@@ -1,10 +1,11 @@
 /** The record of a complete part as JSON lines: what it was, which files it wrote, how they looked afterwards. */
 import fs from 'node:fs'
 import { fromSystemError } from '../../../kit/errors.ts'
+import { JsonBytes } from '../json-bytes.ts'
 import type { PartResult } from '../part/part-protocol.ts'
 import type { PlannedPart } from '../plan/fetch-plan.ts'
 
-const PIECE_CHARACTERS = 1 << 18
+const PIECE_BYTES = 1 << 17
 const READ_BYTES = 1 << 20
 
 interface RecordHeader {
@@ -20,7 +21,7 @@ export interface RecordedFile {
   readonly name: string
   readonly bytes: Uint8Array | undefined
   readonly sizeBytes: number
-  readonly mtimeNs: bigint
+  readonly mtimeMs: number
   readonly tarTime: number
   readonly isPatched: boolean
   readonly checksum: Uint8Array
@@ -39,24 +40,8 @@ export interface RecordTail {
 export async function* formatRecord(
   part: PlannedPart,
   result: PartResult,
-  nameOf: (row: number) => string,
+  nameOf: (row: number) => Uint8Array,
 ): AsyncGenerator<Uint8Array> {
-  const encoder = new TextEncoder()
-  let text = ''
-  for (const line of recordLines(part, result, nameOf)) {
-    text += `${JSON.stringify(line)}\n`
-    if (text.length < PIECE_CHARACTERS) continue
-    yield encoder.encode(text)
-    text = ''
-  }
-  yield encoder.encode(text)
-}
-
-function* recordLines(
-  part: PlannedPart,
-  result: PartResult,
-  nameOf: (row: number) => string,
-): Generator<unknown> {
   const header: RecordHeader = {
     part: part.part,
     sizeBytes: part.sizeBytes,
@@ -64,35 +49,49 @@ function* recordLines(
     memberBytes: result.memberBytes,
     storedHash: result.storedHash,
   }
-  yield header
+  const json = new JsonBytes()
+  json.text(`${JSON.stringify(header)}\n`)
   let linesCount = 1
-  const checksumBytes = result.sizes.length === 0 ? 0 : result.checksums.length / result.sizes.length
   for (let index = 0; index < result.sizes.length; index++, linesCount++) {
-    const name = result.rows.length > 0 ? nameOf(result.rows[index]!) : result.names[index]!
-    const checksum = result.checksums.subarray(index * checksumBytes, (index + 1) * checksumBytes)
-    yield [
-      'f',
-      typeof name === 'string' ? name : { hex: name.toHex() },
-      result.sizes[index]!,
-      String(result.mtimes[index]!),
-      result.tarTimes[index]!,
-      result.isPatched[index]!,
-      checksum.toHex(),
-    ]
+    addFile(json, result, index, nameOf)
+    if (json.usedBytes >= PIECE_BYTES) yield json.take()
   }
-  for (const row of result.seen) {
-    yield ['s', nameOf(row)]
-    linesCount++
-  }
+  for (const row of result.seen) json.text('["s",').quoted(nameOf(row)).text(']\n')
   for (const { name, mode } of result.directories) {
-    yield ['d', name.bytes === undefined ? name.name : { hex: name.bytes.toHex() }, mode]
-    linesCount++
+    const text = name.bytes === undefined ? name.name : { hex: name.bytes.toHex() }
+    json.text(`${JSON.stringify(['d', text, mode])}\n`)
   }
-  for (const name of result.ignored) {
-    yield ['i', name]
-    linesCount++
+  for (const name of result.ignored) json.text(`${JSON.stringify(['i', name])}\n`)
+  linesCount += result.seen.length + result.directories.length + result.ignored.length
+  json.text(`{"lines":${linesCount + 1}}\n`)
+  yield json.take()
+}
+
+function addFile(
+  json: JsonBytes,
+  result: PartResult,
+  index: number,
+  nameOf: (row: number) => Uint8Array,
+): void {
+  const checksumBytes = result.checksums.length / result.sizes.length
+  json.text('["f",')
+  if (result.rows.length > 0) json.quoted(nameOf(result.rows[index]!))
+  else {
+    const name = result.names[index]!
+    json.text(JSON.stringify(typeof name === 'string' ? name : { hex: name.toHex() }))
   }
-  yield { lines: linesCount + 1 }
+  const checksum =
+    checksumBytes === 0
+      ? ''
+      : result.checksums.subarray(index * checksumBytes, (index + 1) * checksumBytes).toHex()
+  json
+    .text(',')
+    .number(result.sizes[index]!)
+    .text(`,${result.mtimes[index]},`)
+    .number(result.tarTimes[index]!)
+    .text(result.isPatched[index] === 1 ? ',1,"' : ',0,"')
+    .text(checksum)
+    .text('"]\n')
 }
 
 /**
@@ -146,7 +145,7 @@ function parseFile(value: unknown[]): RecordedFile {
     name: name.name,
     bytes: name.bytes,
     sizeBytes: value[2] as number,
-    mtimeNs: BigInt(value[3] as string),
+    mtimeMs: value[3] as number,
     tarTime: value[4] as number,
     isPatched: value[5] === 1,
     checksum: Uint8Array.fromHex(value[6] as string),

@@ -94,19 +94,17 @@ function writes(role: number): boolean {
 
 function isAsRecorded(tree: TargetTree, recorded: RecordedFile): boolean {
   const info = look(tree, recorded)
-  return (
-    info?.isFile() === true && info.size === BigInt(recorded.sizeBytes) && info.mtimeNs === recorded.mtimeNs
-  )
+  return info?.isFile() === true && info.size === recorded.sizeBytes && info.mtimeMs === recorded.mtimeMs
 }
 
 function isFile(tree: TargetTree, recorded: RecordedFile): boolean {
   return look(tree, recorded)?.isFile() === true
 }
 
-function look(tree: TargetTree, recorded: RecordedFile): fs.BigIntStats | undefined {
+function look(tree: TargetTree, recorded: RecordedFile): fs.Stats | undefined {
   const target = tree.pathOf({ name: recorded.name, bytes: recorded.bytes })
   try {
-    return fs.lstatSync(target, { bigint: true })
+    return fs.lstatSync(target)
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined
     throw fromSystemError(error, 'look at', String(target))

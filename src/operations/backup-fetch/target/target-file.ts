@@ -13,7 +13,7 @@ const WRITE_BYTES_MAX = 256 << 10
 /** What a finished file is found to be. */
 export interface FinishedFile {
   readonly sizeBytes: number
-  readonly mtimeNs: bigint
+  readonly mtimeMs: number
 }
 
 /** A file being restored: written from its start, or patched in places. Never through a symbolic link. */
@@ -77,14 +77,14 @@ export class TargetFile implements PatchTarget {
 
   /** Checks the size, sets the mode, and hands the descriptor to the flusher. */
   finish(sizeBytes: number, mode: number): FinishedFile {
-    let info: fs.BigIntStats
+    let info: fs.Stats
     try {
-      info = fileSystem().blocking.fstat(this.#fd)
-      if ((Number(info.mode) & 0o7777) !== mode) fs.fchmodSync(this.#fd, mode)
+      info = fs.fstatSync(this.#fd)
+      if ((info.mode & 0o7777) !== mode) fs.fchmodSync(this.#fd, mode)
     } catch (error) {
       throw fromSystemError(error, 'set the mode of', this.path)
     }
-    if (info.size !== BigInt(sizeBytes)) {
+    if (info.size !== sizeBytes) {
       throw new WalgError(
         'INTEGRITY',
         `"${this.path}" has ${info.size} bytes after writing, not ${sizeBytes}`,
@@ -95,7 +95,7 @@ export class TargetFile implements PatchTarget {
       )
     }
     this.#flusher.finish(this.#fd, this.path)
-    return { sizeBytes, mtimeNs: info.mtimeNs }
+    return { sizeBytes, mtimeMs: info.mtimeMs }
   }
 
   /** Closes the unfinished file. */
