@@ -1,3 +1,4 @@
+import { prepareThreads } from '../../codec/prepare-threads.ts'
 import { ceilToMicroseconds, nowNs } from '../../kit/timestamp.ts'
 import { walkDataDirectory } from '../../postgres/data-directory.ts'
 import { formatLsn } from '../../postgres/lsn.ts'
@@ -7,12 +8,10 @@ import type { BackupSource } from './backup-source.ts'
 import { claimName, takingBackOnFailure } from './claim-name.ts'
 import { commitBackup } from './commit-backup.ts'
 import { type Contents, planContents } from './contents.ts'
-import { checkDataDirectory } from './data-directory-check.ts'
+import { type CheckedDirectory, checkDataDirectory, isAtRest } from './data-directory-check.ts'
 import type { BackupPushOptions, BackupPushResult } from './options.ts'
 import { PartWorkers } from './part-workers.ts'
 import { nextPart, type PushedParts, pushParts } from './push-parts.ts'
-import { isAtRest, openRestingSource } from './resting-source.ts'
-import { openRunningSource } from './running-source.ts'
 import { pushControlFile, pushLabels, pushWalMembers } from './small-parts.ts'
 
 /**
@@ -27,13 +26,13 @@ export async function backupPush(
   const { log, storage } = context
   log.info(`Backup will be pushed to storage: ${storage.name}`)
   const directory = await checkDataDirectory(options.dataDirectory)
+  await prepareThreads(context.codecDescription)
   await using workers = new PartWorkers({
     workersCount: options.partsAtOnce,
     storage: context.storageDescription,
     codec: context.codecDescription,
   })
   const startTime = ceilToMicroseconds(nowNs())
-  const openSource = isAtRest(directory) ? openRestingSource : openRunningSource
   await using source = await openSource(context, directory, options)
   const push: OperationContext = { ...context, signal: AbortSignal.any([context.signal, source.failed]) }
   await claimName(push, source.name)
@@ -62,6 +61,20 @@ export async function backupPush(
       corruptPagesCount: [...pushed.damage.values()].reduce((sum, blocks) => sum + blocks.length, 0),
     }
   })
+}
+
+/** Loads only what this backup needs: a client for PostgreSQL, or a reader of WAL. */
+async function openSource(
+  context: OperationContext,
+  directory: CheckedDirectory,
+  options: BackupPushOptions,
+): Promise<BackupSource> {
+  if (isAtRest(directory)) {
+    const { openRestingSource } = await import('./resting-source.ts')
+    return openRestingSource(context, directory, options)
+  }
+  const { openRunningSource } = await import('./running-source.ts')
+  return openRunningSource(context, directory, options)
 }
 
 async function planBackup(

@@ -35,6 +35,19 @@ export async function checkDataDirectory(given: string): Promise<CheckedDirector
   }
 }
 
+/**
+ * True for a directory that no server runs on and that is whole as it stands: shut down cleanly, or written by
+ * backup-fetch and never started. With a `postmaster.pid`, even of a dead process, it is not.
+ */
+export function isAtRest(directory: CheckedDirectory): boolean {
+  if (directory.isInUse) return false
+  return directory.hasBackupLabel || isShutDown(directory.control)
+}
+
+function isShutDown({ state }: ControlFile): boolean {
+  return state === 'shut down' || state === 'shut down in recovery'
+}
+
 function hasFile(root: string, name: string): boolean {
   return statSync(join(root, name), { throwIfNoEntry: false }) !== undefined
 }

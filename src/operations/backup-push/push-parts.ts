@@ -19,7 +19,7 @@ const BLOCKS_SAID_MAX = 10
 /** A worker's own calls are bounded by the storage; this one catches what hangs while reading. */
 const STALL_GRACE_MS = 10_000
 
-/** Packs and puts all files of a backup, by all workers side by side. */
+/** Packs and puts all files of a backup, by all workers side by side; they are ended then, and their memory is free. */
 export async function pushParts(
   context: OperationContext,
   workers: PartWorkers,
@@ -53,6 +53,7 @@ export async function pushParts(
       stallTimeoutMs: context.storageDescription.stallTimeoutMs + STALL_GRACE_MS,
       onReport,
     })
+    await workers[Symbol.asyncDispose]()
     warnOfVanished(context, table)
     return { parts, damage }
   } finally {

@@ -31,15 +31,6 @@ interface NeededWal {
 }
 
 /**
- * True for a directory that no server runs on and that is whole as it stands: shut down cleanly, or written by
- * backup-fetch and never started. With a `postmaster.pid`, even of a dead process, it is not.
- */
-export function isAtRest(directory: CheckedDirectory): boolean {
-  if (directory.isInUse) return false
-  return directory.hasBackupLabel || isShutDown(directory.control)
-}
-
-/**
  * Takes a directory at rest as the source of a backup, without any server. The WAL that makes it consistent
  * travels inside the backup. Throws WAL_NOT_FOUND when that is nowhere to be had.
  */
@@ -81,10 +72,6 @@ export async function openRestingSource(
     readDatabases: async () => null,
     async [Symbol.asyncDispose](): Promise<void> {},
   }
-}
-
-function isShutDown({ state }: ControlFile): boolean {
-  return state === 'shut down' || state === 'shut down in recovery'
 }
 
 /** The WAL from the last checkpoint on: of a primary just that record, of a standby up to where it had come. */

@@ -1,6 +1,6 @@
 import { realpathSync } from 'node:fs'
 import { join } from 'node:path'
-import { fromSystemError, WalgError } from '../../kit/errors.ts'
+import { fromSystemError, hasCode, WalgError } from '../../kit/errors.ts'
 import { civilTime, nowNs, timestampFromNs } from '../../kit/timestamp.ts'
 import { type BackupSession, beginBackup } from '../../postgres/cluster/backup-session.ts'
 import type { Cluster } from '../../postgres/cluster/cluster.ts'
@@ -33,7 +33,7 @@ export async function openRunningSource(
   options: BackupPushOptions,
 ): Promise<BackupSource> {
   const { log, signal } = context
-  const cluster = await connectCluster(options.connection, { log, signal })
+  const cluster = await connect(context, directory, options)
   try {
     const facts = await readClusterFacts(cluster)
     checkFacts(directory, facts, options)
@@ -54,6 +54,24 @@ export async function openRunningSource(
   } catch (error) {
     await cluster.close()
     throw error
+  }
+}
+
+/** A directory whose server neither runs nor was shut down cleanly cannot be backed up in any way. */
+async function connect(
+  { log, signal }: OperationContext,
+  { root, control, isInUse }: CheckedDirectory,
+  options: BackupPushOptions,
+): Promise<Cluster> {
+  try {
+    return await connectCluster(options.connection, { log, signal })
+  } catch (error) {
+    if (isInUse || !hasCode(error, 'CLUSTER_UNREACHABLE')) throw error
+    throw new WalgError('CLUSTER_UNREACHABLE', error.message, {
+      facts: { ...error.facts, state: control.state },
+      cause: error,
+      hint: `no server runs on "${root}", and it was not shut down cleanly (${control.state}): start it, or start it and stop it`,
+    })
   }
 }
 
