@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { prepareThreads } from '../../codec/prepare-threads.ts'
 import { decodeError } from '../../kit/error-transport.ts'
 import { WalgError } from '../../kit/errors.ts'
 import { compareArchiveNames, listReady, markDone } from '../../postgres/archive-status.ts'
@@ -147,6 +148,7 @@ async function pushAll(
       thread.close()
     }
   }
+  await prepareThreads(context.codecDescription)
   const threads = Math.min(options.threadsMax, plan.names.length)
   const settled = await Promise.allSettled(Array.from({ length: threads }, runThread))
   const failure = settled.find(outcome => outcome.status === 'rejected')
