@@ -19,7 +19,7 @@ export interface Contents {
 }
 
 /** They travel in `backup_label.tar`: what lies in the directory is not of this backup, or is taken from there. */
-const LABEL_MEMBERS: readonly string[] = ['/backup_label', '/tablespace_map']
+const LABEL_FILES: readonly string[] = ['backup_label', 'tablespace_map']
 
 /** Lays what the walk has found into the table for the workers; the walk's own columns are not needed afterwards. */
 export function planContents(directory: DataDirectory): Contents {
@@ -27,15 +27,27 @@ export function planContents(directory: DataDirectory): Contents {
   const builder = new FileTableBuilder()
   const headers: TarMember[] = []
   for (let index = 0; index < entries.count; index++) {
-    const entry = entries.at(index)
-    if (entry.kind === 'directory') headers.push({ ...entry, kind: 'directory', name: entry.memberName })
-    else if (!LABEL_MEMBERS.includes(entry.memberName)) builder.add(entry)
+    if (entries.isDirectory(index)) {
+      const entry = entries.at(index)
+      headers.push({ ...entry, kind: 'directory', name: entry.memberName })
+      continue
+    }
+    const place = entries.placeOf(index)
+    const baseName = entries.baseName(index)
+    if (entries.places[place]?.member === '' && LABEL_FILES.includes(baseName)) continue
+    builder.add(place, baseName, {
+      sizeBytes: entries.sizeBytes(index),
+      mode: entries.mode(index),
+      uid: entries.uid(index),
+      gid: entries.gid(index),
+      mtimeNs: entries.mtimeNs(index),
+    })
   }
   return {
     headers,
     controlFile: directory.controlFile,
     filesBytes: builder.totalBytes,
-    table: builder.finish(),
+    table: builder.finish(entries.places),
     catalogBytes: directory.catalogBytes,
     spec: specOf(directory),
     root: directory.root,

@@ -1,20 +1,34 @@
 import { describe, expect, test } from 'bun:test'
+import type { EntryPlace } from '../../postgres/walk/data-entries.ts'
 import { FileTable, FileTableBuilder, type TableFile } from './file-table.ts'
 
-const file = (memberName: string, sizeBytes: number, root = '/srv/pg', prefix = ''): TableFile => ({
-  path: root + memberName.slice(prefix.length),
-  memberName,
-  sizeBytes,
+const attributes = {
   mode: 0o100600,
   uid: 999,
   gid: 4_000_000_000,
   mtimeNs: 1_700_000_000_123_456_789n,
+}
+
+/** A file below `member`, which lies at `/srv/pg` and the member name, or at `path`. */
+const file = (memberName: string, sizeBytes: number, path = `/srv/pg${memberName}`): TableFile => ({
+  ...attributes,
+  path,
+  memberName,
+  sizeBytes,
 })
 
 function tableOf(files: readonly TableFile[]): FileTable {
   const builder = new FileTableBuilder()
-  for (const each of files) builder.add(each)
-  return new FileTable(structuredClone(builder.finish()))
+  const places: EntryPlace[] = []
+  for (const each of files) {
+    const slash = each.memberName.lastIndexOf('/')
+    const member = each.memberName.slice(0, slash)
+    const known = places.findIndex(place => place.member === member)
+    const place =
+      known >= 0 ? known : places.push({ path: each.path.slice(0, each.path.lastIndexOf('/')), member }) - 1
+    builder.add(place, each.memberName.slice(slash + 1), each)
+  }
+  return new FileTable(structuredClone(builder.finish(places)))
 }
 
 describe('the table of files', () => {
@@ -22,9 +36,9 @@ describe('the table of files', () => {
     const files = [
       file('/PG_VERSION', 3),
       file('/base/1/1259', 2 ** 33),
-      file('/pg_tblspc/16400/PG_15_202209061/5/16401', 8192, '/mnt/ts', '/pg_tblspc/16400'),
+      file('/pg_tblspc/16400/PG_15_202209061/5/16401', 8192, '/mnt/ts/PG_15_202209061/5/16401'),
       file('/base/таблица с\nпробелом', 1),
-      file('/pg_tblspc/16401/PG_15_202209061/5/16402', 8192, '/mnt/ts2', '/pg_tblspc/16401'),
+      file('/pg_tblspc/16401/PG_15_202209061/5/16402', 8192, '/mnt/ts2/PG_15_202209061/5/16402'),
     ]
     const table = tableOf(files)
     expect(table.count).toBe(files.length)

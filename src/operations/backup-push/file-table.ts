@@ -1,14 +1,13 @@
 import { assert } from '../../kit/errors.ts'
+import type { EntryPlace } from '../../postgres/walk/data-entries.ts'
 
 /**
  * The files of a backup as columns in shared memory: every part worker reads the same table and writes what
- * became of each file into it. About 110 bytes for a file, names included, and nothing is cloned between threads.
+ * became of each file into it. About 75 bytes for a file, its base name included, and nothing is cloned between threads.
  */
 
-/** One regular file to pack, as the walk found it. */
-export interface TableFile {
-  readonly path: string
-  readonly memberName: string
+/** What the walk knows of a regular file, its place aside. */
+export interface FileAttributes {
   readonly sizeBytes: number
   readonly mode: number
   readonly uid: number
@@ -16,10 +15,10 @@ export interface TableFile {
   readonly mtimeNs: bigint
 }
 
-/** A path on disk and the member names below it: `path` = root path + member name without the prefix. */
-export interface FileRoot {
+/** One regular file to pack, as the walk found it. */
+export interface TableFile extends FileAttributes {
   readonly path: string
-  readonly memberPrefix: string
+  readonly memberName: string
 }
 
 /** Plain data that crosses threads. */
@@ -28,7 +27,7 @@ export interface FileTableData {
   readonly names: SharedArrayBuffer
   /** Row numbers in the order in which they are handed out. */
   readonly order: SharedArrayBuffer
-  readonly roots: readonly FileRoot[]
+  readonly places: readonly EntryPlace[]
 }
 
 export type FileState = 'waiting' | 'packed' | 'vanished'
@@ -45,7 +44,7 @@ const UID = 7
 const GID = 8
 const PART = 9
 const STATE = 10
-const ROOT = 11
+const PLACE = 11
 /** Columns, in 64-bit words. */
 const SIZE = 1
 const MTIME = 2
@@ -73,8 +72,6 @@ export class FileTableBuilder {
   #chunks: RowChunk[] = []
   #nameChunks: { readonly bytes: Uint8Array; used: number }[] = []
   #namesBytes = 0
-  #roots: FileRoot[] = []
-  #rootIndex = 0
   #count = 0
   #totalBytes = 0
 
@@ -87,17 +84,18 @@ export class FileTableBuilder {
     return this.#totalBytes
   }
 
-  add(file: TableFile): void {
+  /** `place` is the number of the file's directory among those given to `finish`. */
+  add(place: number, baseName: string, file: FileAttributes): void {
     const row = this.#count % CHUNK_ROWS
     if (row === 0) this.#chunks.push(new RowChunk())
     const { words, sizes, times } = this.#chunks.at(-1)!
     const at = row * WORDS
     words[at + NAME_AT] = this.#namesBytes
-    words[at + NAME_BYTES] = this.#addName(file.memberName)
+    words[at + NAME_BYTES] = this.#addName(baseName)
     words[at + MODE] = file.mode
     words[at + UID] = file.uid
     words[at + GID] = file.gid
-    words[at + ROOT] = this.#rootOf(file.path, file.memberName)
+    words[at + PLACE] = place
     sizes[row * LONGS + SIZE] = file.sizeBytes
     times[row * LONGS + MTIME] = file.mtimeNs
     this.#count += 1
@@ -105,7 +103,7 @@ export class FileTableBuilder {
   }
 
   /** The builder is empty afterwards. */
-  finish(): FileTableData {
+  finish(places: readonly EntryPlace[]): FileTableData {
     const rows = new SharedArrayBuffer(this.#count * ROW_BYTES)
     const into = new Uint8Array(rows)
     for (let at = 0; this.#chunks.length > 0; at += CHUNK_ROWS * ROW_BYTES) {
@@ -119,7 +117,7 @@ export class FileTableBuilder {
       namesInto.set(bytes.subarray(0, used), at)
       at += used
     }
-    return { rows, names, order: orderBySize(rows), roots: this.#roots }
+    return { rows, names, order: orderBySize(rows), places }
   }
 
   /** Returns the name's size in UTF-8. */
@@ -136,23 +134,12 @@ export class FileTableBuilder {
     assert(this.#namesBytes < 0xffffffff, 'the names of all files fit 4 GiB')
     return written
   }
-
-  #rootOf(path: string, memberName: string): number {
-    const last = this.#roots[this.#rootIndex]
-    if (last !== undefined && isBelow(last, path, memberName)) return this.#rootIndex
-    const root = splitCommonTail(path, memberName)
-    const known = this.#roots.findIndex(
-      ({ path, memberPrefix }) => path === root.path && memberPrefix === root.memberPrefix,
-    )
-    this.#rootIndex = known < 0 ? this.#roots.push(root) - 1 : known
-    return this.#rootIndex
-  }
 }
 
 /** The table as one thread sees it. Rows are numbered from 0 in the order of the walk. */
 export class FileTable {
   readonly count: number
-  readonly #roots: readonly FileRoot[]
+  readonly #places: readonly EntryPlace[]
   readonly #words: Uint32Array
   readonly #longs: BigUint64Array
   readonly #times: BigInt64Array
@@ -162,7 +149,7 @@ export class FileTable {
 
   constructor(data: FileTableData) {
     this.count = data.rows.byteLength / ROW_BYTES
-    this.#roots = data.roots
+    this.#places = data.places
     this.#words = new Uint32Array(data.rows)
     this.#longs = new BigUint64Array(data.rows)
     this.#times = new BigInt64Array(data.rows)
@@ -179,10 +166,11 @@ export class FileTable {
   file(row: number): TableFile {
     const at = row * WORDS
     const nameAt = this.#words[at + NAME_AT]!
-    const memberName = readName(this.#names, nameAt, nameAt + this.#words[at + NAME_BYTES]!)
+    const baseName = readName(this.#names, nameAt, nameAt + this.#words[at + NAME_BYTES]!)
+    const place = this.#places[this.#words[at + PLACE]!]!
     return {
-      path: pathBelow(this.#roots[this.#words[at + ROOT]!]!, memberName),
-      memberName,
+      path: `${place.path}/${baseName}`,
+      memberName: `${place.member}/${baseName}`,
       sizeBytes: this.sizeBytes(row),
       mode: this.#words[at + MODE]!,
       uid: this.#words[at + UID]!,
@@ -232,21 +220,6 @@ function readName(bytes: Uint8Array, begin: number, end: number): string {
   return scratch.toString('utf8', 0, end - begin)
 }
 
-function pathBelow(root: FileRoot, memberName: string): string {
-  return root.path + memberName.slice(root.memberPrefix.length)
-}
-
-/** `path === pathBelow(root, memberName)`, without making the string. */
-function isBelow(root: FileRoot, path: string, memberName: string): boolean {
-  const restLength = memberName.length - root.memberPrefix.length
-  return (
-    path.length === root.path.length + restLength &&
-    path.startsWith(root.path) &&
-    memberName.startsWith(root.memberPrefix) &&
-    path.endsWith(memberName.slice(root.memberPrefix.length))
-  )
-}
-
 /** Almost every name is ASCII, and written without a view or an array of its own. */
 function writeName(into: Uint8Array, at: number, name: string): number {
   for (let i = 0; i < name.length; i++) {
@@ -255,19 +228,6 @@ function writeName(into: Uint8Array, at: number, name: string): number {
     into[at + i] = code
   }
   return name.length
-}
-
-/** Cuts what a path and a member name have in common at their ends, in whole components. */
-function splitCommonTail(path: string, memberName: string): FileRoot {
-  let length = 0
-  for (let at = 1; at <= Math.min(path.length, memberName.length); at++) {
-    if (path.at(-at) !== memberName.at(-at)) break
-    if (path.at(-at) === '/') length = at
-  }
-  return {
-    path: path.slice(0, path.length - length),
-    memberPrefix: memberName.slice(0, memberName.length - length),
-  }
 }
 
 function orderBySize(rows: SharedArrayBuffer): SharedArrayBuffer {

@@ -39,7 +39,7 @@ class Scene {
     writeFileSync(path, content)
     const { mode, uid, gid } = statSync(path)
     const mtimeNs = statSync(path, { bigint: true }).mtimeNs
-    this.builder.add({ path, memberName: `/${name}`, sizeBytes: walkedBytes, mode, uid, gid, mtimeNs })
+    this.builder.add(0, name, { sizeBytes: walkedBytes, mode, uid, gid, mtimeNs })
     this.contents.set(`/${name}`, content)
   }
 
@@ -47,7 +47,7 @@ class Scene {
     const header = { kind: 'directory', sizeBytes: 0, mode: 0o40700, uid: 0, gid: 0, mtimeNs: 0n } as const
     return {
       backup,
-      table: this.builder.finish(),
+      table: this.builder.finish([{ path: this.data, member: '' }]),
       control: createPartControl(workersCount),
       headers: [
         { ...header, name: '/' },

@@ -23,6 +23,12 @@ export interface DataEntry {
  */
 export interface DataEntries {
   readonly count: number
+  /** The directories that entries are in. */
+  readonly places: readonly EntryPlace[]
+  /** Index in `places` of the directory that an entry is in. */
+  placeOf(index: number): number
+  /** Empty for the data directory itself. */
+  baseName(index: number): string
   at(index: number): DataEntry
   path(index: number): string
   memberName(index: number): string
@@ -35,7 +41,7 @@ export interface DataEntries {
 }
 
 /** A directory on disk and the member name of what is in it; the data directory itself has an empty name. */
-interface Place {
+export interface EntryPlace {
   readonly path: string
   readonly member: string
 }
@@ -49,7 +55,7 @@ const encoder = new TextEncoder()
 /** Collects entries: names as bytes one after the other, everything else in typed columns. */
 export class DataEntryColumns implements DataEntries {
   count = 0
-  readonly #places: Place[] = []
+  readonly places: EntryPlace[] = []
   #names: Buffer = Buffer.alloc(NAME_BYTES_MIN)
   #nameEnds: Uint32Array = new Uint32Array(ROWS_MIN)
   #placeOf: Uint32Array = new Uint32Array(ROWS_MIN)
@@ -62,7 +68,7 @@ export class DataEntryColumns implements DataEntries {
 
   /** Registers a directory that entries are in; gives the number that `add` takes. */
   addPlace(path: string, member: string): number {
-    return this.#places.push({ path, member }) - 1
+    return this.places.push({ path, member }) - 1
   }
 
   /** `baseName` is empty for the data directory itself. */
@@ -94,13 +100,17 @@ export class DataEntryColumns implements DataEntries {
   }
 
   path(index: number): string {
-    const baseName = this.#baseName(index)
+    const baseName = this.baseName(index)
     const { path } = this.#place(index)
     return baseName === '' ? path : `${path}/${baseName}`
   }
 
   memberName(index: number): string {
-    return `${this.#place(index).member}/${this.#baseName(index)}`
+    return `${this.#place(index).member}/${this.baseName(index)}`
+  }
+
+  placeOf(index: number): number {
+    return this.#placeOf[index]!
   }
 
   isDirectory(index: number): boolean {
@@ -127,12 +137,12 @@ export class DataEntryColumns implements DataEntries {
     return this.#times[index]!
   }
 
-  #place(index: number): Place {
+  #place(index: number): EntryPlace {
     if (index < 0 || index >= this.count) throw new RangeError(`no entry ${index}`)
-    return this.#places[this.#placeOf[index]!]!
+    return this.places[this.#placeOf[index]!]!
   }
 
-  #baseName(index: number): string {
+  baseName(index: number): string {
     const begin = index === 0 ? 0 : this.#nameEnds[index - 1]!
     return this.#names.toString('utf8', begin, this.#nameEnds[index])
   }
