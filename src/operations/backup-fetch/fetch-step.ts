@@ -50,7 +50,7 @@ export async function fetchStep(
   }
   await pool.forEach(parts, async (part, runJob) => {
     const result = await run(part, false, runJob)
-    await state.record(generation, part, result, row => table.nameBytes(row))
+    await state.record(generation, part, result, table)
     restored.add(result)
     memberBytes += result.memberBytes
   })

@@ -22,7 +22,17 @@ export class JsonBytes {
   /** Text as it stands. */
   text(text: string): this {
     this.#reserve(3 * text.length)
-    this.#used += encoder.encodeInto(text, this.#bytes.subarray(this.#used)).written
+    const bytes = this.#bytes
+    const begin = this.#used
+    for (let at = 0; at < text.length; at++) {
+      const code = text.charCodeAt(at)
+      if (code > 0x7f) {
+        this.#used = begin + encoder.encodeInto(text, bytes.subarray(begin)).written
+        return this
+      }
+      bytes[begin + at] = code
+    }
+    this.#used = begin + text.length
     return this
   }
 
@@ -41,14 +51,22 @@ export class JsonBytes {
     return this
   }
 
-  /** UTF-8 bytes as a quoted string. */
-  quoted(utf8: Uint8Array): this {
-    if (!isPlain(utf8)) return this.text(JSON.stringify(decoder.decode(utf8.slice())))
-    this.#reserve(utf8.length + 2)
-    this.#bytes[this.#used] = QUOTE
-    this.#bytes.set(utf8, this.#used + 1)
-    this.#bytes[this.#used + 1 + utf8.length] = QUOTE
-    this.#used += utf8.length + 2
+  /** UTF-8 in `source[from … to)` as a quoted string. */
+  quoted(source: Uint8Array, from: number, to: number): this {
+    this.#reserve(to - from + 2)
+    const bytes = this.#bytes
+    let used = this.#used
+    bytes[used++] = QUOTE
+    for (let at = from; at < to; at++) {
+      const byte = source[at]!
+      // what needs an escape is rare
+      if (byte < 0x20 || byte === QUOTE || byte === BACKSLASH) {
+        return this.text(JSON.stringify(decoder.decode(source.slice(from, to))))
+      }
+      bytes[used++] = byte
+    }
+    bytes[used++] = QUOTE
+    this.#used = used
     return this
   }
 
@@ -65,13 +83,4 @@ export class JsonBytes {
     larger.set(this.#bytes.subarray(0, this.#used))
     this.#bytes = larger
   }
-}
-
-/** Nothing in it needs an escape. */
-function isPlain(utf8: Uint8Array): boolean {
-  for (let at = 0; at < utf8.length; at++) {
-    const byte = utf8[at]!
-    if (byte < 0x20 || byte === QUOTE || byte === BACKSLASH) return false
-  }
-  return true
 }

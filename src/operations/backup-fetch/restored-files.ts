@@ -11,17 +11,19 @@ const IS_PATCHED = 4
 /** Missing files named in a message. */
 const NAMES_MAX = 5
 
-/** A restored file, for backup_manifest. */
+/** A restored file, for backup_manifest. Lent: the next one is the same object. */
 export interface RestoredFile {
-  /** UTF-8 unless `isOdd`; lent. */
-  readonly name: Uint8Array
+  /** The name in `bytes[from … to)`: UTF-8 unless `isOdd`. */
+  bytes: Uint8Array
+  from: number
+  to: number
   /** The name is not UTF-8. */
-  readonly isOdd: boolean
-  readonly sizeBytes: number
+  isOdd: boolean
+  sizeBytes: number
   /** mtime of the original, in seconds. */
-  readonly tarTime: number
-  /** Undefined when it is not known. */
-  readonly checksum: Uint8Array | undefined
+  tarTime: number
+  /** Lower-case hex; undefined when it is not known. */
+  checksum: string | undefined
 }
 
 export interface RestoredDirectory {
@@ -66,11 +68,13 @@ export class RestoredFiles {
         this.#addFile(isNamed ? this.#rowOf(name) : result.rows[index]!, result, index)
       else {
         this.#odd.push({
-          name,
+          bytes: name,
+          from: 0,
+          to: name.length,
           isOdd: true,
           sizeBytes: result.sizes[index]!,
           tarTime: result.tarTimes[index]!,
-          checksum: this.#checksumOf(result, index),
+          checksum: this.#checksumOf(result, index)?.toHex(),
         })
       }
     }
@@ -131,18 +135,26 @@ export class RestoredFiles {
   }
 
   *files(): Generator<RestoredFile> {
-    for (let row = 0; row < this.#table.count; row++) {
+    const table = this.#table
+    const size = this.#checksumBytes
+    const file: RestoredFile = {
+      bytes: table.bytes,
+      from: 0,
+      to: 0,
+      isOdd: false,
+      sizeBytes: 0,
+      tarTime: 0,
+      checksum: undefined,
+    }
+    for (let row = 0; row < table.count; row++) {
       if (!this.isFile(row)) continue
-      const isKnown = this.#checksumBytes > 0 && (this.#states[row]! & IS_PATCHED) === 0
-      yield {
-        name: this.#table.nameBytes(row),
-        isOdd: false,
-        sizeBytes: this.#sizes[row]!,
-        tarTime: this.#tarTimes[row]!,
-        checksum: isKnown
-          ? this.#checksums.subarray(row * this.#checksumBytes, (row + 1) * this.#checksumBytes)
-          : undefined,
-      }
+      const isKnown = size > 0 && (this.#states[row]! & IS_PATCHED) === 0
+      file.from = table.nameBegin(row)
+      file.to = table.nameBegin(row + 1)
+      file.sizeBytes = this.#sizes[row]!
+      file.tarTime = this.#tarTimes[row]!
+      file.checksum = isKnown ? this.#checksums.subarray(row * size, (row + 1) * size).toHex() : undefined
+      yield file
     }
     yield* this.#odd
   }

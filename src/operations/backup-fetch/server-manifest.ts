@@ -86,7 +86,7 @@ export async function* formatServerManifest(
   json.text('"Files": [\n')
   let separator = ''
   for (const file of files) {
-    if (isLeftOut(file.name)) continue
+    if (isLeftOut(file)) continue
     addFile(json.text(separator), file, checksums)
     separator = ',\n'
     if (json.usedBytes >= PIECE_BYTES) yield take()
@@ -99,24 +99,27 @@ export async function* formatServerManifest(
 }
 
 /** What PostgreSQL's own base backups leave out of their manifests. */
-function isLeftOut(name: Uint8Array): boolean {
+function isLeftOut(file: RestoredFile): boolean {
+  const length = file.to - file.from
   return (
-    LEFT_OUT.some(left => startsWith(name, left) && name.length === left.length) ||
-    startsWith(name, WAL_FOLDER)
+    LEFT_OUT.some(name => name.length === length && startsWith(file, name)) || startsWith(file, WAL_FOLDER)
   )
 }
 
-function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
-  return bytes.length >= prefix.length && prefix.every((byte, at) => bytes[at] === byte)
+function startsWith({ bytes, from, to }: RestoredFile, prefix: Uint8Array): boolean {
+  if (to - from < prefix.length) return false
+  for (let at = 0; at < prefix.length; at++) if (bytes[from + at] !== prefix[at]) return false
+  return true
 }
 
 function addFile(json: JsonBytes, file: RestoredFile, checksums: ManifestChecksums): void {
-  if (file.isOdd) json.text(`{ "Encoded-Path": "${file.name.toHex()}"`)
-  else json.text('{ "Path": ').quoted(file.name)
+  const { bytes, from, to } = file
+  if (file.isOdd) json.text(`{ "Encoded-Path": "${bytes.subarray(from, to).toHex()}"`)
+  else json.text('{ "Path": ').quoted(bytes, from, to)
   json.text(', "Size": ').number(file.sizeBytes)
   json.text(', "Last-Modified": "').text(formatTime(file.tarTime)).text(' GMT"')
   if (file.checksum !== undefined) {
-    json.text(`, "Checksum-Algorithm": "${checksums.toUpperCase()}", "Checksum": "${file.checksum.toHex()}"`)
+    json.text(`, "Checksum-Algorithm": "${checksums.toUpperCase()}", "Checksum": "${file.checksum}"`)
   }
   json.text(' }')
 }

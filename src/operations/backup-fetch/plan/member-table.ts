@@ -12,6 +12,12 @@ export interface MemberTableData {
   readonly slots: SharedArrayBuffer
 }
 
+/** Names by row, without a string or view for each. */
+export interface RowNames {
+  readonly bytes: Uint8Array
+  nameBegin(row: number): number
+}
+
 const EMPTY = -1
 const SLASH = 0x2f
 const DOT = 0x2e
@@ -37,7 +43,7 @@ export function canonicalName(name: string): string {
     : cut
 }
 
-export class MemberTable {
+export class MemberTable implements RowNames {
   #count = 0
   #names: Uint8Array<SharedArrayBuffer>
   #ends: Uint32Array<SharedArrayBuffer>
@@ -106,9 +112,13 @@ export class MemberTable {
     return decoder.decode(this.#names.slice(this.#ends[row]!, this.#ends[row + 1]!))
   }
 
-  /** The name as UTF-8, a view. */
-  nameBytes(row: number): Uint8Array {
-    return this.#names.subarray(this.#ends[row]!, this.#ends[row + 1]!)
+  /** All names as UTF-8: the one of a row lies in `bytes[nameBegin(row) … nameBegin(row + 1))`. */
+  get bytes(): Uint8Array {
+    return this.#names
+  }
+
+  nameBegin(row: number): number {
+    return this.#ends[row]!
   }
 
   #encode(name: string): Uint8Array {

@@ -4,6 +4,7 @@ import { syncDirectory, writeFileDurably } from '../../../kit/atomic-file.ts'
 import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
 import type { PartResult } from '../part/part-protocol.ts'
 import type { PlannedPart } from '../plan/fetch-plan.ts'
+import type { RowNames } from '../plan/member-table.ts'
 import { formatRecord } from './part-record.ts'
 
 /** In the restored directory while it is incomplete; PostgreSQL does not start without the pg_control kept in it. */
@@ -78,13 +79,8 @@ export class FetchState {
   }
 
   /** Notes durably that a part is complete. */
-  async record(
-    generation: number,
-    part: PlannedPart,
-    result: PartResult,
-    nameOf: (row: number) => Uint8Array,
-  ): Promise<void> {
-    await writeFileDurably(this.recordPath(generation, part.part), formatRecord(part, result, nameOf))
+  async record(generation: number, part: PlannedPart, result: PartResult, names: RowNames): Promise<void> {
+    await writeFileDurably(this.recordPath(generation, part.part), formatRecord(part, result, names))
   }
 
   /** Forgets the parts of this backup of the chain and of all later ones. */

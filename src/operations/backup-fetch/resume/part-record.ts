@@ -4,6 +4,7 @@ import { fromSystemError } from '../../../kit/errors.ts'
 import { JsonBytes } from '../json-bytes.ts'
 import type { PartResult } from '../part/part-protocol.ts'
 import type { PlannedPart } from '../plan/fetch-plan.ts'
+import type { RowNames } from '../plan/member-table.ts'
 
 const PIECE_BYTES = 1 << 17
 const READ_BYTES = 1 << 20
@@ -40,7 +41,7 @@ export interface RecordTail {
 export async function* formatRecord(
   part: PlannedPart,
   result: PartResult,
-  nameOf: (row: number) => Uint8Array,
+  names: RowNames,
 ): AsyncGenerator<Uint8Array> {
   const header: RecordHeader = {
     part: part.part,
@@ -53,10 +54,16 @@ export async function* formatRecord(
   json.text(`${JSON.stringify(header)}\n`)
   let linesCount = 1
   for (let index = 0; index < result.sizes.length; index++, linesCount++) {
-    addFile(json, result, index, nameOf)
+    addFile(json, result, index, names)
     if (json.usedBytes >= PIECE_BYTES) yield json.take()
   }
-  for (const row of result.seen) json.text('["s",').quoted(nameOf(row)).text(']\n')
+  for (const row of result.seen) {
+    json
+      .text('["s",')
+      .quoted(names.bytes, names.nameBegin(row), names.nameBegin(row + 1))
+      .text(']\n')
+    if (json.usedBytes >= PIECE_BYTES) yield json.take()
+  }
   for (const { name, mode } of result.directories) {
     const text = name.bytes === undefined ? name.name : { hex: name.bytes.toHex() }
     json.text(`${JSON.stringify(['d', text, mode])}\n`)
@@ -67,16 +74,13 @@ export async function* formatRecord(
   yield json.take()
 }
 
-function addFile(
-  json: JsonBytes,
-  result: PartResult,
-  index: number,
-  nameOf: (row: number) => Uint8Array,
-): void {
+function addFile(json: JsonBytes, result: PartResult, index: number, names: RowNames): void {
   const checksumBytes = result.checksums.length / result.sizes.length
   json.text('["f",')
-  if (result.rows.length > 0) json.quoted(nameOf(result.rows[index]!))
-  else {
+  if (result.rows.length > 0) {
+    const row = result.rows[index]!
+    json.quoted(names.bytes, names.nameBegin(row), names.nameBegin(row + 1))
+  } else {
     const name = result.names[index]!
     json.text(JSON.stringify(typeof name === 'string' ? name : { hex: name.toHex() }))
   }
