@@ -106,8 +106,7 @@ async function settleWithArchive(pusher: Pusher, source: WalSource): Promise<Pus
       context.log.warning(
         `object "${found.key}" in the archive is incomplete (${verdict.reason}), as an interrupted upload leaves it; replacing it`,
       )
-      await replaceIncomplete(pusher, found.key, source)
-      return undefined
+      return await replaceIncomplete(pusher, found.key, source)
     case 'unreadable': {
       const record = options.records?.read(source.name)
       const isOwn =
@@ -132,12 +131,16 @@ async function settleWithArchive(pusher: Pusher, source: WalSource): Promise<Pus
   }
 }
 
-/** An incomplete object of another form would shadow the new one; one of the same key is replaced by the put itself. */
-async function replaceIncomplete(pusher: Pusher, key: string, source: WalSource): Promise<void> {
-  const ownKey = walKey(source.name, pusher.codec.extension)
-  if (key !== ownKey || pusher.context.storage.features.conditionalPut) {
+/**
+ * Puts first and then removes an incomplete object of another form, which would shadow the new one. One of the same key
+ * is replaced by the put itself: had it been deleted first, that could have been the whole object of another push.
+ */
+async function replaceIncomplete(pusher: Pusher, key: string, source: WalSource): Promise<PushOutcome> {
+  const outcome = await putSource(pusher, source, {})
+  if (key !== walKey(source.name, pusher.codec.extension)) {
     await pusher.context.storage.delete([key], { signal: pusher.context.signal })
   }
+  return outcome
 }
 
 async function putSource(pusher: Pusher, source: WalSource, options: PutOptions): Promise<PushOutcome> {
