@@ -38,27 +38,31 @@ function startFetch(target: string, bytesPerSecond: number): Started {
 }
 
 describe('backup-fetch killed', () => {
-  test(`at ${KILLS} points by kill -9: never looks complete; --resume makes the same directory`, async () => {
-    const random = seededRandom('killed-fetch')
-    for (let kill = 0; kill < KILLS; kill++) {
-      const target = scene.place.at(`killed-${kill}`)
-      const run = startFetch(target, 3_000_000)
-      const extractions = 1 + random.int(3)
-      await untilTrue(() => run.stderr().split('Finished extraction').length > extractions)
-      await new Promise(resolve => setTimeout(resolve, random.int(150)))
-      run.kill('SIGKILL')
-      await run.finished
-      expect(looksComplete(target)).toBe(false)
-      const again = await scene.repository.run(['backup-fetch', target, backup])
-      expect(again.exit).toBe(1)
-      expect(errorsOf(again)).toContain('--resume')
-      const resumed = await scene.repository.run(['backup-fetch', '--resume', target, backup])
-      expect([resumed.exit, errorsOf(resumed)]).toEqual([0, expect.any(String)])
-      expect(resumed.stderr).toMatch(/\d+ parts of \S+ are complete/)
-      expect(compareTrees(expected, withoutServerManifest(readTree(target)))).toEqual([])
-      rmSync(target, { recursive: true })
-    }
-  }, 120_000)
+  test(
+    `at ${KILLS} points by kill -9: never looks complete; --resume makes the same directory`,
+    async () => {
+      const random = seededRandom('killed-fetch')
+      for (let kill = 0; kill < KILLS; kill++) {
+        const target = scene.place.at(`killed-${kill}`)
+        const run = startFetch(target, 3_000_000)
+        const extractions = 1 + random.int(3)
+        await untilTrue(() => run.stderr().split('Finished extraction').length > extractions)
+        await new Promise(resolve => setTimeout(resolve, random.int(150)))
+        run.kill('SIGKILL')
+        await run.finished
+        expect(looksComplete(target)).toBe(false)
+        const again = await scene.repository.run(['backup-fetch', target, backup])
+        expect(again.exit).toBe(1)
+        expect(errorsOf(again)).toContain('--resume')
+        const resumed = await scene.repository.run(['backup-fetch', '--resume', target, backup])
+        expect([resumed.exit, errorsOf(resumed)]).toEqual([0, expect.any(String)])
+        expect(resumed.stderr).toMatch(/\d+ parts of \S+ are complete/)
+        expect(compareTrees(expected, withoutServerManifest(readTree(target)))).toEqual([])
+        rmSync(target, { recursive: true })
+      }
+    },
+    60_000 + KILLS * 15_000,
+  )
 
   test('PostgreSQL does not start on what a killed one left, and does after --resume', async () => {
     const target = scene.place.at('started')

@@ -46,32 +46,36 @@ async function untilServerIsFree(): Promise<void> {
 }
 
 describe('backup-push killed at any point', () => {
-  test(`kill -9 at ${KILLS} points: nothing half-written is listed, older backups and the next push work`, async () => {
-    const random = seededRandom('killed-push')
-    const { repository } = scene
-    for (let kill = 0; kill < KILLS; kill++) {
-      const run = startPush()
-      const delayMs = 10 + random.int(600)
-      await Promise.race([run.finished, new Promise(resolve => setTimeout(resolve, delayMs))])
-      run.kill('SIGKILL')
-      await run.finished
-      const listed = (await repository.run(['backup-list', '--json'])).stdout
-      const names = (JSON.parse(listed) as { backup_name: string }[]).map(one => one.backup_name)
-      expect(names.sort()).toEqual(repository.sentinels())
-    }
-    await untilServerIsFree()
-    const complete = repository.sentinels()
-    for (const name of [older, complete.at(-1)!]) {
-      const target = scene.place.at(`restored-${name}`)
-      const fetch = await repository.run(['backup-fetch', target, name])
-      expect([fetch.exit, errorsOf(fetch)]).toEqual([0, expect.any(String)])
-      rmSync(target, { recursive: true })
-    }
-    const newest = await pushBackup(scene)
-    const target = scene.place.at('newest')
-    expect((await repository.run(['backup-fetch', target, 'LATEST'])).stderr).toContain(newest)
-    expect(looksComplete(target)).toBe(true)
-  }, 180_000)
+  test(
+    `kill -9 at ${KILLS} points: nothing half-written is listed, older backups and the next push work`,
+    async () => {
+      const random = seededRandom('killed-push')
+      const { repository } = scene
+      for (let kill = 0; kill < KILLS; kill++) {
+        const run = startPush()
+        const delayMs = 10 + random.int(600)
+        await Promise.race([run.finished, new Promise(resolve => setTimeout(resolve, delayMs))])
+        run.kill('SIGKILL')
+        await run.finished
+        const listed = (await repository.run(['backup-list', '--json'])).stdout
+        const names = (JSON.parse(listed) as { backup_name: string }[]).map(one => one.backup_name)
+        expect(names.sort()).toEqual(repository.sentinels())
+      }
+      await untilServerIsFree()
+      const complete = repository.sentinels()
+      for (const name of [older, complete.at(-1)!]) {
+        const target = scene.place.at(`restored-${name}`)
+        const fetch = await repository.run(['backup-fetch', target, name])
+        expect([fetch.exit, errorsOf(fetch)]).toEqual([0, expect.any(String)])
+        rmSync(target, { recursive: true })
+      }
+      const newest = await pushBackup(scene)
+      const target = scene.place.at('newest')
+      expect((await repository.run(['backup-fetch', target, 'LATEST'])).stderr).toContain(newest)
+      expect(looksComplete(target)).toBe(true)
+    },
+    60_000 + KILLS * 10_000,
+  )
 
   test('the next push under the same name removes what the killed one left, and says so', async () => {
     const random = seededRandom('killed-push-at-rest')

@@ -1,4 +1,4 @@
-/** A recorded way to break one guard, and the test that must notice. `npx bun test/mutations/run.ts [text]` tries them. */
+/** A recorded way to break one guard, and the test that must notice. `npm run test:mutations [text]` tries them. */
 export interface Mutation {
   /** The promise that is broken, in a few words. */
   readonly guard: string
@@ -10,4 +10,6 @@ export interface Mutation {
   readonly replace: string
   /** The test file that must fail then. */
   readonly test: string
+  /** A pattern of the titles of its tests to run; default: all. */
+  readonly title?: string
 }

@@ -1,12 +1,24 @@
-// npx bun test/mutations/run.ts [text]: breaks each recorded guard in a copy of the project and expects its test to fail.
+// npm run test:mutations [-- text]: breaks each recorded guard in a copy of the project and expects its test to fail.
+// Tests of the executable run the program from the copy's source.
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Mutation } from './mutation.ts'
 
 const root = path.resolve(import.meta.dir, '../..')
 const wanted = process.argv[2] ?? ''
+const RUN_TIMEOUT_MS = 300_000
 
 async function listMutations(): Promise<Mutation[]> {
   const files = readdirSync(import.meta.dir).filter(name => !['mutation.ts', 'run.ts'].includes(name))
@@ -15,50 +27,60 @@ async function listMutations(): Promise<Mutation[]> {
   return all.filter(one => `${one.guard} ${one.file} ${one.test}`.includes(wanted))
 }
 
+/** A copy that the user who runs PostgreSQL can read, with a `wal-g` that runs its source. */
 function copyProject(): string {
   const copy = mkdtempSync(path.join(tmpdir(), 'wal-g-mutation-'))
+  chmodSync(copy, 0o755)
   for (const name of ['src', 'test', 'package.json', 'tsconfig.json', 'bunfig.toml']) {
-    try {
+    if (existsSync(path.join(root, name)))
       cpSync(path.join(root, name), path.join(copy, name), { recursive: true })
-    } catch (error) {
-      if ((error as { code?: unknown }).code !== 'ENOENT') throw error
-    }
   }
   symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'))
+  const main = path.join(copy, 'src/cli/main.ts')
+  writeFileSync(path.join(copy, 'wal-g'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`, {
+    mode: 0o755,
+  })
   return copy
 }
 
-function isPassing(copy: string, test: string): boolean {
-  return spawnSync(process.execPath, ['test', test], { cwd: copy, timeout: 300_000 }).status === 0
+/** `passed`, `failed`, or `broken`: no test has failed, and yet the run did not end well. */
+function runTest(copy: string, { test, title }: Mutation): 'passed' | 'failed' | 'broken' {
+  const args = ['test', '--timeout=120000', `./${test}`, ...(title === undefined ? [] : ['-t', title])]
+  const run = spawnSync(process.execPath, args, {
+    cwd: copy,
+    encoding: 'utf8',
+    timeout: RUN_TIMEOUT_MS,
+    env: { ...process.env, WALG_BINARY: path.join(copy, 'wal-g') },
+  })
+  if (run.status === 0) return 'passed'
+  return /^\(fail\)/m.test(run.stdout + run.stderr) || run.status === null ? 'failed' : 'broken'
 }
+
+const baselines = new Map<string, string>()
 
 /** What is wrong with a mutation; undefined when its test noticed. */
 function tryMutation(copy: string, mutation: Mutation): string | undefined {
   const file = path.join(copy, mutation.file)
-  const source = readFileSync(file, 'utf8')
+  const source = existsSync(file) ? readFileSync(file, 'utf8') : ''
   if (source.split(mutation.find).length !== 2) return 'its text does not occur exactly once'
+  const name = `${mutation.test} ${mutation.title ?? ''}`
+  if (!baselines.has(name)) baselines.set(name, runTest(copy, mutation))
+  if (baselines.get(name) !== 'passed') return 'its test does not pass before anything is broken'
   writeFileSync(
     file,
     source.replace(mutation.find, () => mutation.replace),
   )
-  const isUnnoticed = isPassing(copy, mutation.test)
+  const outcome = runTest(copy, mutation)
   writeFileSync(file, source)
-  return isUnnoticed ? 'its test does not notice' : undefined
-}
-
-/** Tests that fail without any mutation prove nothing. */
-function failingTests(copy: string, mutations: readonly Mutation[]): Set<string> {
-  const tests = new Set(mutations.map(one => one.test))
-  return new Set([...tests].filter(test => !isPassing(copy, test)))
+  if (outcome === 'broken') return 'the tests cannot be run with it'
+  return outcome === 'passed' ? 'its test does not notice' : undefined
 }
 
 const copy = copyProject()
 let survivors = 0
 try {
-  const mutations = await listMutations()
-  const failing = failingTests(copy, mutations)
-  for (const mutation of mutations) {
-    const fault = failing.has(mutation.test) ? 'its test fails anyhow' : tryMutation(copy, mutation)
+  for (const mutation of await listMutations()) {
+    const fault = tryMutation(copy, mutation)
     if (fault !== undefined) survivors++
     console.log(
       `${fault === undefined ? 'noticed' : 'SURVIVED'}  ${mutation.guard}${fault === undefined ? '' : `: ${fault}`}`,
