@@ -18,15 +18,19 @@ export function readBlocks(document: string): Block[] {
   const lines = readFileSync(path.join(projectRoot, document), 'utf8').split('\n')
   const blocks: Block[] = []
   for (let at = 0; at < lines.length; at++) {
-    const fence = /^```(\S*)(.*)$/.exec(lines[at]!)
+    const fence = /^( *)```(\S*)(.*)$/.exec(lines[at]!)
     if (fence === null) continue
-    const end = lines.indexOf('```', at + 1)
+    const [, indent = '', language = '', attributes = ''] = fence
+    const end = lines.indexOf(`${indent}\`\`\``, at + 1)
     if (end < 0) throw new Error(`${document}:${at + 1}: the block has no end`)
     blocks.push({
       place: `${document}:${at + 1}`,
-      language: fence[1]!,
-      attributes: parseAttributes(fence[2]!),
-      text: `${lines.slice(at + 1, end).join('\n')}\n`,
+      language,
+      attributes: parseAttributes(attributes),
+      text: lines
+        .slice(at + 1, end)
+        .map(line => `${line.slice(indent.length)}\n`)
+        .join(''),
     })
     at = end
   }
