@@ -8,6 +8,7 @@ import { type Major, reachable } from '../support/postgres-binaries.ts'
 import { type Finished, runProcess } from '../support/process.ts'
 import { reference } from '../support/skip.ts'
 import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
+import { untilTrue } from '../support/until-true.ts'
 import { runWalg, walgBinary } from '../support/walg.ts'
 
 export type Tool = 'ours' | 'original'
@@ -116,9 +117,15 @@ function writeOddFiles(dataDirectory: string): void {
   giveTreeToClusterUser(folder)
 }
 
-/** Fetches a backup with `tool` into a new folder named after both, its tablespace beside it. */
-export async function fetchBackup(scene: Scene, tool: Tool, backup: string): Promise<string> {
-  const target = scene.place.at(`${tool}-${backup}`)
+/** Fetches a backup with `tool` into a new folder named after both (and `suffix`), its tablespace beside it. */
+export async function fetchBackup(
+  scene: Scene,
+  tool: Tool,
+  backup: string,
+  flags: readonly string[] = [],
+  suffix = '',
+): Promise<string> {
+  const target = scene.place.at(`${tool}-${backup}${suffix}`)
   const oid = scene.tablespaceOid
   const spec = {
     base_prefix: target,
@@ -126,8 +133,27 @@ export async function fetchBackup(scene: Scene, tool: Tool, backup: string): Pro
     [oid]: { loc: `${target}.${oid}`, link: `pg_tblspc/${oid}` },
   }
   writeFileSync(`${target}.json`, JSON.stringify(spec))
-  await succeed(tool, ['backup-fetch', target, backup, '--restore-spec', `${target}.json`], scene.env)
+  await succeed(
+    tool,
+    ['backup-fetch', target, backup, '--restore-spec', `${target}.json`, ...flags],
+    scene.env,
+  )
   return target
+}
+
+/** Ends the segment and waits until it, and all before it, are archived. */
+export async function archiveAll({ cluster }: Scene): Promise<void> {
+  await cluster.query('select pg_switch_wal()')
+  await untilTrue(
+    async () => {
+      const [row] = await cluster.query<{ n: number }>(
+        `select count(*)::int as n from pg_ls_dir('pg_wal/archive_status') f where f like '%.ready'`,
+      )
+      return row?.n === 0
+    },
+    60_000,
+    'everything archived',
+  )
 }
 
 /** `backup-list` of `tool`; ours without the key that it alone has. */

@@ -2,8 +2,8 @@ import { expect, test } from 'bun:test'
 import { startRestored } from '../support/cluster.ts'
 import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
 import { describeUnless, missingReference } from '../support/skip.ts'
-import { untilTrue } from '../support/until-true.ts'
 import {
+  archiveAll,
   backupNames,
   commandLine,
   fetchBackup,
@@ -47,21 +47,6 @@ async function recover(scene: Scene, target: string, tool: Tool): Promise<string
        (select count(*) from t2)) as counts`,
   )
   return row!.counts
-}
-
-/** Ends the segment and waits until it, and all before it, are archived. */
-async function archiveAll({ cluster }: Scene): Promise<void> {
-  await cluster.query('select pg_switch_wal()')
-  await untilTrue(
-    async () => {
-      const [row] = await cluster.query<{ n: number }>(
-        `select count(*)::int as n from pg_ls_dir('pg_wal/archive_status') f where f like '%.ready'`,
-      )
-      return row?.n === 0
-    },
-    60_000,
-    'everything archived',
-  )
 }
 
 async function expectSameLists(scene: Scene): Promise<void> {
