@@ -58,13 +58,23 @@ export function describeServerManifest(
   return { pgVersion, systemIdentifier, checksums, wal: { timeline, startLsn, endLsn: finishLsn } }
 }
 
-/** Writes `backup_manifest` into `root`, in place of one that came with the backup. */
+/**
+ * Writes `backup_manifest` into `root`, in place of one that came with the backup. It grows in `stateFolder`, on the
+ * same file system: what a kill leaves there goes with the folder.
+ */
 export async function writeServerManifest(
   root: string,
+  stateFolder: string,
   manifest: ServerManifest,
   files: Iterable<RestoredFile>,
 ): Promise<void> {
-  await writeFileDurably(path.join(root, SERVER_MANIFEST), formatServerManifest(manifest, files))
+  const draft = path.join(stateFolder, SERVER_MANIFEST)
+  await writeFileDurably(draft, formatServerManifest(manifest, files))
+  try {
+    fs.renameSync(draft, path.join(root, SERVER_MANIFEST))
+  } catch (error) {
+    throw fromSystemError(error, 'put in place', path.join(root, SERVER_MANIFEST))
+  }
 }
 
 /** The manifest in pieces; its last line is the SHA-256 of everything before. */
