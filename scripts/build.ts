@@ -44,6 +44,8 @@ const result = await Bun.build({
   bytecode: true,
   splitting: true,
   define: {
+    // libraries print what they stumble over when this says development
+    'process.env.NODE_ENV': JSON.stringify('production'),
     WALG_VERSION: JSON.stringify(`v${version}`),
     WALG_REVISION: JSON.stringify(git('rev-parse', '--short', 'HEAD') ?? 'unknown'),
     WALG_BUILD_DATE: JSON.stringify(buildDate()),

@@ -40,6 +40,8 @@ export interface CommandDefinition {
   readonly needsStorage: boolean
   /** false: wrong settings are no matter to it (help, flags, completion). */
   readonly needsSettings?: boolean
+  /** Stored objects are opened: a key that cannot open them is an error before any work. */
+  readonly opensPayloads?: boolean
   /** Shown in the help between usage and flags. */
   readonly examples?: string
   /** Signals besides SIGINT and SIGTERM that abort `invocation.signal`. */

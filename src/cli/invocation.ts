@@ -31,14 +31,17 @@ export function describeCodec(
 const NO_ENCRYPTION: EncryptionReading = { description: undefined, problems: [], warnings: [] }
 
 /** Reads the keys; without any setting of encryption nothing is loaded for it. */
-export async function describeEncryption(settings: Settings): Promise<EncryptionReading> {
+export async function describeEncryption(
+  settings: Settings,
+  isForReading: boolean,
+): Promise<EncryptionReading> {
   const isNamed = Object.keys(encryptionSettings).some(name => {
     const value = settings[name as keyof EncryptionSettings]
     return value !== undefined && value !== encryptionSettings[name as keyof EncryptionSettings].default
   })
   if (!isNamed) return NO_ENCRYPTION
   const { readEncryption } = await import('../codec/encryption/read-encryption.ts')
-  return readEncryption(settings)
+  return readEncryption(settings, isForReading)
 }
 
 /** The primary storage as data, with the network limit when one is set; throws SETTING_MISSING without a storage. */

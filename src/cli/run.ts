@@ -150,7 +150,7 @@ async function runCommand(
   }
   if (command.needsSettings === false) return perform(command, parsed, reading, undefined, session)
   await warnUnknownKeys(session.sink, reading.unknownKeys)
-  const encryption = await describeEncryption(reading.settings)
+  const encryption = await describeEncryption(reading.settings, command.opensPayloads === true)
   for (const warning of encryption.warnings) session.sink.log.warning(warning)
   const problems = [
     ...logProblem,

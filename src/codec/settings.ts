@@ -40,6 +40,10 @@ export interface EncryptionSettings {
   readonly WALG_LIBSODIUM_KEY_PATH: string | undefined
   readonly WALG_LIBSODIUM_KEY_TRANSFORM: 'none' | 'base64' | 'hex'
   readonly WALG_LIBSODIUM_OLD_KEY_PATHS: string | undefined
+  readonly WALG_PGP_KEY: string | undefined
+  readonly WALG_PGP_KEY_PATH: string | undefined
+  readonly WALG_PGP_KEY_PASSPHRASE: string | undefined
+  readonly WALG_PGP_OLD_KEY_PATHS: string | undefined
 }
 
 export const encryptionSettings: SettingsTableOf<EncryptionSettings> = {
@@ -75,6 +79,27 @@ export const encryptionSettings: SettingsTableOf<EncryptionSettings> = {
     parse: text,
     doc: 'Ours. Files with keys that were used before, for reading only, separated by commas; `:none`, `:base64` or `:hex` behind a file says how its key is written.',
   },
+  WALG_PGP_KEY: {
+    parse: text,
+    secret: true,
+    refusesEmpty: true,
+    doc: 'OpenPGP key, armored; `\\n` may stand for the ends of its lines. A public key is enough for writing; several entities: new objects are encrypted to all of them.',
+  },
+  WALG_PGP_KEY_PATH: {
+    parse: text,
+    refusesEmpty: true,
+    doc: 'File with the armored OpenPGP key.',
+  },
+  WALG_PGP_KEY_PASSPHRASE: {
+    parse: text,
+    secret: true,
+    refusesEmpty: true,
+    doc: 'Passphrase of the OpenPGP keys.',
+  },
+  WALG_PGP_OLD_KEY_PATHS: {
+    parse: text,
+    doc: 'Ours. Files with OpenPGP keys that were used before, for reading only, separated by commas.',
+  },
 }
 
 /**
@@ -82,9 +107,6 @@ export const encryptionSettings: SettingsTableOf<EncryptionSettings> = {
  * data because a key was not understood.
  */
 export const laterEncryptionSettings: SettingsTable = {
-  WALG_PGP_KEY: encryption('OpenPGP key, armored.', { isSecret: true }),
-  WALG_PGP_KEY_PATH: encryption('File with the OpenPGP key.'),
-  WALG_PGP_KEY_PASSPHRASE: encryption('Passphrase of the OpenPGP key.', { isSecret: true }),
   WALG_GPG_KEY_ID: encryption('Id of a key in the gpg key ring (deprecated).', {
     isSecret: true,
     aliases: ['WALE_GPG_KEY_ID', 'GPG_KEY_ID'],

@@ -45,7 +45,7 @@ export function backupFixtures(): Fixture[] {
 
 /** True when its objects are encrypted, which is a later piece. */
 export function needsKey({ settingsToRead }: Fixture): boolean {
-  return Object.keys(settingsToRead).some(name => /PGP|GPG/.test(name))
+  return Object.keys(settingsToRead).some(name => /LIBSODIUM|PGP|GPG/.test(name))
 }
 
 /** True for what needs `catchup-fetch`, a later piece. */

@@ -48,6 +48,7 @@ export const command: CommandDefinition = {
     },
   ],
   needsStorage: true,
+  opensPayloads: true,
   stopsOn: ['SIGHUP', 'SIGQUIT'],
   async run(invocation: Invocation): Promise<number> {
     const { flags, settings, log } = invocation

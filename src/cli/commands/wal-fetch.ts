@@ -13,6 +13,7 @@ export const command: CommandDefinition = {
   positionals: { kind: 'exact', count: 2 },
   flags: [TARGET_STORAGE_FLAG],
   needsStorage: true,
+  opensPayloads: true,
   async run(invocation: Invocation): Promise<number> {
     const { walFetch } = await import('../../operations/wal-fetch/wal-fetch.ts')
     const [name = '', destination = ''] = invocation.positionals

@@ -11,6 +11,7 @@ export const command: CommandDefinition = {
   flags: [TARGET_STORAGE_FLAG],
   hidden: true,
   needsStorage: true,
+  opensPayloads: true,
   async run(invocation: Invocation): Promise<number> {
     const { walPrefetch } = await import('../../operations/wal-fetch/wal-prefetch.ts')
     const [name = '', location = ''] = invocation.positionals

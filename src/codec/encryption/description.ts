@@ -20,7 +20,20 @@ export interface LibsodiumKey {
   readonly key: Uint8Array
 }
 
-export type EncryptionKey = LibsodiumKey
+export interface OpenPgpKey {
+  readonly method: 'openpgp'
+  /** Fingerprints of the entities, joined by commas. */
+  readonly keyId: string
+  /** Where it comes from, for errors. */
+  readonly setting: string
+  /** Armored; public or private. */
+  readonly ring: string
+  /** The private keys without passphrase, once they were unlocked; used instead of `ring`. */
+  readonly unlocked?: Uint8Array
+  readonly passphrase?: string
+}
+
+export type EncryptionKey = LibsodiumKey | OpenPgpKey
 
 export type EncryptionMethodName = EncryptionKey['method']
 
@@ -30,6 +43,11 @@ export interface EncryptionMethod {
   encrypt(sink: ByteSink): Awaitable<ByteSink>
   /** Throws DECRYPT_FAILED when no key fits, FORMAT_TRUNCATED and FORMAT_INVALID for damage anywhere. */
   decrypt(source: ByteSource): Awaitable<ByteSource>
+  /**
+   * For methods that can seal without being able to open: the two sides with a key of which this process has both
+   * halves. Its `decrypt` throws when the sealed form is not addressed as it should be.
+   */
+  proof?(): Awaitable<Pick<EncryptionMethod, 'encrypt' | 'decrypt'>>
 }
 
 /** Opens a method for its keys: `write` when new objects are sealed with it. */

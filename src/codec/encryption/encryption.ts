@@ -15,6 +15,7 @@ import { formOfHead, looksPlain } from './stored-form.ts'
 // biome-ignore lint/suspicious/noExplicitAny: each method takes the keys of its own kind
 const METHODS: Readonly<Record<EncryptionMethodName, () => Promise<OpenMethod<any>>>> = {
   libsodium: async () => (await import('./libsodium-method.ts')).openLibsodium,
+  openpgp: async () => (await import('./openpgp-method.ts')).openOpenPgp,
 }
 
 /** Enough to tell every form but libsodium's. */
@@ -74,7 +75,8 @@ async function openMethod(
 }
 
 /** Before anything is stored: what this thread seals can be opened again. */
-async function prove(method: EncryptionMethod, key: EncryptionKey): Promise<void> {
+async function prove(opened: EncryptionMethod, key: EncryptionKey): Promise<void> {
+  const method = (await opened.proof?.()) ?? opened
   const sealed: Uint8Array[] = []
   const sink = await method.encrypt({ write: bytes => void sealed.push(bytes.slice()), end() {} })
   await sink.write(PROOF)

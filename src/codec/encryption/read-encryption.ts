@@ -8,12 +8,26 @@ export interface EncryptionReading extends Findings {
   readonly description: EncryptionDescription | undefined
 }
 
-/** Reads all keys that the settings name. Nothing may be done while there are problems. */
-export async function readEncryption(settings: EncryptionSettings): Promise<EncryptionReading> {
+/**
+ * Reads all keys that the settings name. Nothing may be done while there are problems. `isForReading`: stored
+ * objects will be opened, so what opens them must be there and work.
+ */
+export async function readEncryption(
+  settings: EncryptionSettings,
+  isForReading: boolean,
+): Promise<EncryptionReading> {
   const findings: Findings = { problems: [], warnings: [] }
-  const libsodium = readLibsodiumKeys(settings, findings)
-  const writers: EncryptionKey[] = [libsodium.write].filter(key => key !== undefined)
+  const found = [readLibsodiumKeys(settings, findings), await openPgpKeys(settings, isForReading, findings)]
+  const writers: EncryptionKey[] = found.flatMap(({ write }) => write ?? [])
   const [write] = writers
+  if (writers.length > 1) {
+    findings.problems.push({
+      code: 'SETTING_CONFLICT',
+      names: writers.map(({ method }) => method),
+      message: `keys of several methods are set to encrypt with: ${writers.map(({ method }) => method).join(', ')}`,
+      hint: 'leave one; the key of another method that older objects need goes into WALG_LIBSODIUM_OLD_KEY_PATHS or WALG_PGP_OLD_KEY_PATHS',
+    })
+  }
   if (write === undefined && settings.WALG_REQUIRE_ENCRYPTION && findings.problems.length === 0) {
     findings.problems.push({
       code: 'SETTING_MISSING',
@@ -22,8 +36,35 @@ export async function readEncryption(settings: EncryptionSettings): Promise<Encr
       hint: 'set WALG_LIBSODIUM_KEY_PATH or WALG_PGP_KEY_PATH, or another method of docs/guide/encryption.md',
     })
   }
-  const read = [...writers, ...libsodium.old]
+  const read = [...writers, ...found.flatMap(({ old }) => old)]
   const isUsed = read.length > 0 && findings.problems.length === 0
   const readsPlain = settings.WALG_READ_UNENCRYPTED
   return { ...findings, description: isUsed ? { write, read, readsPlain } : undefined }
+}
+
+interface FoundKeys {
+  readonly write: EncryptionKey | undefined
+  readonly old: readonly EncryptionKey[]
+}
+
+/** The library of OpenPGP loads only when one of its keys is set. */
+async function openPgpKeys(
+  settings: EncryptionSettings,
+  isForReading: boolean,
+  findings: Findings,
+): Promise<FoundKeys> {
+  const { WALG_PGP_KEY, WALG_PGP_KEY_PATH, WALG_PGP_OLD_KEY_PATHS, WALG_PGP_KEY_PASSPHRASE } = settings
+  if ([WALG_PGP_KEY, WALG_PGP_KEY_PATH, WALG_PGP_OLD_KEY_PATHS].every(value => value === undefined)) {
+    if (WALG_PGP_KEY_PASSPHRASE !== undefined) {
+      findings.problems.push({
+        code: 'SETTING_MISSING',
+        names: ['WALG_PGP_KEY_PASSPHRASE'],
+        message: 'WALG_PGP_KEY_PASSPHRASE is set, but no OpenPGP key is',
+        hint: 'set WALG_PGP_KEY_PATH, or remove the passphrase: data must not be stored in the clear because a key got lost',
+      })
+    }
+    return { write: undefined, old: [] }
+  }
+  const { readOpenPgpKeys } = await import('./openpgp-settings.ts')
+  return readOpenPgpKeys(settings, isForReading, findings)
 }
