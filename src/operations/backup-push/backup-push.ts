@@ -116,7 +116,7 @@ function recordOf(
 ): PackedContents {
   return {
     backup: source.name,
-    table: contents.table,
+    files: contents.files,
     headers: contents.headers,
     parts: pushed.parts,
     smallParts,

@@ -5,8 +5,8 @@ import type { CorruptBlocks, FileEntry, FilesMetadataSource } from '../../reposi
 import { PARTS_FOLDER } from '../../repository/layout.ts'
 import type { ManifestFile, ManifestObject, ManifestSource } from '../../repository/manifest.ts'
 import type { TarMember } from '../../tar/pack.ts'
-import { FileTable, type FileTableData } from './file-table.ts'
 import type { NumberedPart } from './pack-parts.ts'
+import type { PackedFiles } from './packed-files.ts'
 import type { StoredPart } from './part.ts'
 
 /** A member that the main thread has packed: pg_control, the labels, WAL. */
@@ -28,11 +28,11 @@ export interface SmallPart extends StoredPart {
 /** Everything that was packed, and where it is. */
 export interface PackedContents {
   readonly backup: BackupName
-  readonly table: FileTableData
+  readonly files: PackedFiles
   readonly headers: readonly TarMember[]
   readonly parts: readonly NumberedPart[]
   readonly smallParts: readonly SmallPart[]
-  /** Damaged pages by row. */
+  /** Damaged pages by entry. */
   readonly damage: ReadonlyMap<number, readonly number[]>
   readonly storesAllCorrupt: boolean
 }
@@ -41,23 +41,23 @@ const CORRUPT_BLOCKS_LISTED_MAX = 10
 
 /** `files_metadata.json` straight from the columns of the push (storage-format 2.4). */
 export function filesMetadataOf(packed: PackedContents, databases: string | null): FilesMetadataSource {
-  const table = new FileTable(packed.table)
-  const rows = rowsByPart(table)
+  const { files } = packed
+  const byPart = filesByPart(files)
   const numbers = new Map(packed.parts.map(part => [part.name, part.number]))
   const small = new Map(packed.smallParts.map(part => [part.name, part]))
   return {
-    filesCount: packed.headers.length + rows.packed.length + listedCount(packed),
+    filesCount: packed.headers.length + byPart.packed.length + listedCount(packed),
     databases,
     *entries(): Generator<FileEntry> {
       const entry = { isIncremented: false, isSkipped: false }
       for (const { name, mtimeNs } of packed.headers)
         yield { ...entry, name, mtime: localTimestampFromNs(mtimeNs) }
-      for (const row of rows.packed) {
-        const { memberName, mtimeNs } = table.file(row)
-        const blocks = packed.damage.get(row)
+      for (const index of byPart.packed) {
+        const mtimeNs = files.mtimeNs(index)
+        const blocks = packed.damage.get(index)
         yield {
           ...entry,
-          name: memberName,
+          name: files.memberName(index),
           mtime: localTimestampFromNs(mtimeNs),
           ...(blocks === undefined ? {} : { corruptBlocks: corruptBlocks(blocks, packed.storesAllCorrupt) }),
         }
@@ -78,19 +78,19 @@ export function filesMetadataOf(packed: PackedContents, databases: string | null
         return
       }
       if (number === 1) for (const { name } of packed.headers) yield name
-      for (const row of rows.ofPart(number)) yield table.file(row).memberName
+      for (const index of byPart.ofPart(number)) yield files.memberName(index)
     },
   }
 }
 
 /** The content manifest straight from the columns of the push. */
 export function contentManifestOf(packed: PackedContents): ManifestSource {
-  const table = new FileTable(packed.table)
-  const rows = rowsByPart(table)
+  const { files } = packed
+  const byPart = filesByPart(files)
   const keyOf = (part: string): string => `${PARTS_FOLDER}/${part}`
   return {
     header: { backup: packed.backup, hashAlgorithm: HASH_ALGORITHM },
-    filesCount: rows.packed.length + packed.smallParts.reduce((sum, part) => sum + part.members.length, 0),
+    filesCount: byPart.packed.length + packed.smallParts.reduce((sum, part) => sum + part.members.length, 0),
     *objects(): Generator<ManifestObject> {
       for (const { name, storedBytes, storedHash } of [...packed.parts, ...packed.smallParts]) {
         yield { key: keyOf(name), sizeBytes: storedBytes, hash: storedHash }
@@ -99,9 +99,13 @@ export function contentManifestOf(packed: PackedContents): ManifestSource {
     *files(): Generator<ManifestFile> {
       for (const part of packed.parts) {
         const object = keyOf(part.name)
-        for (const row of rows.ofPart(part.number)) {
-          const { memberName, sizeBytes } = table.file(row)
-          yield { name: memberName, object, sizeBytes, hash: table.hash(row) }
+        for (const index of byPart.ofPart(part.number)) {
+          yield {
+            name: files.memberName(index),
+            object,
+            sizeBytes: files.sizeBytes(index),
+            hash: files.hash(index),
+          }
         }
       }
       for (const part of packed.smallParts) {
@@ -119,19 +123,19 @@ function corruptBlocks(blocks: readonly number[], storesAll: boolean): CorruptBl
   return { count: blocks.length, some: storesAll ? blocks : blocks.slice(0, CORRUPT_BLOCKS_LISTED_MAX) }
 }
 
-interface RowsByPart {
-  /** Rows of all packed files, in the order of the walk. */
+interface FilesByPart {
+  /** Entries of all packed files, in the order of handing out. */
   readonly packed: Uint32Array
   ofPart(number: number): Uint32Array
 }
 
-/** Sorts the rows into their parts by counting: two columns of 4 bytes for each file. */
-function rowsByPart(table: FileTable): RowsByPart {
+/** Sorts the files into their parts by counting: two columns of 4 bytes for each file. */
+function filesByPart(files: PackedFiles): FilesByPart {
   const counts: number[] = []
   let packedCount = 0
-  for (let row = 0; row < table.count; row++) {
-    if (table.state(row) !== 'packed') continue
-    const part = table.part(row)
+  for (const index of files.indexes()) {
+    if (files.state(index) !== 'packed') continue
+    const part = files.part(index)
     counts[part] = (counts[part] ?? 0) + 1
     packedCount += 1
   }
@@ -141,11 +145,11 @@ function rowsByPart(table: FileTable): RowsByPart {
   const sorted = new Uint32Array(packedCount)
   const next = [...begins]
   let at = 0
-  for (let row = 0; row < table.count; row++) {
-    if (table.state(row) !== 'packed') continue
-    packed[at++] = row
-    const part = table.part(row)
-    sorted[next[part]!] = row
+  for (const index of files.indexes()) {
+    if (files.state(index) !== 'packed') continue
+    packed[at++] = index
+    const part = files.part(index)
+    sorted[next[part]!] = index
     next[part]! += 1
   }
   return {

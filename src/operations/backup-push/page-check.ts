@@ -4,7 +4,7 @@ import type { LinearMemory } from '../../kit/linear-memory.ts'
 import { toLsn } from '../../postgres/lsn.ts'
 import { openPageVerifier, type PageVerifier } from '../../postgres/page.ts'
 import { firstBlockOf, parseRelationFile } from '../../postgres/relation-file.ts'
-import type { TableFile } from './file-table.ts'
+import type { BatchFile } from './file-batch.ts'
 import type { FileObserver } from './part-packer.ts'
 
 /** How pages are verified; plain data for the workers. */
@@ -46,14 +46,14 @@ export class PageCheck {
   }
 
   /** `none`: not a relation's file. `odd`: a relation's file that does not consist of whole pages. */
-  open(file: TableFile): PageObserver | 'none' | 'odd' {
+  open(file: BatchFile): PageObserver | 'none' | 'odd' {
     const relation = parseRelationFile(file.memberName)
     if (relation === undefined) return 'none'
     if (file.sizeBytes % this.#verifier.pageBytes !== 0) return 'odd'
     return this.#observe(file, firstBlockOf(relation, this.#blocksPerSegment))
   }
 
-  #observe(file: TableFile, firstBlock: number): PageObserver {
+  #observe(file: BatchFile, firstBlock: number): PageObserver {
     const pageBytes = this.#verifier.pageBytes
     const suspects: number[] = []
     let block = firstBlock

@@ -12,7 +12,7 @@ import {
   tarHeaderBytes,
   tarPaddingBytes,
 } from '../../tar/pack.ts'
-import type { TableFile } from './file-table.ts'
+import type { BatchFile } from './file-batch.ts'
 
 /** Looks at the bytes of one file as they pass, in order. They are lent until the call returns. */
 export interface FileObserver {
@@ -97,7 +97,7 @@ export class PartPacker {
    * replay sets both right). Returns the hash of the content as it lies in the tar; undefined when the file is
    * gone. Throws FILE_ACCESS when it cannot be read.
    */
-  async packFile(file: TableFile, observer?: FileObserver): Promise<string | undefined> {
+  async packFile(file: BatchFile, observer?: FileObserver): Promise<string | undefined> {
     const fd = openFile(file.path)
     if (fd === undefined) return undefined
     try {
@@ -154,7 +154,7 @@ export class PartPacker {
   }
 
   /** Reads into the block; returns the count of bytes that the file no longer has. */
-  async #readFile(fd: number, file: TableFile, observer: FileObserver | undefined): Promise<number> {
+  async #readFile(fd: number, file: BatchFile, observer: FileObserver | undefined): Promise<number> {
     const writer = this.#writer
     let left = file.sizeBytes
     while (left > 0) {

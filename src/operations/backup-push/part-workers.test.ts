@@ -9,10 +9,11 @@ import { hasCode } from '../../kit/errors.ts'
 import { hashBytes } from '../../kit/hash.ts'
 import { createRateLimit, type RateLimit } from '../../kit/limits.ts'
 import { silentProgress } from '../../kit/progress.ts'
+import { DataEntryColumns } from '../../postgres/walk/data-entries.ts'
 import { toBackupName } from '../../repository/backup-name.ts'
 import type { StorageDescription } from '../../storage/description.ts'
-import { FileTable, FileTableBuilder } from './file-table.ts'
 import type { NumberedPart, PackReport, PartsTask } from './pack-parts.ts'
+import { PackedFiles } from './packed-files.ts'
 import { createPartControl, PartControl } from './part-control.ts'
 import { PartWorkers } from './part-workers.ts'
 
@@ -26,12 +27,13 @@ class Scene {
   readonly root = join(folder, `place${places++}`)
   readonly data = join(this.root, 'data')
   readonly repository = join(this.root, 'repository')
-  readonly builder = new FileTableBuilder()
+  readonly entries = new DataEntryColumns()
   readonly contents = new Map<string, Buffer>()
 
   constructor() {
     mkdirSync(this.data, { recursive: true })
     mkdirSync(this.repository)
+    this.entries.addPlace(this.data, '')
   }
 
   add(name: string, content: Buffer, walkedBytes: number = content.length): void {
@@ -39,7 +41,7 @@ class Scene {
     writeFileSync(path, content)
     const { mode, uid, gid } = statSync(path)
     const mtimeNs = statSync(path, { bigint: true }).mtimeNs
-    this.builder.add(0, name, { sizeBytes: walkedBytes, mode, uid, gid, mtimeNs })
+    this.entries.add(0, name, { kind: 'file', sizeBytes: walkedBytes, mode, uid, gid, mtimeNs })
     this.contents.set(`/${name}`, content)
   }
 
@@ -47,7 +49,6 @@ class Scene {
     const header = { kind: 'directory', sizeBytes: 0, mode: 0o40700, uid: 0, gid: 0, mtimeNs: 0n } as const
     return {
       backup,
-      table: this.builder.finish([{ path: this.data, member: '' }]),
       control: createPartControl(workersCount),
       headers: [
         { ...header, name: '/' },
@@ -75,7 +76,7 @@ class Scene {
 
 interface PackedScene {
   readonly parts: readonly NumberedPart[]
-  readonly table: FileTable
+  readonly files: PackedFiles
   readonly reports: readonly PackReport[]
 }
 
@@ -102,14 +103,15 @@ async function pack(
   const codec = { compression: options.compression ?? 'none' }
   await using workers = new PartWorkers({ workersCount, storage: scene.describe(), codec })
   const reports: PackReport[] = []
-  const parts = await workers.pack(task, {
+  const files = new PackedFiles(scene.entries, () => true)
+  const parts = await workers.pack(task, files, {
     signal: options.signal ?? new AbortController().signal,
     progress: silentProgress,
     stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
     ...(options.stopGraceMs === undefined ? {} : { stopGraceMs: options.stopGraceMs }),
     onReport: report => reports.push(report),
   })
-  return { parts, table: new FileTable(task.table), reports }
+  return { parts, files, reports }
 }
 
 /** Member names and contents of a tar, by system tar. */
@@ -152,7 +154,7 @@ describe('part workers', () => {
       scene.add('empty', Buffer.alloc(0))
       scene.add('page', bytes(8192, 2))
       for (let n = 0; n < 300; n++) scene.add(`small${n}`, bytes(n * 37, n))
-      const { parts, table } = await pack(scene, { compression })
+      const { parts, files } = await pack(scene, { compression })
       const members = new Map<string, string>()
       for (const part of parts) {
         const path = join(scene.partsFolder, part.name)
@@ -162,12 +164,12 @@ describe('part workers', () => {
         for (const [name, hash] of untar(path, program)) members.set(name, hash)
       }
       expect(members.size).toBe(scene.contents.size)
-      for (let row = 0; row < table.count; row++) {
-        const { memberName } = table.file(row)
+      for (const index of files.indexes()) {
+        const memberName = files.memberName(index)
         const content = scene.contents.get(memberName)!
         expect(members.get(memberName)).toBe(sha(content))
-        expect(table.state(row)).toBe('packed')
-        expect(table.hash(row)).toBe(hashBytes(content))
+        expect(files.state(index)).toBe('packed')
+        expect(files.hash(index)).toBe(hashBytes(content))
       }
       expect(parts.reduce((sum, part) => sum + part.contentBytes, 0)).toBe(
         [...scene.contents.values()].reduce((sum, content) => sum + content.length, 0),
@@ -202,16 +204,16 @@ describe('part workers', () => {
     scene.add('gone', bytes(100, 3))
     scene.add('there', bytes(100, 4))
     rmSync(join(scene.data, 'gone'))
-    const { parts, table } = await pack(scene, { workersCount: 1 })
+    const { parts, files } = await pack(scene, { workersCount: 1 })
     const members = untar(join(scene.partsFolder, parts[0]!.name))
     const filled = Buffer.concat([scene.contents.get('/shrunk')!, Buffer.alloc(15_000)])
     const cut = scene.contents.get('/grown')!.subarray(0, 5000)
     expect(members.get('/shrunk')).toBe(sha(filled))
     expect(members.get('/grown')).toBe(sha(cut))
     expect([...members.keys()].sort()).toEqual(['/grown', '/shrunk', '/there'])
-    expect([0, 1, 2, 3].map(row => table.state(row))).toEqual(['packed', 'packed', 'vanished', 'packed'])
-    expect(table.hash(0)).toBe(hashBytes(filled))
-    expect(table.hash(1)).toBe(hashBytes(cut))
+    expect([0, 1, 2, 3].map(index => files.state(index))).toEqual(['packed', 'packed', 'vanished', 'packed'])
+    expect(files.hash(0)).toBe(hashBytes(filled))
+    expect(files.hash(1)).toBe(hashBytes(cut))
   })
 
   test('a file that cannot be read fails the push with its name, and no object of an open part remains', async () => {
@@ -253,8 +255,8 @@ describe('part workers', () => {
     const path = join(scene.data, 'pipe')
     rmSync(path)
     expect(spawnSync('mkfifo', [path]).status).toBe(0)
-    const { table } = await pack(scene, { workersCount: 1 })
-    expect(table.state(0)).toBe('packed')
+    const { files } = await pack(scene, { workersCount: 1 })
+    expect(files.state(0)).toBe('packed')
   })
 
   test('a worker without a sign of life ends the push, naming the file', async () => {

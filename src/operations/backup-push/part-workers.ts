@@ -5,8 +5,9 @@ import { WalgError } from '../../kit/errors.ts'
 import type { Progress } from '../../kit/progress.ts'
 import type { StorageDescription } from '../../storage/description.ts'
 import { type StorageStallWatch, watchStorageStalls } from '../../storage/open-storage.ts'
-import { FileTable } from './file-table.ts'
+import type { FeedAnswer } from './file-feed.ts'
 import type { NumberedPart, PackReport, PartsTask } from './pack-parts.ts'
+import type { PackedFiles } from './packed-files.ts'
 import { PartControl } from './part-control.ts'
 import type { WorkerReply, WorkerRequest } from './part-worker.ts'
 
@@ -61,10 +62,10 @@ export class PartWorkers implements AsyncDisposable {
   }
 
   /**
-   * Packs the files of `task` into parts, in the order of their numbers. The first failure (of a worker, by a
+   * Packs `files` into parts, returned in the order of their numbers. The first failure (of a worker, by a
    * silent or dead one, by the signal) stops all; it is thrown when the others have put their open parts away.
    */
-  async pack(task: PartsTask, options: PackOptions): Promise<NumberedPart[]> {
+  async pack(task: PartsTask, files: PackedFiles, options: PackOptions): Promise<NumberedPart[]> {
     throwIfCancelled(options.signal)
     const control = new PartControl(task.control)
     const parts: NumberedPart[] = []
@@ -72,8 +73,8 @@ export class PartWorkers implements AsyncDisposable {
       if (report.kind === 'part done') parts.push(report.part)
       options.onReport(report)
     }
-    const runs = this.#workers.map(worker => this.#run(worker, task, onReport))
-    const watch = watchPacking(task, runs, options)
+    const runs = this.#workers.map(worker => this.#run(worker, task, files, onReport))
+    const watch = watchPacking(task, files, runs, options)
     try {
       const all = Promise.all(runs.map(run => run.finished))
       await Promise.race([all, watch.failed, this.#stalls.stalled])
@@ -100,12 +101,19 @@ export class PartWorkers implements AsyncDisposable {
     worker.postMessage(request)
   }
 
-  #run(worker: Worker, task: PartsTask, onReport: (report: PackReport) => void): Run {
+  #sendFiles(worker: Worker, answer: FeedAnswer): void {
+    const transfer = typeof answer === 'object' ? [answer.rows, answer.names] : []
+    worker.postMessage({ kind: 'files', answer } satisfies WorkerRequest, transfer)
+  }
+
+  #run(worker: Worker, task: PartsTask, files: PackedFiles, onReport: (report: PackReport) => void): Run {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const run: Run = { finished: promise.finally(() => settle()), isFinished: false }
     const onMessage = ({ data: reply }: MessageEvent<WorkerReply>): void => {
       if (reply.kind === 'done') resolve()
       else if (reply.kind === 'failed') reject(decodeError(reply.error))
+      else if (reply.kind === 'files done') files.record(reply.batch)
+      else if (reply.kind === 'more files') this.#sendFiles(worker, files.nextBatch(reply.isAhead))
       else onReport(reply)
     }
     const onError = (event: ErrorEvent): void => {
@@ -131,6 +139,7 @@ export class PartWorkers implements AsyncDisposable {
 /** Reports progress and looks for signs of life; `failed` rejects when there are none, or by the signal. */
 function watchPacking(
   task: PartsTask,
+  files: PackedFiles,
   runs: readonly Run[],
   options: PackOptions,
 ): { readonly failed: Promise<never>; end(): void } {
@@ -152,7 +161,7 @@ function watchPacking(
       const count = control.beatsOf(worker)
       if (count !== last.count) beats[worker] = { count, sinceMs: nowMs }
       else if (!run.isFinished && nowMs - last.sinceMs > options.stallTimeoutMs) {
-        reject(stalled(task, worker, options.stallTimeoutMs))
+        reject(stalled(control, files, worker, options.stallTimeoutMs))
       }
     }
   }
@@ -169,9 +178,9 @@ function watchPacking(
   }
 }
 
-function stalled(task: PartsTask, worker: number, timeoutMs: number): WalgError {
-  const row = new PartControl(task.control).rowOf(worker)
-  const file = row === undefined ? 'the first file' : `"${new FileTable(task.table).file(row).path}"`
+function stalled(control: PartControl, files: PackedFiles, worker: number, timeoutMs: number): WalgError {
+  const turn = control.turnOf(worker)
+  const file = turn === undefined ? 'the first file' : `"${files.path(files.indexOfTurn(turn))}"`
   return new WalgError('TIMEOUT', `packing ${file} has not moved for ${Math.round(timeoutMs / 1000)} s`, {
     facts: { timeoutMs },
     hint: 'the disk or the storage hangs; look at the system log, then run the command again',

@@ -3,15 +3,15 @@ import { partName } from '../../repository/layout.ts'
 import type { OperationContext } from '../context.ts'
 import type { BackupSource } from './backup-source.ts'
 import type { Contents } from './contents.ts'
-import { FileTable } from './file-table.ts'
 import type { BackupPushOptions } from './options.ts'
 import type { NumberedPart, PackReport, PartsTask } from './pack-parts.ts'
+import type { PackedFiles } from './packed-files.ts'
 import { createPartControl } from './part-control.ts'
 import type { PartWorkers } from './part-workers.ts'
 
 export interface PushedParts {
   readonly parts: readonly NumberedPart[]
-  /** Damaged pages by row. */
+  /** Damaged pages by entry. */
   readonly damage: ReadonlyMap<number, readonly number[]>
 }
 
@@ -28,33 +28,34 @@ export async function pushParts(
   options: BackupPushOptions,
 ): Promise<PushedParts> {
   const { log, progress, signal } = context
-  const table = new FileTable(contents.table)
+  const { files } = contents
   const damage = new Map<number, readonly number[]>()
   const onReport = (report: PackReport): void => {
     if (report.kind === 'part begun') log.info(`Starting part ${report.number} of backup ${source.name} ...`)
     else if (report.kind === 'part done')
       log.info(`Finished writing part ${report.part.number} of backup ${source.name}.`)
     else if (report.kind === 'odd size') {
-      const { path, sizeBytes } = table.file(report.row)
+      const { path, sizeBytes } = files.file(files.indexOfTurn(report.turn))
       log.warning(`"${path}" has ${sizeBytes} bytes, not whole pages: packed without verifying its pages`)
     } else {
-      damage.set(report.row, report.blocks)
+      const index = files.indexOfTurn(report.turn)
+      damage.set(index, report.blocks)
       const more = report.blocks.length > BLOCKS_SAID_MAX ? `, ${report.blocks.length} in all` : ''
       const blocks = report.blocks.slice(0, BLOCKS_SAID_MAX).join(', ')
-      log.warning(`Corruption found in ${table.file(report.row).path}/[${blocks}]${more}`)
+      log.warning(`Corruption found in ${files.path(index)}/[${blocks}]${more}`)
     }
   }
   log.info('Packing ...')
-  progress.begin('backup-push', contents.filesBytes)
+  progress.begin('backup-push', files.totalBytes)
   try {
-    const parts = await workers.pack(taskOf(source, contents, options, workers.count), {
+    const parts = await workers.pack(taskOf(source, contents, options, workers.count), files, {
       signal,
       progress,
       stallTimeoutMs: context.storageDescription.stallTimeoutMs + STALL_GRACE_MS,
       onReport,
     })
     await workers[Symbol.asyncDispose]()
-    warnOfVanished(context, table)
+    warnOfVanished(context, files)
     return { parts, damage }
   } finally {
     progress.end()
@@ -80,7 +81,6 @@ function taskOf(
   const isChecked = isVerifying && source.pages !== undefined
   return {
     backup: source.name,
-    table: contents.table,
     control: createPartControl(workersCount),
     headers: contents.headers,
     partBytesMax: options.partBytesMax,
@@ -90,12 +90,12 @@ function taskOf(
 }
 
 /** Dropped tables are nothing to worry about, so one line is enough. */
-function warnOfVanished({ log }: OperationContext, table: FileTable): void {
+function warnOfVanished({ log }: OperationContext, files: PackedFiles): void {
   let count = 0
   let first = ''
-  for (let row = 0; row < table.count; row++) {
-    if (table.state(row) !== 'vanished') continue
-    if (count === 0) first = table.file(row).path
+  for (const index of files.indexes()) {
+    if (files.state(index) !== 'vanished') continue
+    if (count === 0) first = files.path(index)
     count += 1
   }
   if (count === 0) return

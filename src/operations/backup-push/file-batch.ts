@@ -1,0 +1,179 @@
+import type { EntryPlace } from '../../postgres/walk/data-entries.ts'
+
+/**
+ * Some files on their way to a part worker and back, as columns in two buffers that change hands: the worker writes
+ * what became of each file into them. A worker never sees more than a few batches, so its memory does not grow with
+ * the count of files.
+ */
+
+/** What the walk knows of a regular file, its place and name aside. */
+export interface FileAttributes {
+  readonly sizeBytes: number
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly mtimeNs: bigint
+}
+
+/** One regular file to pack, as the walk found it. */
+export interface BatchFile extends FileAttributes {
+  readonly path: string
+  readonly memberName: string
+}
+
+/** Plain data; the buffers are transferred, not cloned. */
+export interface FileBatchData {
+  /** Number of the first file in the order of handing out. */
+  readonly firstTurn: number
+  /** Sum of the sizes of the files. */
+  readonly bytes: number
+  readonly rows: ArrayBuffer
+  readonly names: ArrayBuffer
+  readonly places: readonly EntryPlace[]
+}
+
+export type FileState = 'waiting' | 'packed' | 'vanished'
+const STATES: readonly FileState[] = ['waiting', 'packed', 'vanished']
+
+const ROW_BYTES = 64
+const WORDS = ROW_BYTES / 4
+const LONGS = ROW_BYTES / 8
+/** Columns, in 32-bit words. */
+const NAME_END = 0
+const PLACE = 1
+const MODE = 6
+const UID = 7
+const GID = 8
+const PART = 9
+const STATE = 10
+/** Columns, in 64-bit words. */
+const SIZE = 1
+const MTIME = 2
+const HASH = 6
+
+const NAMES_BYTES_MIN = 4096
+const UTF8_BYTES_MAX = 3
+const encoder = new TextEncoder()
+
+/** Collects the files of one batch. */
+export class FileBatchBuilder {
+  readonly #rows: ArrayBuffer
+  readonly #words: Uint32Array
+  readonly #sizes: Float64Array
+  readonly #times: BigInt64Array
+  #names: Uint8Array = new Uint8Array(NAMES_BYTES_MIN)
+  #namesBytes = 0
+  readonly #places: EntryPlace[] = []
+  readonly #numbers = new Map<number, number>()
+  #count = 0
+  #bytes = 0
+
+  constructor(count: number) {
+    this.#rows = new ArrayBuffer(count * ROW_BYTES)
+    this.#words = new Uint32Array(this.#rows)
+    this.#sizes = new Float64Array(this.#rows)
+    this.#times = new BigInt64Array(this.#rows)
+  }
+
+  /** `placeNumber` tells places apart; equal numbers mean the same `place`. */
+  add(placeNumber: number, place: EntryPlace, baseName: string, file: FileAttributes): void {
+    const row = this.#count++
+    const at = row * WORDS
+    let number = this.#numbers.get(placeNumber)
+    if (number === undefined) {
+      number = this.#places.push(place) - 1
+      this.#numbers.set(placeNumber, number)
+    }
+    this.#addName(baseName)
+    this.#words[at + NAME_END] = this.#namesBytes
+    this.#words[at + PLACE] = number
+    this.#words[at + MODE] = file.mode
+    this.#words[at + UID] = file.uid
+    this.#words[at + GID] = file.gid
+    this.#sizes[row * LONGS + SIZE] = file.sizeBytes
+    this.#times[row * LONGS + MTIME] = file.mtimeNs
+    this.#bytes += file.sizeBytes
+  }
+
+  finish(firstTurn: number): FileBatchData {
+    const names = this.#names.slice(0, this.#namesBytes).buffer as ArrayBuffer
+    return { firstTurn, bytes: this.#bytes, rows: this.#rows, names, places: this.#places }
+  }
+
+  #addName(name: string): void {
+    const needed = this.#namesBytes + name.length * UTF8_BYTES_MAX
+    if (needed > this.#names.length) {
+      const longer = new Uint8Array(Math.max(needed, this.#names.length * 2))
+      longer.set(this.#names)
+      this.#names = longer
+    }
+    this.#namesBytes += encoder.encodeInto(name, this.#names.subarray(this.#namesBytes)).written
+  }
+}
+
+/** A batch as the thread sees it that has it. */
+export class FileBatch {
+  readonly data: FileBatchData
+  readonly count: number
+  readonly #words: Uint32Array
+  readonly #longs: BigUint64Array
+  readonly #times: BigInt64Array
+  readonly #sizes: Float64Array
+  readonly #names: Buffer
+
+  constructor(data: FileBatchData) {
+    this.data = data
+    this.count = data.rows.byteLength / ROW_BYTES
+    this.#words = new Uint32Array(data.rows)
+    this.#longs = new BigUint64Array(data.rows)
+    this.#times = new BigInt64Array(data.rows)
+    this.#sizes = new Float64Array(data.rows)
+    this.#names = Buffer.from(data.names)
+  }
+
+  file(row: number): BatchFile {
+    const at = row * WORDS
+    const nameAt = row === 0 ? 0 : this.#words[at - WORDS + NAME_END]!
+    const baseName = this.#names.toString('utf8', nameAt, this.#words[at + NAME_END]!)
+    const place = this.data.places[this.#words[at + PLACE]!]!
+    return {
+      path: `${place.path}/${baseName}`,
+      memberName: `${place.member}/${baseName}`,
+      sizeBytes: this.sizeBytes(row),
+      mode: this.#words[at + MODE]!,
+      uid: this.#words[at + UID]!,
+      gid: this.#words[at + GID]!,
+      mtimeNs: this.#times[row * LONGS + MTIME]!,
+    }
+  }
+
+  sizeBytes(row: number): number {
+    return this.#sizes[row * LONGS + SIZE]!
+  }
+
+  state(row: number): FileState {
+    return STATES[this.#words[row * WORDS + STATE]!]!
+  }
+
+  /** Number of the part the file is in; 0 unless packed. */
+  part(row: number): number {
+    return this.#words[row * WORDS + PART]!
+  }
+
+  /** The two halves of the hash of the content as it lies in the tar. */
+  hashHalf(row: number, half: 0 | 1): bigint {
+    return this.#longs[row * LONGS + HASH + half]!
+  }
+
+  /** `hash`: 32 hexadecimal digits. */
+  setPacked(row: number, part: number, hash: string): void {
+    this.#longs[row * LONGS + HASH] = BigInt(`0x${hash.slice(0, 16)}`)
+    this.#longs[row * LONGS + HASH + 1] = BigInt(`0x${hash.slice(16)}`)
+    this.#words[row * WORDS + PART] = part
+    this.#words[row * WORDS + STATE] = STATES.indexOf('packed')
+  }
+
+  setVanished(row: number): void {
+    this.#words[row * WORDS + STATE] = STATES.indexOf('vanished')
+  }
+}

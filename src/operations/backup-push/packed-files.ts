@@ -1,0 +1,152 @@
+import type { DataEntries } from '../../postgres/walk/data-entries.ts'
+import {
+  type BatchFile,
+  FileBatch,
+  FileBatchBuilder,
+  type FileBatchData,
+  type FileState,
+} from './file-batch.ts'
+
+/** Files of at least this size are handed out largest first; smaller ones folder by folder. */
+const SORTED_BYTES = 1 << 20
+const BATCH_FILES_MAX = 1024
+/** A batch of this size is full, and handed out only to a worker that has nothing else to do. */
+export const LARGE_BATCH_BYTES: number = 8 << 20
+const WAITING = 0
+/** In the column of parts. */
+const VANISHED = 0xffffffff
+
+/**
+ * The regular files of a backup: what the walk found, in the order in which they are handed out, and what became of
+ * each. About 25 bytes for a file beside the walk's own columns.
+ */
+export class PackedFiles {
+  readonly #entries: DataEntries
+  /** Indexes of entries, large files first. */
+  readonly #order: Uint32Array
+  /** Number of the part by entry; 0 while waiting. */
+  readonly #parts: Uint32Array
+  readonly #hashes: BigUint64Array
+  #nextTurn = 0
+  readonly totalBytes: number
+
+  /** `isFile` tells which entries are packed as files. */
+  constructor(entries: DataEntries, isFile: (index: number) => boolean) {
+    this.#entries = entries
+    const large: number[] = []
+    let smallCount = 0
+    let totalBytes = 0
+    for (let index = 0; index < entries.count; index++) {
+      if (!isFile(index)) continue
+      totalBytes += entries.sizeBytes(index)
+      if (entries.sizeBytes(index) >= SORTED_BYTES) large.push(index)
+      else smallCount += 1
+    }
+    large.sort((a, b) => entries.sizeBytes(b) - entries.sizeBytes(a) || a - b)
+    this.#order = new Uint32Array(large.length + smallCount)
+    this.#order.set(large)
+    let at = large.length
+    for (let index = 0; index < entries.count; index++) {
+      if (isFile(index) && entries.sizeBytes(index) < SORTED_BYTES) this.#order[at++] = index
+    }
+    this.#parts = new Uint32Array(entries.count)
+    this.#hashes = new BigUint64Array(entries.count * 2)
+    this.totalBytes = totalBytes
+  }
+
+  get count(): number {
+    return this.#order.length
+  }
+
+  /**
+   * The files that are handed out next; undefined when there are none left. With `isAhead` (for a worker that is not
+   * done with what it has) only small ones: who is free first takes the next large file.
+   */
+  nextBatch(isAhead: boolean): FileBatchData | 'not yet' | undefined {
+    const first = this.#nextTurn
+    if (first === this.#order.length) return undefined
+    let end = first
+    for (let bytes = 0; end < this.#order.length && end - first < BATCH_FILES_MAX; end++) {
+      const sizeBytes = this.#entries.sizeBytes(this.#order[end]!)
+      if (end > first && bytes + sizeBytes > LARGE_BATCH_BYTES) break
+      bytes += sizeBytes
+    }
+    if (isAhead && this.#entries.sizeBytes(this.#order[first]!) >= LARGE_BATCH_BYTES) return 'not yet'
+    this.#nextTurn = end
+    const builder = new FileBatchBuilder(end - first)
+    for (let turn = first; turn < end; turn++) {
+      const index = this.#order[turn]!
+      const place = this.#entries.placeOf(index)
+      builder.add(place, this.#entries.places[place]!, this.#entries.baseName(index), {
+        sizeBytes: this.#entries.sizeBytes(index),
+        mode: this.#entries.mode(index),
+        uid: this.#entries.uid(index),
+        gid: this.#entries.gid(index),
+        mtimeNs: this.#entries.mtimeNs(index),
+      })
+    }
+    return builder.finish(first)
+  }
+
+  /** Takes a batch back, with what became of its files. */
+  record(data: FileBatchData): void {
+    const batch = new FileBatch(data)
+    for (let row = 0; row < batch.count; row++) {
+      const index = this.#order[data.firstTurn + row]!
+      const state = batch.state(row)
+      if (state === 'waiting') continue
+      this.#parts[index] = state === 'vanished' ? VANISHED : batch.part(row)
+      this.#hashes[index * 2] = batch.hashHalf(row, 0)
+      this.#hashes[index * 2 + 1] = batch.hashHalf(row, 1)
+    }
+  }
+
+  /** Entry index of the file that was handed out as number `turn`. */
+  indexOfTurn(turn: number): number {
+    return this.#order[turn]!
+  }
+
+  /** Entry indexes of all files, in the order of handing out. */
+  indexes(): Uint32Array {
+    return this.#order
+  }
+
+  file(index: number): BatchFile {
+    return this.#entries.at(index)
+  }
+
+  path(index: number): string {
+    return this.#entries.path(index)
+  }
+
+  memberName(index: number): string {
+    return this.#entries.memberName(index)
+  }
+
+  sizeBytes(index: number): number {
+    return this.#entries.sizeBytes(index)
+  }
+
+  mtimeNs(index: number): bigint {
+    return this.#entries.mtimeNs(index)
+  }
+
+  state(index: number): FileState {
+    const part = this.#parts[index]
+    return part === WAITING ? 'waiting' : part === VANISHED ? 'vanished' : 'packed'
+  }
+
+  /** Number of the part a packed file is in. */
+  part(index: number): number {
+    return this.#parts[index]!
+  }
+
+  /** 32 hexadecimal digits: the hash of the content as it lies in the tar. */
+  hash(index: number): string {
+    return hex(this.#hashes[index * 2]!) + hex(this.#hashes[index * 2 + 1]!)
+  }
+}
+
+function hex(half: bigint): string {
+  return half.toString(16).padStart(16, '0')
+}
