@@ -44,6 +44,7 @@ export interface EncryptionSettings {
   readonly WALG_PGP_KEY_PATH: string | undefined
   readonly WALG_PGP_KEY_PASSPHRASE: string | undefined
   readonly WALG_PGP_OLD_KEY_PATHS: string | undefined
+  readonly WALG_GPG_KEY_ID: string | undefined
 }
 
 export const encryptionSettings: SettingsTableOf<EncryptionSettings> = {
@@ -96,6 +97,12 @@ export const encryptionSettings: SettingsTableOf<EncryptionSettings> = {
     refusesEmpty: true,
     doc: 'Passphrase of the OpenPGP keys.',
   },
+  WALG_GPG_KEY_ID: {
+    parse: text,
+    refusesEmpty: true,
+    aliases: ['WALE_GPG_KEY_ID', 'GPG_KEY_ID'],
+    doc: 'Id or fingerprint of a key in the key ring of gpg. Its public half is exported for writing; for reading gpg and its agent unwrap the session keys, so that the private half never leaves them.',
+  },
   WALG_PGP_OLD_KEY_PATHS: {
     parse: text,
     doc: 'Ours. Files with OpenPGP keys that were used before, for reading only, separated by commas.',
@@ -107,10 +114,6 @@ export const encryptionSettings: SettingsTableOf<EncryptionSettings> = {
  * data because a key was not understood.
  */
 export const laterEncryptionSettings: SettingsTable = {
-  WALG_GPG_KEY_ID: encryption('Id of a key in the gpg key ring (deprecated).', {
-    isSecret: true,
-    aliases: ['WALE_GPG_KEY_ID', 'GPG_KEY_ID'],
-  }),
   WALG_ENVELOPE_PGP_KEY: encryption('Wrapped OpenPGP key.', { isSecret: true }),
   WALG_ENVELOPE_PGP_KEY_PATH: encryption('File with the wrapped OpenPGP key.'),
   WALG_ENVELOPE_PGP_YC_CSE_KMS_KEY_ID: encryption('Yandex Cloud KMS key that wraps the OpenPGP key.'),

@@ -100,9 +100,6 @@ describe('settings', () => {
 
 describe('settings of later pieces', () => {
   const CHANGING: Record<string, string> = {
-    WALG_GPG_KEY_ID: 'k',
-    WALE_GPG_KEY_ID: 'k',
-    GPG_KEY_ID: 'k',
     WALG_ENVELOPE_PGP_KEY: 'k',
     WALG_ENVELOPE_PGP_KEY_PATH: '/k',
     WALG_CSE_KMS_ID: 'k',

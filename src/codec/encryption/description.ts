@@ -31,6 +31,8 @@ export interface OpenPgpKey {
   /** The private keys without passphrase, once they were unlocked; used instead of `ring`. */
   readonly unlocked?: Uint8Array
   readonly passphrase?: string
+  /** The private key stays with gpg and its agent, which unwrap session keys for us. */
+  readonly isInAgent?: boolean
 }
 
 export type EncryptionKey = LibsodiumKey | OpenPgpKey

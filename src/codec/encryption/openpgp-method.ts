@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { ByteSink, ByteSource } from '../../kit/bytes.ts'
 import { assert, WalgError } from '../../kit/errors.ts'
 import type { EncryptionMethod, OpenMethod, OpenPgpKey } from './description.ts'
+import { unwrapWithGpg } from './gpg.ts'
 import { readHead, withHead } from './head-source.ts'
 import { decryptMessage, KeyRing, type SessionKey, translated, unwrapSessionKeys } from './openpgp-keys.ts'
 import { cutMessage, TAG } from './openpgp-packets.ts'
@@ -108,6 +109,12 @@ async function unwrap(
     const isAnonymous = sessions.recipients.some(recipient => /^0+$/.test(recipient))
     const isFor = ring.keyIds.some(id => sessions.recipients.some(recipient => recipient.startsWith(id)))
     if (!isFor && !isAnonymous) continue
+    if (key.isInAgent === true) {
+      const session = await unwrapWithGpg(sessions.bytes, key.passphrase)
+      if (session !== undefined) return [session]
+      failures.push('gpg and its agent do not open it')
+      continue
+    }
     if (!ring.hasPrivate) {
       failures.push(`${key.setting} holds only its public key`)
       continue

@@ -1,6 +1,7 @@
 import { WalgError } from '../../kit/errors.ts'
 import type { EncryptionSettings } from '../settings.ts'
 import type { OpenPgpKey } from './description.ts'
+import { exportPublicKey, hasPrivateKey } from './gpg.ts'
 import { type Findings, pathsOf, readKeyFile } from './key-file.ts'
 import { KeyRing } from './openpgp-keys.ts'
 
@@ -20,6 +21,12 @@ export async function readOpenPgpKeys(
       isForReading,
       isForWriting: true,
     })
+  }
+  const keyId = settings.WALG_GPG_KEY_ID
+  if (keyId !== undefined && text === undefined) {
+    write = await gpgKey(keyId, passphrase, isForReading, findings)
+  } else if (keyId !== undefined) {
+    findings.warnings.push(`WALG_GPG_KEY_ID has no effect beside ${text?.setting}`)
   }
   const old: OpenPgpKey[] = []
   for (const path of pathsOf(settings.WALG_PGP_OLD_KEY_PATHS)) {
@@ -51,6 +58,39 @@ function keyText(
   if (path === undefined) return undefined
   const armored = readKeyFile(path, 'WALG_PGP_KEY_PATH', findings)
   return armored === undefined ? undefined : { armored, setting: 'WALG_PGP_KEY_PATH' }
+}
+
+/** A key of gpg's: its public half is exported, its private half stays with the agent. */
+async function gpgKey(
+  keyId: string,
+  passphrase: string | undefined,
+  isForReading: boolean,
+  findings: Findings,
+): Promise<OpenPgpKey | undefined> {
+  const setting = 'WALG_GPG_KEY_ID'
+  const fail = (reason: string, hint: string): undefined => {
+    findings.problems.push({
+      code: 'SETTING_INVALID',
+      names: [setting],
+      message: `${setting} ${reason}`,
+      hint,
+    })
+  }
+  let armored: string
+  let isPrivateThere: boolean
+  try {
+    armored = await exportPublicKey(keyId)
+    isPrivateThere = !isForReading || (await hasPrivateKey(keyId))
+  } catch (error) {
+    if (!(error instanceof WalgError)) throw error
+    return fail(error.message, 'look at: gpg --list-keys, as the user that runs wal-g and with its GNUPGHOME')
+  }
+  const use = { isForReading: false, isForWriting: true }
+  const key = await keyOf(armored, setting, passphrase, findings, use)
+  if (key === undefined) return undefined
+  if (key.keyId.includes(',')) return fail('names several keys', 'give the fingerprint of one')
+  if (isPrivateThere) return { ...key, isInAgent: true }
+  return fail('names a key whose private half gpg does not have', 'look at: gpg --list-secret-keys')
 }
 
 /** Checks a key for what it is there for; a problem names the setting. */

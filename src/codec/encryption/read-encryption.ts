@@ -53,8 +53,10 @@ async function openPgpKeys(
   isForReading: boolean,
   findings: Findings,
 ): Promise<FoundKeys> {
-  const { WALG_PGP_KEY, WALG_PGP_KEY_PATH, WALG_PGP_OLD_KEY_PATHS, WALG_PGP_KEY_PASSPHRASE } = settings
-  if ([WALG_PGP_KEY, WALG_PGP_KEY_PATH, WALG_PGP_OLD_KEY_PATHS].every(value => value === undefined)) {
+  const { WALG_PGP_KEY, WALG_PGP_KEY_PATH, WALG_PGP_OLD_KEY_PATHS, WALG_GPG_KEY_ID } = settings
+  const { WALG_PGP_KEY_PASSPHRASE } = settings
+  const keys = [WALG_PGP_KEY, WALG_PGP_KEY_PATH, WALG_PGP_OLD_KEY_PATHS, WALG_GPG_KEY_ID]
+  if (keys.every(value => value === undefined)) {
     if (WALG_PGP_KEY_PASSPHRASE !== undefined) {
       findings.problems.push({
         code: 'SETTING_MISSING',
