@@ -61,8 +61,8 @@ export class RestoredFiles {
   }
 
   add(result: PartResult): void {
-    const isNamed = result.rows.length < result.sizes.length
-    for (let index = 0; index < result.sizes.length; index++) {
+    const isNamed = result.names.length > 0
+    for (let index = 0; index < result.count; index++) {
       const name = isNamed ? result.names[index]! : ''
       if (typeof name === 'string')
         this.#addFile(isNamed ? this.#rowOf(name) : result.rows[index]!, result, index)
@@ -78,7 +78,7 @@ export class RestoredFiles {
         })
       }
     }
-    for (const row of result.seen) this.#states[row]! |= IS_DELIVERED
+    for (const row of result.seen.subarray(0, result.seenCount)) this.#states[row]! |= IS_DELIVERED
     for (const directory of result.directories) this.directories.set(directory.name.name, directory)
     for (const name of result.ignored) this.ignored.add(name)
   }

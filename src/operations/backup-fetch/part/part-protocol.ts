@@ -83,9 +83,10 @@ export type WorkerReply =
   | { readonly id: number; readonly result: PartResult | ChecksumResult }
   | { readonly id: number; readonly failure: PlainError }
 
-/** What a part brought. Columns have one entry per file. */
+/** What a part brought. Columns have an entry for each of `count` files, and room to spare. */
 export interface PartResult {
-  /** Rows of the table; empty without one. */
+  readonly count: number
+  /** Rows of the table; meaningless where `names` has any. */
   readonly rows: Uint32Array
   /** Names instead of rows; a Uint8Array where a name is not UTF-8. */
   readonly names: readonly (string | Uint8Array)[]
@@ -98,8 +99,9 @@ export interface PartResult {
   readonly checksums: Uint8Array
   /** 1 for a patched file: its checksum is not known. */
   readonly isPatched: Uint8Array
-  /** Rows of members that are no files, and of duplicates that another part wrote. */
+  /** Rows of `seenCount` members that are no files, or duplicates that another part wrote. */
   readonly seen: Uint32Array
+  readonly seenCount: number
   readonly directories: readonly { readonly name: TargetNameData; readonly mode: number }[]
   /** Links, pipes and devices that were left out. */
   readonly ignored: readonly string[]

@@ -53,17 +53,19 @@ export class PartResults {
     this.#seen[this.#seenCount++] = row
   }
 
+  /** The columns are handed over as they are: a copy that is cut to size would double them. */
   finish(storedBytes: number, storedHash: string | null): PartResult {
-    const count = this.#count
     return {
-      rows: this.#names.length > 0 ? new Uint32Array(0) : this.#rows.slice(0, count),
+      count: this.#count,
+      rows: this.#rows,
       names: this.#names,
-      sizes: this.#sizes.slice(0, count),
-      mtimes: this.#mtimes.slice(0, count),
-      tarTimes: this.#tarTimes.slice(0, count),
-      checksums: this.#checksums.slice(0, count * this.#checksumBytes),
-      isPatched: this.#isPatched.slice(0, count),
-      seen: this.#seen.slice(0, this.#seenCount),
+      sizes: this.#sizes,
+      mtimes: this.#mtimes,
+      tarTimes: this.#tarTimes,
+      checksums: this.#checksums,
+      isPatched: this.#isPatched,
+      seen: this.#seen,
+      seenCount: this.#seenCount,
       directories: this.directories,
       ignored: this.ignored,
       memberBytes: this.memberBytes,

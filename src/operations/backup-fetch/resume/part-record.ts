@@ -53,11 +53,11 @@ export async function* formatRecord(
   const json = new JsonBytes()
   json.text(`${JSON.stringify(header)}\n`)
   let linesCount = 1
-  for (let index = 0; index < result.sizes.length; index++, linesCount++) {
+  for (let index = 0; index < result.count; index++, linesCount++) {
     addFile(json, result, index, names)
     if (json.usedBytes >= PIECE_BYTES) yield json.take()
   }
-  for (const row of result.seen) {
+  for (const row of result.seen.subarray(0, result.seenCount)) {
     json
       .text('["s",')
       .quoted(names.bytes, names.nameBegin(row), names.nameBegin(row + 1))
@@ -69,7 +69,7 @@ export async function* formatRecord(
     json.text(`${JSON.stringify(['d', text, mode])}\n`)
   }
   for (const name of result.ignored) json.text(`${JSON.stringify(['i', name])}\n`)
-  linesCount += result.seen.length + result.directories.length + result.ignored.length
+  linesCount += result.seenCount + result.directories.length + result.ignored.length
   json.text(`{"lines":${linesCount + 1}}\n`)
   yield json.take()
 }
@@ -77,7 +77,7 @@ export async function* formatRecord(
 function addFile(json: JsonBytes, result: PartResult, index: number, names: RowNames): void {
   const checksumBytes = result.checksums.length / result.sizes.length
   json.text('["f",')
-  if (result.rows.length > 0) {
+  if (result.names.length === 0) {
     const row = result.rows[index]!
     json.quoted(names.bytes, names.nameBegin(row), names.nameBegin(row + 1))
   } else {
