@@ -60,7 +60,7 @@ const result = await Bun.build({
     autoloadTsconfig: false,
     autoloadPackageJson: false,
   },
-  plugins: [rewriteWorkerUrls(source), embedAddons(values.platform, ['lzma-native', 'sodium-native'])],
+  plugins: [rewriteWorkerUrls(source), embedAddons(values.platform, ['sodium-native'])],
   throw: false,
 })
 
