@@ -3,6 +3,8 @@ import type { EncryptionDescription } from '../codec/encryption/description.ts'
 import type { EncryptionReading } from '../codec/encryption/read-encryption.ts'
 import { type EncryptionSettings, encryptionSettings } from '../codec/settings.ts'
 import { hasCode, WalgError } from '../kit/errors.ts'
+import { localFileSystem, replaceFileSystem } from '../kit/file-system.ts'
+import { hasOnlyLocalMounts } from '../kit/local-mounts.ts'
 import type { StorageDescription } from '../storage/description.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Settings } from './settings.ts'
@@ -69,6 +71,7 @@ export async function openCheckedStorage(
   signal: AbortSignal,
 ): Promise<Storage> {
   const { openStorage } = await import('../storage/open-storage.ts')
+  if (hasOnlyLocalMounts()) replaceFileSystem(localFileSystem)
   const { networkLimit, ...unlimited } = description
   const isLimited = limits === 'network' && networkLimit !== undefined
   let storage: Storage | undefined

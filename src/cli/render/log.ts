@@ -1,6 +1,7 @@
 import { openSync, writeSync } from 'node:fs'
 import { errnoOf, fromSystemError } from '../../kit/errors.ts'
 import { createLogger, type Logger, type LogLevel } from '../../kit/log.ts'
+import { localOffsetSeconds } from './local-offset.ts'
 
 export interface LogOptions {
   readonly level: 'NORMAL' | 'DEVEL' | 'ERROR'
@@ -56,11 +57,9 @@ export function openLog(options: LogOptions): LogSink {
 
 /** `YYYY/MM/DD HH:MM:SS.ffffff` in local time (TZ). `atMs` has microseconds behind the point. */
 export function formatLogTime(atMs: number): string {
-  const date = new Date(Math.floor(atMs))
-  const two = (value: number): string => String(value).padStart(2, '0')
-  const day = `${date.getFullYear()}/${two(date.getMonth() + 1)}/${two(date.getDate())}`
-  const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
-  return `${day} ${time}.${microseconds(atMs)}`
+  const offsetMs = 1000 * localOffsetSeconds(Math.floor(atMs / 1000), process.env['TZ'])
+  const [day, time] = new Date(Math.floor(atMs) + offsetMs).toISOString().slice(0, 19).split('T')
+  return `${day!.replaceAll('-', '/')} ${time}.${microseconds(atMs)}`
 }
 
 /** Milliseconds since 1970 with microseconds; never leaves the system clock by more than a process's drift. */
