@@ -23,8 +23,9 @@ const RUN_TIMEOUT_MS = 300_000
 async function listMutations(): Promise<Mutation[]> {
   const files = readdirSync(import.meta.dir).filter(name => !['mutation.ts', 'run.ts'].includes(name))
   const modules = await Promise.all(files.map(file => import(path.join(import.meta.dir, file))))
-  const all = modules.flatMap(module => (module as { mutations: readonly Mutation[] }).mutations)
-  return all.filter(one => `${one.guard} ${one.file} ${one.test}`.includes(wanted))
+  const lists = modules.map(module => (module as { mutations: readonly Mutation[] }).mutations)
+  const all = lists.flatMap((list, index) => list.map(one => ({ ...one, list: files[index]! })))
+  return all.filter(one => `${one.list} ${one.guard} ${one.file} ${one.test}`.includes(wanted))
 }
 
 /** A copy that the user who runs PostgreSQL can read, with a `wal-g` that runs its source. */
