@@ -87,8 +87,8 @@ async function expectStopped(server: Cluster, data: string): Promise<void> {
 }
 
 const CASES = [
-  [13, 'zst', 'zstd'],
-  [18, 'lz4', 'lz4'],
+  [13, '', 'none'], // damage shows in the records of the WAL only
+  [18, '.lz4', 'lz4'],
 ] as const
 
 describe.each(CASES)('PostgreSQL %d', (major, extension, compression) => {
@@ -98,7 +98,7 @@ describe.each(CASES)('PostgreSQL %d', (major, extension, compression) => {
   }
   let lost: Lost
   const objectOf = (segment: string): string =>
-    path.join(lost.source.repository, 'wal_005', `${segment}.${extension}`)
+    path.join(lost.source.repository, 'wal_005', `${segment}${extension}`)
 
   beforeAll(async () => {
     lost = await loseServer(major, compression)
@@ -126,13 +126,13 @@ describe.each(CASES)('PostgreSQL %d', (major, extension, compression) => {
     const object = objectOf(lost.segments[2]!)
     const intact = readFileSync(object)
     const damaged = Buffer.from(intact)
-    damaged[damaged.length >> 1]! ^= 0x10
+    damaged[damaged.length >> 3]! ^= 0x10
     writeFileSync(object, damaged)
     const data = await fetchInto(lost, 'damaged')
     await using server = await startOn(data, lost, { until: 'ended' })
     await expectStopped(server, data)
     expect(server.log()).toContain(`ERROR: `)
-    expect(server.log()).toContain(`wal_005/${lost.segments[2]}.${extension}`)
+    expect(server.log()).toContain(`wal_005/${lost.segments[2]}${extension}`)
 
     writeFileSync(object, intact)
     await server.start()
@@ -165,7 +165,7 @@ describe.each(CASES)('PostgreSQL %d', (major, extension, compression) => {
     await untilTrue(() => countOf(`stat ${repository}: no such file`) >= 3, 30_000, 'tries without archive')
     writeFileSync(`${repository}.came-back`, '')
     renameSync(`${repository}.away`, repository)
-    const name = `wal_005/${lost.segments[3]}.${extension}`
+    const name = `wal_005/${lost.segments[3]}${extension}`
     await untilTrue(() => countOf(name) >= 3, 30_000, 'tries with the damaged object')
     writeFileSync(object, intact)
     await untilTrue(async () => (await digest(standby, 'ledger')) === lost.digest, 30_000, 'catching up')

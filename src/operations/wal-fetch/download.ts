@@ -2,7 +2,8 @@ import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs'
 import type { Codec } from '../../codec/codec.ts'
 import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
 import type { Hasher } from '../../kit/hash.ts'
-import { assertSegment, openSegmentChecker, type SegmentChecker } from '../../postgres/wal/page-reader.ts'
+import { assertSegment, openSegmentChecker } from '../../postgres/wal/page-reader.ts'
+import { openRecordChecker } from '../../postgres/wal/record-checker.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { walKey } from '../../repository/layout.ts'
 import { findPayload } from '../../repository/sealed.ts'
@@ -20,9 +21,13 @@ export interface Downloader {
   readonly hasher: Hasher
 }
 
+/** Forms whose end can be seen, but not whether a byte within has changed (docs/FORMAT.md 2). */
+const WITHOUT_CHECKSUM: ReadonlySet<string> = new Set(['', 'br', 'lzma'])
+
 /**
  * Fetches an archived file into the new file `path`. On any failure `path` is gone again. A segment is checked
- * as it passes: its own size, page magics and addresses, and the verified end of the stored stream.
+ * as it passes: its own size, page magics and addresses, and the verified end of the stored stream. Where the form
+ * has no checksum those of the WAL records count: PostgreSQL would take a changed byte for the end of WAL.
  *
  * Throws WAL_NOT_FOUND only after a positive "not there": every form of the name was asked for and the
  * storage's root answers. Throws WAL_INVALID, FORMAT_*, CHECKSUM_MISMATCH for a damaged object.
@@ -44,7 +49,7 @@ export async function downloadWal(
   const source = await context.storage.openSource(found.key, { signal: context.signal })
   const target = createTarget(path)
   try {
-    const checker = isSegmentName(name) ? openSegmentChecker(name) : undefined
+    const checker = isSegmentName(name) ? openChecker(name, found.extension) : undefined
     const reader = await codec.open(source, found.extension)
     let sizeBytes: number
     try {
@@ -52,7 +57,7 @@ export async function downloadWal(
     } finally {
       await reader.close()
     }
-    if (checker !== undefined) assertSegment(checker.end())
+    checker?.end()
     if (options.isDurable) target.sync()
     target.close()
     return { sizeBytes, contentHash: downloader.hasher.digest() }
@@ -64,11 +69,31 @@ export async function downloadWal(
   }
 }
 
+interface Checker {
+  update(block: Uint8Array): void
+  end(): void
+}
+
+function openChecker(name: string, extension: string): Checker {
+  const pages = openSegmentChecker(name)
+  const records = WITHOUT_CHECKSUM.has(extension) ? openRecordChecker(name) : undefined
+  return {
+    update(block: Uint8Array): void {
+      pages.update(block)
+      records?.update(block)
+    },
+    end(): void {
+      assertSegment(pages.end())
+      records?.end()
+    },
+  }
+}
+
 async function copyBlocks(
   downloader: Downloader,
   reader: Awaited<ReturnType<Codec['open']>>,
   target: Target,
-  checker: SegmentChecker | undefined,
+  checker: Checker | undefined,
 ): Promise<number> {
   const { hasher, context } = downloader
   hasher.reset()

@@ -47,6 +47,7 @@ export class RecordReader {
   #endLsn: bigint | undefined
   #recordCount = 0
   #stopReason: string | undefined
+  #isAtUnwritten = false
 
   /** `firstLsn`: address of the first page; `timeline`: of the segment names, no page may be of a newer one. */
   constructor(segment: WalSegmentHeader, firstLsn: Lsn, timeline: number) {
@@ -67,6 +68,11 @@ export class RecordReader {
   /** Why reading ended, undefined while it goes on. */
   get stopReason(): string | undefined {
     return this.#stopReason
+  }
+
+  /** True when reading ended where nothing is written any more, not at something wrong. */
+  get isAtUnwritten(): boolean {
+    return this.#isAtUnwritten
   }
 
   /** True between two records: everything seen so far is proved. */
@@ -92,7 +98,10 @@ export class RecordReader {
   }
 
   #checkHeader(view: DataView, pageLsn: bigint): WalPageHeader | undefined {
-    if (isZeroHeader(view, 0)) return this.#stop(`nothing is written at ${text(pageLsn)}`)
+    if (isZeroHeader(view, 0)) {
+      this.#isAtUnwritten = true
+      return this.#stop(`nothing is written at ${text(pageLsn)}`)
+    }
     const header = decodePageHeader(view, 0)
     if (header.pageLsn !== pageLsn) {
       return this.#stop(`the page at ${text(pageLsn)} is the one of ${text(header.pageLsn)}`)
@@ -135,7 +144,10 @@ export class RecordReader {
     while (at < page.length && this.#stopReason === undefined && !this.#isSwitched) {
       const totalBytes = view.getUint32(at, true)
       const startLsn = pageLsn + BigInt(at)
-      if (totalBytes === 0) return this.#stop(`the last record ends at ${text(this.#endLsn ?? startLsn)}`)
+      if (totalBytes === 0) {
+        this.#isAtUnwritten = true
+        return this.#stop(`the last record ends at ${text(this.#endLsn ?? startLsn)}`)
+      }
       if (totalBytes < RECORD_HEADER_BYTES || totalBytes > RECORD_BYTES_MAX) {
         return this.#stop(`no record begins at ${text(startLsn)}`)
       }
