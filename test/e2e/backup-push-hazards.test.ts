@@ -203,9 +203,13 @@ describe('backup-push with every compression and part size', () => {
         pushOptions(scene.data, { partBytesMax: 6_000_000, partsAtOnce: 3 }),
       )
       const target = restore(scene, name)
-      const diff = spawnSync('diff', ['-r', '--no-dereference', '-x', 'pg_wal', '-x', 'pg_subtrans', scene.data, target], {
-        encoding: 'utf8',
-      })
+      const diff = spawnSync(
+        'diff',
+        ['-r', '--no-dereference', '-x', 'pg_wal', '-x', 'pg_subtrans', scene.data, target],
+        {
+          encoding: 'utf8',
+        },
+      )
       expect(diff.stdout.split('\n').filter(line => line !== '')).toEqual([
         `Only in ${scene.data}: postmaster.opts`,
       ])

@@ -4,15 +4,15 @@ import { walkDataDirectory } from '../../postgres/data-directory.ts'
 import { formatLsn } from '../../postgres/lsn.ts'
 import type { OperationContext } from '../context.ts'
 import type { PackedContents, SmallPart } from './backup-record.ts'
-import type { BackupSource } from './backup-source.ts'
 import { claimName, takingBackOnFailure } from './claim-name.ts'
 import { commitBackup } from './commit-backup.ts'
 import { type Contents, planContents } from './contents.ts'
-import { type CheckedDirectory, checkDataDirectory, isAtRest } from './data-directory-check.ts'
 import type { BackupPushOptions, BackupPushResult } from './options.ts'
-import { PartWorkers } from './part-workers.ts'
+import { PartWorkers } from './part/part-workers.ts'
 import { nextPart, type PushedParts, pushParts } from './push-parts.ts'
 import { pushControlFile, pushLabels, pushWalMembers } from './small-parts.ts'
+import type { BackupSource } from './source/backup-source.ts'
+import { type CheckedDirectory, checkDataDirectory, isAtRest } from './source/data-directory-check.ts'
 
 /**
  * Takes a full backup of a local data directory. The sentinel is written last, when everything it speaks of is
@@ -70,10 +70,10 @@ async function openSource(
   options: BackupPushOptions,
 ): Promise<BackupSource> {
   if (isAtRest(directory)) {
-    const { openRestingSource } = await import('./resting-source.ts')
+    const { openRestingSource } = await import('./source/resting-source.ts')
     return openRestingSource(context, directory, options)
   }
-  const { openRunningSource } = await import('./running-source.ts')
+  const { openRunningSource } = await import('./source/running-source.ts')
   return openRunningSource(context, directory, options)
 }
 

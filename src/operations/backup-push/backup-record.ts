@@ -5,9 +5,9 @@ import type { CorruptBlocks, FileEntry, FilesMetadataSource } from '../../reposi
 import { PARTS_FOLDER } from '../../repository/layout.ts'
 import type { ManifestFile, ManifestObject, ManifestSource } from '../../repository/manifest.ts'
 import type { TarMember } from '../../tar/pack.ts'
-import type { NumberedPart } from './pack-parts.ts'
-import type { PackedFiles } from './packed-files.ts'
-import type { StoredPart } from './part.ts'
+import type { NumberedPart } from './part/pack-parts.ts'
+import type { PackedFiles } from './part/packed-files.ts'
+import type { StoredPart } from './part/part.ts'
 
 /** A member that the main thread has packed: pg_control, the labels, WAL. */
 export interface SmallMember {

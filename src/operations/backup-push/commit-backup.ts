@@ -9,10 +9,10 @@ import { formatMetadata } from '../../repository/metadata.ts'
 import { type ContentManifestLink, formatSentinel } from '../../repository/sentinel.ts'
 import type { OperationContext } from '../context.ts'
 import { contentManifestOf, filesMetadataOf, type PackedContents } from './backup-record.ts'
-import type { BackupSource, SourceStop } from './backup-source.ts'
 import type { Contents } from './contents.ts'
 import type { BackupPushOptions } from './options.ts'
 import { putMeasured } from './small-parts.ts'
+import type { BackupSource, SourceStop } from './source/backup-source.ts'
 
 export interface FinishedBackup {
   readonly source: BackupSource

@@ -1,7 +1,7 @@
 import type { ControlEntry, DataDirectory } from '../../postgres/data-directory.ts'
 import type { TablespaceSpec } from '../../repository/tablespace-spec.ts'
 import type { TarMember } from '../../tar/pack.ts'
-import { PackedFiles } from './packed-files.ts'
+import { PackedFiles } from './part/packed-files.ts'
 
 /** What a backup will hold, decided before the first byte is read. */
 export interface Contents {

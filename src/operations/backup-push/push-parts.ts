@@ -1,13 +1,13 @@
 import { createRateLimit } from '../../kit/limits.ts'
 import { partName } from '../../repository/layout.ts'
 import type { OperationContext } from '../context.ts'
-import type { BackupSource } from './backup-source.ts'
 import type { Contents } from './contents.ts'
 import type { BackupPushOptions } from './options.ts'
-import type { NumberedPart, PackReport, PartsTask } from './pack-parts.ts'
-import type { PackedFiles } from './packed-files.ts'
-import { createPartControl } from './part-control.ts'
-import type { PartWorkers } from './part-workers.ts'
+import type { NumberedPart, PackReport, PartsTask } from './part/pack-parts.ts'
+import type { PackedFiles } from './part/packed-files.ts'
+import { createPartControl } from './part/part-control.ts'
+import type { PartWorkers } from './part/part-workers.ts'
+import type { BackupSource } from './source/backup-source.ts'
 
 export interface PushedParts {
   readonly parts: readonly NumberedPart[]

@@ -9,8 +9,8 @@ import { labelPartName, partKey, pgControlPartName } from '../../repository/layo
 import type { TarMember } from '../../tar/pack.ts'
 import type { OperationContext } from '../context.ts'
 import type { SmallMember, SmallPart } from './backup-record.ts'
-import { type OpenPart, openPart } from './part.ts'
-import type { WalMember } from './wal-members.ts'
+import { type OpenPart, openPart } from './part/part.ts'
+import type { WalMember } from './source/wal-members.ts'
 
 /** Numbers the parts that the main thread packs, for the log lines only: their objects have names of their own. */
 export interface SmallPartPlace {

@@ -1,14 +1,14 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { systemClock } from '../../kit/clock.ts'
-import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
-import type { Logger } from '../../kit/log.ts'
-import { isMarkedDone, isMarkedReady } from '../../postgres/archive-status.ts'
-import type { ArchiverState } from '../../postgres/cluster/cluster-facts.ts'
-import { WAL_PREFIX } from '../../repository/layout.ts'
-import { findPayload } from '../../repository/sealed.ts'
-import { listWal } from '../../repository/wal-catalog.ts'
-import type { Storage } from '../../storage/storage.ts'
+import { systemClock } from '../../../kit/clock.ts'
+import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import type { Logger } from '../../../kit/log.ts'
+import { isMarkedDone, isMarkedReady } from '../../../postgres/archive-status.ts'
+import type { ArchiverState } from '../../../postgres/cluster/cluster-facts.ts'
+import { WAL_PREFIX } from '../../../repository/layout.ts'
+import { findPayload } from '../../../repository/sealed.ts'
+import { listWal } from '../../../repository/wal-catalog.ts'
+import type { Storage } from '../../../storage/storage.ts'
 
 export interface ArchiveWait {
   readonly storage: Storage

@@ -1,4 +1,4 @@
-import { WalgError } from '../../kit/errors.ts'
+import { WalgError } from '../../../kit/errors.ts'
 
 /**
  * What the part workers and the main thread tell each other through shared memory while parts are packed: the

@@ -1,5 +1,5 @@
-import type { Lsn } from '../../postgres/lsn.ts'
-import type { BackupName } from '../../repository/backup-name.ts'
+import type { Lsn } from '../../../postgres/lsn.ts'
+import type { BackupName } from '../../../repository/backup-name.ts'
 import type { WalMember } from './wal-members.ts'
 
 /** What the end of a backup gives. */

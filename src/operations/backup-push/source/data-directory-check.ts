@@ -1,7 +1,7 @@
 import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
-import { type ControlFile, readControlFile } from '../../postgres/control-file.ts'
+import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import { type ControlFile, readControlFile } from '../../../postgres/control-file.ts'
 
 /** A directory that looks like PostgreSQL's, before anything is asked of a server. */
 export interface CheckedDirectory {

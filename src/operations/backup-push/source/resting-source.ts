@@ -1,10 +1,10 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
-import { type BackupLabel, parseBackupLabel } from '../../postgres/backup-label.ts'
-import type { ControlFile } from '../../postgres/control-file.ts'
-import { formatLsn, type Lsn, parseLsn, toLsn } from '../../postgres/lsn.ts'
-import { findEndOfValidWal } from '../../postgres/wal/record.ts'
+import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import { type BackupLabel, parseBackupLabel } from '../../../postgres/backup-label.ts'
+import type { ControlFile } from '../../../postgres/control-file.ts'
+import { formatLsn, type Lsn, parseLsn, toLsn } from '../../../postgres/lsn.ts'
+import { findEndOfValidWal } from '../../../postgres/wal/record.ts'
 import {
   formatSegmentName,
   nextSegment,
@@ -13,12 +13,12 @@ import {
   type TimelineId,
   toTimelineId,
   type WalSegment,
-} from '../../postgres/wal-segment.ts'
-import { formatBackupName } from '../../repository/backup-name.ts'
-import type { OperationContext } from '../context.ts'
+} from '../../../postgres/wal-segment.ts'
+import { formatBackupName } from '../../../repository/backup-name.ts'
+import type { OperationContext } from '../../context.ts'
+import type { BackupPushOptions } from '../options.ts'
 import type { BackupSource, SourceStop } from './backup-source.ts'
 import { type CheckedDirectory, checkDataDirectory } from './data-directory-check.ts'
-import type { BackupPushOptions } from './options.ts'
 import { findWalMember, readWalText, requireWalMember, type WalMember, type WalPlace } from './wal-members.ts'
 
 /** Which WAL a directory at rest needs to become consistent. */

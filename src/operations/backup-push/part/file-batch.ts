@@ -1,4 +1,4 @@
-import type { EntryPlace } from '../../postgres/walk/data-entries.ts'
+import type { EntryPlace } from '../../../postgres/walk/data-entries.ts'
 
 /**
  * Some files on their way to a part worker and back, as columns in two buffers that change hands: the worker writes

@@ -1,12 +1,12 @@
 import { createReadStream, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { type ByteStream, collect, streamOf } from '../../kit/bytes.ts'
-import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
-import { assertSegment, openSegmentChecker } from '../../postgres/wal/page-reader.ts'
-import { isSegmentName } from '../../postgres/wal-segment.ts'
-import { WAL_PREFIX } from '../../repository/layout.ts'
-import { findPayload, openFound } from '../../repository/sealed.ts'
-import type { OperationContext } from '../context.ts'
+import { type ByteStream, collect, streamOf } from '../../../kit/bytes.ts'
+import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import { assertSegment, openSegmentChecker } from '../../../postgres/wal/page-reader.ts'
+import { isSegmentName } from '../../../postgres/wal-segment.ts'
+import { WAL_PREFIX } from '../../../repository/layout.ts'
+import { findPayload, openFound } from '../../../repository/sealed.ts'
+import type { OperationContext } from '../../context.ts'
 
 /** A WAL file that travels inside a backup, as `/pg_wal/<file>`. */
 export interface WalMember {

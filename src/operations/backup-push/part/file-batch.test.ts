@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { DataEntryColumns } from '../../postgres/walk/data-entries.ts'
+import { DataEntryColumns } from '../../../postgres/walk/data-entries.ts'
 import { type BatchFile, FileBatch, FileBatchBuilder, type FileBatchData } from './file-batch.ts'
 import { type FeedRequest, FileFeed } from './file-feed.ts'
 import { PackedFiles } from './packed-files.ts'

@@ -1,9 +1,9 @@
-import type { Codec } from '../../codec/codec.ts'
-import type { Awaitable, ByteSink } from '../../kit/bytes.ts'
-import { type Hasher, openHasher } from '../../kit/hash.ts'
-import type { RateLimit } from '../../kit/limits.ts'
-import type { LinearMemory } from '../../kit/linear-memory.ts'
-import type { ObjectSink, Storage } from '../../storage/storage.ts'
+import type { Codec } from '../../../codec/codec.ts'
+import type { Awaitable, ByteSink } from '../../../kit/bytes.ts'
+import { type Hasher, openHasher } from '../../../kit/hash.ts'
+import type { RateLimit } from '../../../kit/limits.ts'
+import type { LinearMemory } from '../../../kit/linear-memory.ts'
+import type { ObjectSink, Storage } from '../../../storage/storage.ts'
 import { PartPacker } from './part-packer.ts'
 
 /** A part that is complete, durable and visible. */

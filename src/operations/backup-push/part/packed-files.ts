@@ -1,4 +1,4 @@
-import type { DataEntries } from '../../postgres/walk/data-entries.ts'
+import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
 import {
   type BatchFile,
   FileBatch,

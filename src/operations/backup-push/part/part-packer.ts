@@ -1,9 +1,9 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs'
-import type { BlockWriter } from '../../codec/codec.ts'
-import type { Awaitable, ByteStream } from '../../kit/bytes.ts'
-import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
-import type { Hasher } from '../../kit/hash.ts'
-import { openRateLimit, type RateLimit, type RateLimiter } from '../../kit/limits.ts'
+import type { BlockWriter } from '../../../codec/codec.ts'
+import type { Awaitable, ByteStream } from '../../../kit/bytes.ts'
+import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import type { Hasher } from '../../../kit/hash.ts'
+import { openRateLimit, type RateLimit, type RateLimiter } from '../../../kit/limits.ts'
 import {
   encodeTarHeader,
   TAR_BLOCK_BYTES,
@@ -11,7 +11,7 @@ import {
   type TarMember,
   tarHeaderBytes,
   tarPaddingBytes,
-} from '../../tar/pack.ts'
+} from '../../../tar/pack.ts'
 import type { BatchFile } from './file-batch.ts'
 
 /** Looks at the bytes of one file as they pass, in order. They are lent until the call returns. */

@@ -1,4 +1,8 @@
-import type { DatabasesByNames, NamedRelation, RelationNode } from '../../postgres/cluster/database-names.ts'
+import type {
+  DatabasesByNames,
+  NamedRelation,
+  RelationNode,
+} from '../../../postgres/cluster/database-names.ts'
 
 /** `DatabasesByNames` of files_metadata.json as JSON text (storage-format 2.4); empty tables are omitted. */
 export function formatDatabases(databases: DatabasesByNames): string {

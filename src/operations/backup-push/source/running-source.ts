@@ -1,26 +1,26 @@
 import { realpathSync } from 'node:fs'
 import { join } from 'node:path'
-import { fromSystemError, hasCode, WalgError } from '../../kit/errors.ts'
-import { civilTime, nowNs, timestampFromNs } from '../../kit/timestamp.ts'
-import { type BackupSession, beginBackup } from '../../postgres/cluster/backup-session.ts'
-import type { Cluster } from '../../postgres/cluster/cluster.ts'
+import { fromSystemError, hasCode, WalgError } from '../../../kit/errors.ts'
+import { civilTime, nowNs, timestampFromNs } from '../../../kit/timestamp.ts'
+import { type BackupSession, beginBackup } from '../../../postgres/cluster/backup-session.ts'
+import type { Cluster } from '../../../postgres/cluster/cluster.ts'
 import {
   type ClusterFacts,
   isArchiving,
   readArchiverState,
   readClusterFacts,
-} from '../../postgres/cluster/cluster-facts.ts'
-import { connectCluster } from '../../postgres/cluster/connect.ts'
-import { readDatabaseNames } from '../../postgres/cluster/database-names.ts'
-import { type Lsn, toLsn } from '../../postgres/lsn.ts'
-import { formatSegmentName, segmentOfLsn } from '../../postgres/wal-segment.ts'
-import { formatBackupName } from '../../repository/backup-name.ts'
-import { storageIdentity } from '../../storage/storage-identity.ts'
-import type { OperationContext } from '../context.ts'
+} from '../../../postgres/cluster/cluster-facts.ts'
+import { connectCluster } from '../../../postgres/cluster/connect.ts'
+import { readDatabaseNames } from '../../../postgres/cluster/database-names.ts'
+import { type Lsn, toLsn } from '../../../postgres/lsn.ts'
+import { formatSegmentName, segmentOfLsn } from '../../../postgres/wal-segment.ts'
+import { formatBackupName } from '../../../repository/backup-name.ts'
+import { storageIdentity } from '../../../storage/storage-identity.ts'
+import type { OperationContext } from '../../context.ts'
+import type { BackupPushOptions } from '../options.ts'
 import type { BackupSource, SourceStop } from './backup-source.ts'
 import type { CheckedDirectory } from './data-directory-check.ts'
 import { formatDatabases } from './database-names.ts'
-import type { BackupPushOptions } from './options.ts'
 import { waitForArchive } from './wait-for-archive.ts'
 
 /**
