@@ -144,6 +144,7 @@ describe('what else a segment is refused for', () => {
   test('in recovery the same failure stops PostgreSQL (126), on a standby it does not (1)', async () => {
     const data = place.at('cluster')
     mkdirSync(path.join(data, 'pg_wal'), { recursive: true })
+    mkdirSync(path.join(repository.root, 'wal_005'), { recursive: true })
     writeFileSync(path.join(repository.root, 'wal_005', `${NAME}.lz4`), 'x')
     const fetch = (): ReturnType<Repository['run']> =>
       repository.run(['wal-fetch', NAME, 'pg_wal/RECOVERYXLOG'], { cwd: data })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { spawnSync } from 'node:child_process'
-import { rmSync, statSync } from 'node:fs'
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import type { Started } from '../support/process.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { untilTrue } from '../support/until-true.ts'
@@ -10,6 +10,7 @@ import {
   errorsOf,
   looksComplete,
   openScene,
+  PARTS,
   pushBackup,
   repositoryAt,
   type Scene,
@@ -96,6 +97,9 @@ describe('backup-push killed at any point', () => {
       if (/Removing \d+ objects of/.test(stderr)) said++
       expect(repository.sentinels()).toEqual([])
     }
+    // of a push in smaller parts
+    const left = readdirSync(repository.backupPath())[0]!
+    writeFileSync(repository.backupPath(left, PARTS, 'part_099.tar.lz4'), 'left over')
     const startedMs = Date.now() - 10
     const push = await repository.run(['backup-push', data])
     expect(push.exit).toBe(0)
@@ -109,6 +113,7 @@ describe('backup-push killed at any point', () => {
       .filter(object => !object.includes('.tmp.'))
       .filter(object => statSync(repository.backupPath(name!, object)).mtimeMs < startedMs)
     expect(stale).toEqual([])
+    expect(repository.objectsOf(name!)).not.toContain(`${PARTS}/part_099.tar.lz4`)
   }, 120_000)
 })
 
