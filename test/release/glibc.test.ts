@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { addonFile } from '../../scripts/build-addons.ts'
 import { cacheDirectory } from '../support/postgres-binaries.ts'
 import { runProcess, runTool } from '../support/process.ts'
 import { describeUnless, missingTool, type SkipReason } from '../support/skip.ts'
@@ -24,9 +25,25 @@ function isLater(version: readonly number[], limit: readonly number[]): boolean 
   return at !== -1 && (version[at] ?? 0) > limit[at]!
 }
 
+/** Addons that may fail to load, because something in the program takes their place. */
+const OPTIONAL_ADDONS = ['sodium-native']
+
+function optionalAddon(name: string): Buffer {
+  return readFileSync(addonFile(name, `${process.platform}-${process.arch}`)!)
+}
+
+function withoutOptionalAddons(bytes: Buffer): Buffer {
+  for (const addon of OPTIONAL_ADDONS.map(optionalAddon)) {
+    const at = bytes.indexOf(addon)
+    expect(at).toBeGreaterThan(0)
+    bytes.fill(0, at, at + addon.length)
+  }
+  return bytes
+}
+
 describe.if(process.platform === 'linux')('the executable on old systems', () => {
-  test('the runtime and every embedded addon ask for nothing later than glibc 2.28', () => {
-    const bytes = readFileSync(walgBinary())
+  test('the runtime and every embedded addon without a substitute ask for nothing later than glibc 2.28', () => {
+    const bytes = withoutOptionalAddons(readFileSync(walgBinary()))
     const glibc = versionsIn(bytes, 'GLIBC')
     expect(glibc.length).toBeGreaterThan(0)
     expect(glibc.filter(version => isLater(version, GLIBC_MAX))).toEqual([])
@@ -104,5 +121,25 @@ describeUnless(reason, `with the loader and libraries of Debian ${SUITE} (glibc 
     expect(readdirSync(place.at('storage/wal_005'))).toEqual(['00000002.history.lzma'])
     await run(['wal-fetch', '00000002.history', place.at('fetched')], env)
     expect(readFileSync(place.at('fetched'))).toEqual(readFileSync(history))
+  })
+
+  test('libsodium goes on in WebAssembly where its addon asks for a later glibc: the same objects', async () => {
+    const wanted = versionsIn(optionalAddon('sodium-native'), 'GLIBC')
+    expect(wanted.some(version => isLater(version, [2, 31]))).toBe(true)
+    using place = tempDirectory('old-glibc-sodium')
+    mkdirSync(place.at('storage'))
+    const history = place.at('00000002.history')
+    writeFileSync(history, '1\t0/5000000\tno recovery target specified\n'.repeat(1000))
+    const env = {
+      WALG_FILE_PREFIX: place.at('storage'),
+      WALG_LIBSODIUM_KEY: Buffer.alloc(32, 5).toString('hex'),
+      WALG_LIBSODIUM_KEY_TRANSFORM: 'hex',
+    }
+    await run(['wal-push', history], env)
+    await run(['wal-fetch', '00000002.history', place.at('old')], env)
+    await runTool(walgBinary(), ['wal-fetch', '00000002.history', place.at('today')], {
+      env: { HOME: '/nonexistent', ...env },
+    })
+    for (const name of ['old', 'today']) expect(readFileSync(place.at(name))).toEqual(readFileSync(history))
   })
 })

@@ -54,8 +54,8 @@ export function openEncryption(description: EncryptionDescription): Encryption {
       const key = read.find(({ method }) => (method as string) === form)
       if (key !== undefined) return (await methodOf(key.method)).decrypt(whole)
       if (form === undefined && looksPlain(head, extension)) {
-        if (readsPlain || head.length === 0) return whole
-        throw notEncrypted()
+        if (readsPlain) return whole
+        throw head.length === 0 ? emptyObject() : notEncrypted()
       }
       throw form === undefined ? noKeyFits(read) : noKeyOf(form)
     },
@@ -103,6 +103,10 @@ async function prove(opened: EncryptionMethod, key: EncryptionKey): Promise<void
 
 const KEY_HINT =
   'check the key settings; a key that was used before goes into WALG_LIBSODIUM_OLD_KEY_PATHS or WALG_PGP_OLD_KEY_PATHS'
+
+function emptyObject(): WalgError {
+  return new WalgError('FORMAT_TRUNCATED', 'the encrypted object is empty')
+}
 
 function notEncrypted(): WalgError {
   return new WalgError('DECRYPT_FAILED', 'the object is not encrypted, although a key is configured', {
