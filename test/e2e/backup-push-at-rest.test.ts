@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'bun:test'
-import { cpSync, readdirSync, rmSync } from 'node:fs'
+import { closeSync, cpSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { hasCode } from '../../src/kit/errors.ts'
 import { backupPush } from '../../src/operations/backup-push/backup-push.ts'
+import { readControlFile } from '../../src/postgres/control-file.ts'
 import { startPair } from '../postgres/standby.ts'
 import { startCluster, startRestored } from '../support/cluster.ts'
 import { giveToClusterUser } from '../support/cluster-user.ts'
@@ -140,4 +141,35 @@ describe('backup-push of a directory at rest', () => {
     })
     expect(await restored.query('select count(*)::int as n from t')).toEqual([{ n: 1500 }])
   }, 120_000)
+
+  test('a server that is started meanwhile makes the push fail, and nothing is left', async () => {
+    await using cluster = await startCluster({ major: 18 })
+    await cluster.stop()
+    using repository = tempDirectory('repository')
+    const context = await operationContext(repository.path)
+    const options = pushOptions(cluster.dataDirectory, { diskBytesPerSecond: 8 << 20 })
+    const work = backupPush(context, options).catch(failure => failure)
+    await untilTrue(() => context.messages.some(each => each.includes('Starting part 2')), 30_000, 'packing')
+    await cluster.start()
+    const error = await work
+    expect(hasCode(error, 'CLUSTER_STATE')).toBe(true)
+    expect(storedObjects(repository.path)).toEqual([])
+  }, 60_000)
+
+  test('a checkpoint that is not in the WAL beside it is noticed', async () => {
+    await using cluster = await startCluster({ major: 18 })
+    await cluster.stop()
+    const wal = `${cluster.dataDirectory}/pg_wal`
+    const segment = readdirSync(wal).find(name => /^[0-9A-F]{24}$/.test(name))!
+    const { redoLsn } = await readControlFile(cluster.dataDirectory)
+    const fd = openSync(`${wal}/${segment}`, 'r+')
+    writeSync(fd, Buffer.alloc(64), 0, 64, Number(redoLsn % (16n << 20n)))
+    closeSync(fd)
+    using repository = tempDirectory('repository')
+    const context = await operationContext(repository.path)
+    const error = await backupPush(context, pushOptions(cluster.dataDirectory)).catch(failure => failure)
+    expect(hasCode(error, 'WAL_INVALID')).toBe(true)
+    expect(error.message).toContain(segment)
+    expect(storedObjects(repository.path)).toEqual([])
+  }, 60_000)
 })

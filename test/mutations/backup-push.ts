@@ -1,0 +1,112 @@
+import type { Mutation } from './mutation.ts'
+
+const HAZARDS = 'test/e2e/backup-push-hazards.test.ts'
+const SERVER = 'test/e2e/backup-push-server.test.ts'
+const AT_REST = 'test/e2e/backup-push-at-rest.test.ts'
+const WORKERS = 'src/operations/backup-push/part/part-workers.test.ts'
+const BATCHES = 'src/operations/backup-push/part/file-batch.test.ts'
+const POWER_LOSS = 'test/crash/backup-push-power-loss.test.ts'
+const COMMIT = 'src/operations/backup-push/commit-backup.ts'
+const CLAIM = 'src/operations/backup-push/claim-name.ts'
+const WAIT = 'src/operations/backup-push/source/wait-for-archive.ts'
+const RUNNING = 'src/operations/backup-push/source/running-source.ts'
+const RESTING = 'src/operations/backup-push/source/resting-source.ts'
+const PACK = 'src/tar/pack.ts'
+
+/** The guards of backup-push. */
+export const mutations: readonly Mutation[] = [
+  {
+    guard: 'the sentinel is written last',
+    file: COMMIT,
+    find: '  await put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.source.startLsn }))',
+    replace:
+      "  await put(sentinelKey(name), '{}')\n  await put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.source.startLsn }))",
+    test: POWER_LOSS,
+  },
+  {
+    guard: 'a sentinel whose put failed is taken back before the parts are',
+    file: CLAIM,
+    find: '  await storage.delete([sentinelKey(name)], { signal })',
+    replace: '',
+    test: HAZARDS,
+    title: 'a lost answer',
+  },
+  {
+    guard: 'a directory of another server is refused',
+    file: RUNNING,
+    find: '  if (own !== directory.root) {',
+    replace: "  if (own === '') {",
+    test: SERVER,
+    title: 'a directory of another server',
+  },
+  {
+    guard: 'no sentinel before the stop segment is archived',
+    file: WAIT,
+    find: '  for (const file of wait.files) {',
+    replace: '  for (const file of wait.files.slice(0, 0)) {',
+    test: SERVER,
+    title: 'a failing archive_command',
+  },
+  {
+    guard: 'what PostgreSQL calls archived is looked for in the repository',
+    file: WAIT,
+    find: '        if (await isStored(wait, file)) break',
+    replace: '        if (isDone || (await isStored(wait, file))) break',
+    test: SERVER,
+    title: 'an archive_command that loses WAL',
+  },
+  {
+    guard: 'a server that was started meanwhile makes the copy of its directory void',
+    file: RESTING,
+    find: '      await assertStillAtRest(directory)',
+    replace: '',
+    test: AT_REST,
+    title: 'a server that is started meanwhile',
+  },
+  {
+    guard: 'the shutdown checkpoint must be in the WAL',
+    file: RESTING,
+    find: '  if (endLsn !== undefined && endLsn > control.checkpointLsn) return endLsn',
+    replace: '  if (endLsn !== undefined) return endLsn',
+    test: AT_REST,
+    title: 'a checkpoint that is not in the WAL',
+  },
+  {
+    guard: 'damage found by --verify is recorded',
+    file: 'src/operations/backup-push/part/pack-parts.ts',
+    find: "  if (blocks.length > 0) report({ kind: 'damage', turn, blocks })",
+    replace: '',
+    test: SERVER,
+    title: 'damaged pages are recorded',
+  },
+  {
+    guard: 'a silent worker ends the push',
+    file: 'src/operations/backup-push/part/part-workers.ts',
+    find: '      else if (!run.isFinished && nowMs - last.sinceMs > options.stallTimeoutMs) {',
+    replace: '      else if (run.isFinished && nowMs < 0) {',
+    test: WORKERS,
+    title: 'without a sign of life',
+  },
+  {
+    guard: 'an open part is put away when packing fails',
+    file: 'src/operations/backup-push/part/part.ts',
+    find: '        writer.close()\n        release()\n        await sink.abort()',
+    replace: '        writer.close()\n        release()',
+    test: WORKERS,
+    title: 'cannot be read',
+  },
+  {
+    guard: 'a large file goes to the worker that is free',
+    file: 'src/operations/backup-push/part/packed-files.ts',
+    find: ">= LARGE_BATCH_BYTES) return 'not yet'",
+    replace: ">= Infinity) return 'not yet'",
+    test: BATCHES,
+  },
+  {
+    guard: 'a long name gets a PAX record',
+    file: PACK,
+    find: "  if (splitName(member.name) === undefined) needs.push(paxRecord('path', member.name))",
+    replace: '',
+    test: 'src/tar/pack.test.ts',
+  },
+]
