@@ -1,5 +1,4 @@
 import { basename } from 'node:path'
-import { isatty } from 'node:tty'
 import type { EncryptionDescription } from '../codec/encryption/description.ts'
 import { hasCode, WalgError } from '../kit/errors.ts'
 import type { SettingProblem } from '../kit/settings.ts'
@@ -327,7 +326,8 @@ function programOf(parsed: ParsedArguments): Invocation['program'] {
 
 function terminalColumns(sink: LogSink): number | undefined {
   const isText = sink.options.destination === 'stderr' && sink.options.format === 'text'
-  if (!isText || !isatty(STDERR)) return undefined
+  // Loaded only here: it is a third of what the start of a process for one segment costs.
+  if (!isText || !process.getBuiltinModule('node:tty').isatty(STDERR)) return undefined
   return process.stderr.columns || 80
 }
 

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
-import { constants } from 'node:os'
 import { WalgError } from '../kit/errors.ts'
+
+/** The same number on every system there is. */
+const SIGHUP = 1
 
 export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGQUIT'
 
@@ -16,7 +18,7 @@ export function abortOnSignals(
   const controller = new AbortController()
   const ignored = signals.includes('SIGHUP') ? ignoredSignals() : 0n
   for (const name of signals) {
-    if (name === 'SIGHUP' && ((ignored >> BigInt(constants.signals[name] - 1)) & 1n) === 1n) continue
+    if (name === 'SIGHUP' && ((ignored >> BigInt(SIGHUP - 1)) & 1n) === 1n) continue
     process.on(name, () => {
       if (controller.signal.aborted) {
         leave()

@@ -102,6 +102,7 @@ async function translated<T>(path: string, work: Promise<T>): Promise<T> {
   }
 }
 
-function randomHex(): string {
+/** 16 random digits for the name of a temporary; `node:crypto` would cost a process milliseconds to load. */
+export function randomHex(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString('hex')
 }

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { dirname, resolve } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
 import { needsPrefetch } from '../../operations/wal-fetch/prefetch-plan.ts'
@@ -25,7 +24,7 @@ export const command: CommandDefinition = {
         { ...invocation, storage, codec: openCodec(invocation.codecDescription) },
         { name, destination, prefetchDirectory: settings.WALG_PREFETCH_DIR },
       )
-      if (settings.WALG_DOWNLOAD_CONCURRENCY > 1) startPrefetch(invocation, name, destination)
+      if (settings.WALG_DOWNLOAD_CONCURRENCY > 1) await startPrefetch(invocation, name, destination)
     } finally {
       await storage.close()
     }
@@ -37,7 +36,7 @@ export const command: CommandDefinition = {
  * Starts a process of its own that reads ahead; recovery does not wait for it, and its failure is only that the
  * next fetch has nothing to take.
  */
-function startPrefetch(invocation: Invocation, name: string, destination: string): void {
+async function startPrefetch(invocation: Invocation, name: string, destination: string): Promise<void> {
   const { program, settings, log } = invocation
   const location = resolve(destination)
   const plan = {
@@ -46,6 +45,7 @@ function startPrefetch(invocation: Invocation, name: string, destination: string
     segmentBytes: settings.WALG_PG_WAL_SIZE * 1024 * 1024,
   }
   if (!isSegmentName(name) || !needsPrefetch(settings.WALG_PREFETCH_DIR ?? dirname(location), plan)) return
+  const { spawn } = await import('node:child_process')
   const child = spawn(
     program.executable,
     [...program.args, 'wal-prefetch', name, location, ...program.globalArgs],

@@ -1,5 +1,4 @@
 import { statSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { openCodec } from '../../codec/open-codec.ts'
 import { WalgError } from '../../kit/errors.ts'
 import type { OperationContext } from '../../operations/context.ts'
@@ -53,6 +52,7 @@ async function pushDirectoryOf(
   path: string,
 ): Promise<number> {
   const { pushDirectory } = await import('../../operations/wal-push/directory-push.ts')
+  const { availableParallelism } = await import('node:os')
   const result = await pushDirectory(context, {
     directory: path,
     preventOverwrite: settings.WALG_PREVENT_WAL_OVERWRITE,

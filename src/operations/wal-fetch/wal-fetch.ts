@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { openCodec } from '../../codec/open-codec.ts'
+import { randomHex } from '../../kit/atomic-file.ts'
+import { systemClock } from '../../kit/clock.ts'
 import { WalgError } from '../../kit/errors.ts'
 import { openHasher } from '../../kit/hash.ts'
 import { createLinearMemory } from '../../kit/linear-memory.ts'
@@ -50,10 +50,7 @@ export async function walFetch(context: OperationContext, options: WalFetchOptio
     await waitForRunning(context, folder, name)
     if (folder.take(name, destination, placing)) return { name, destination, isPrefetched: true }
   }
-  const temporary = join(
-    dirname(destination),
-    `.${basename(destination)}.${randomBytes(8).toString('hex')}.wal-g-tmp`,
-  )
+  const temporary = join(dirname(destination), `.${basename(destination)}.${randomHex()}.wal-g-tmp`)
   await downloadWal(downloader, name, temporary, placing)
   try {
     placeFile(temporary, destination, placing)
@@ -102,6 +99,6 @@ async function waitForRunning(
     pollsWithoutGrowth = bytes > lastBytes ? 0 : pollsWithoutGrowth + 1
     lastBytes = Math.max(bytes, lastBytes)
     if (pollsWithoutGrowth > POLLS_WITHOUT_GROWTH_MAX) return
-    await sleep(POLL_MS, undefined, { signal: context.signal })
+    await systemClock.sleep(POLL_MS, context.signal)
   }
 }
