@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
+import { LATER_COMMANDS } from '../../src/cli/command-list.ts'
 import { giveToClusterUser } from '../support/cluster-user.ts'
 import { type Major, missingPostgres, projectRoot } from '../support/postgres-binaries.ts'
 import { findDebianPostgresTool, findTool, testUnless } from '../support/skip.ts'
@@ -24,6 +25,7 @@ const DOCUMENTS = [
   ...readdirSync(path.join(projectRoot, 'docs/guide')).map(name => `docs/guide/${name}`),
 ]
 const RUNNABLE = new Set(['sh', 'sql', 'ini', 'yaml'])
+const ZSTD_MAGIC = '28b52ffd'
 const COUNT_SQL = 'select count(*)::int as n from payments'
 
 /** Puts a block that is a file (`file=postgresql.conf`) where it belongs. */
@@ -55,12 +57,14 @@ function runnable(document: string, major: Major): Block[] {
 const isNamed = (block: Block): boolean => block.attributes.get('run') !== ''
 
 /** What the README does before it restores: settings, role, archiving, a first backup, and data. */
-async function setUp(major: Major): Promise<ScratchHost> {
+async function setUp(major: Major, isEncrypted = false): Promise<ScratchHost> {
   const host = await ScratchHost.open(major)
   try {
     const blocks = runnable(README, major)
     const restore = blocks.findIndex(block => block.text.includes('backup-fetch'))
-    for (const block of blocks.slice(0, restore)) await runBlock(host, block)
+    for (const block of blocks.slice(0, restore)) {
+      if (isEncrypted || block.attributes.get('run') !== 'encrypt') await runBlock(host, block)
+    }
     await host.cluster.query('create table payments as select g as id from generate_series(1, 1000) g')
     return host
   } catch (error) {
@@ -105,12 +109,14 @@ async function interruptFetch(host: ScratchHost): Promise<void> {
 }
 
 for (const major of [13, 18] as const) {
-  const title = `every command of README.md works on PostgreSQL ${major}, in the order of the page`
+  const isEncrypted = major === 18
+  const title = `every command of README.md works on PostgreSQL ${major} in the order of the page, ${isEncrypted ? 'with' : 'without'} encryption`
   const follow = async (): Promise<void> => {
-    await using host = await setUp(major)
+    await using host = await setUp(major, isEncrypted)
     await untilArchived(host)
-    const isSetUp = (block: Block): boolean => block.text.includes('backup-fetch') || isNamed(block)
-    for (const block of runnable(README, major).filter(isSetUp)) {
+    const isLeft = (block: Block): boolean =>
+      block.attributes.get('run') !== 'encrypt' && (block.text.includes('backup-fetch') || isNamed(block))
+    for (const block of runnable(README, major).filter(isLeft)) {
       const name = block.attributes.get('run')
       if (name === 'rescue') {
         const last = await dieWithoutArchiving(host)
@@ -133,6 +139,12 @@ for (const major of [13, 18] as const) {
         forget()
       }
     }
+    const wal = host.place.at('srv/main/wal_005')
+    const heads = readdirSync(wal).map(name =>
+      readFileSync(path.join(wal, name)).subarray(0, 4).toString('hex'),
+    )
+    expect(heads.length).toBeGreaterThan(3)
+    expect(heads.filter(head => (head === ZSTD_MAGIC) === isEncrypted)).toEqual([])
     const unit = readFileSync(host.place.at('systemd/wal-g-backup.service'), 'utf8')
     expect(unit).toContain(`ExecStart=${host.localise('/usr/bin/wal-g')} --config`)
   }
@@ -214,6 +226,12 @@ testUnless(
   },
   120_000,
 )
+
+test('README.md names the commands that are not there yet, all and only those', () => {
+  const text = readFileSync(path.join(projectRoot, README), 'utf8')
+  const line = /^\* The commands [^:]*/m.exec(text)?.[0] ?? ''
+  expect([...line.matchAll(/`([\w-]+)`/g)].map(([, name]) => name)).toEqual([...LATER_COMMANDS])
+})
 
 describe.each(DOCUMENTS.map(name => [name] as [string]))('%s', document => {
   const text = readFileSync(path.join(projectRoot, document), 'utf8')
