@@ -66,11 +66,14 @@ async function recover(
   const found = readTree(destination)
   expect(compareTrees(withoutServerManifest(expected), withoutServerManifest(found))).toEqual([])
 
+  // a key has several lines, which no line of postgresql.conf takes
+  const config = `${destination}.walg.json`
+  writeFileSync(config, JSON.stringify(env))
   const target = typeof recovery.target === 'string' ? {} : recovery.target
   await using cluster = await startRestored(destination, {
     major: majorOf(fixture),
     settings: {
-      restore_command: walgCommand(env, 'wal-fetch "%f" "%p"'),
+      restore_command: walgCommand({ WALG_CONFIG_PATH: config }, 'wal-fetch "%f" "%p"'),
       ...target,
       ...(typeof recovery.target === 'string' ? {} : { recovery_target_action: 'promote' }),
     },
