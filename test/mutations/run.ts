@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { interopDirectory } from '../support/skip.ts'
 import type { Mutation } from './mutation.ts'
 
 const root = path.resolve(import.meta.dir, '../..')
@@ -51,7 +52,7 @@ function runTest(copy: string, { test, title }: Mutation): 'passed' | 'failed' |
     cwd: copy,
     encoding: 'utf8',
     timeout: RUN_TIMEOUT_MS,
-    env: { ...process.env, WALG_BINARY: path.join(copy, 'wal-g') },
+    env: { ...process.env, WALG_BINARY: path.join(copy, 'wal-g'), WALG_INTEROP_DIR: interopDirectory() },
   })
   if (run.status === 0) return 'passed'
   return /^\(fail\)/m.test(run.stdout + run.stderr) || run.status === null ? 'failed' : 'broken'
