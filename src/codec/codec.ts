@@ -71,6 +71,8 @@ export interface Codec {
   readonly compression: Compression
   /** Extension of new objects, without dot. */
   readonly extension: string
+  /** False: nothing is sealed with a key, and what is cannot be opened. */
+  readonly hasKeys: boolean
   seal(sink: ByteSink, use: CompressionOptions['use']): Awaitable<BlockWriter>
   /** `extension` tells the compression of the object that is read (`lz4`, `zst`, …, `''`). FORMAT_UNSUPPORTED for an unknown one. */
   open(source: ByteSource, extension: string): Awaitable<BlockReader>

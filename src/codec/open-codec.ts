@@ -97,6 +97,7 @@ export function openCodec(description: CodecDescription, memory?: LinearMemory):
   const codec: Codec = {
     compression,
     extension: compression.extension,
+    hasKeys: encryption !== undefined,
     seal: (sink, use) => seal(compression, encryption, sink, optionsFor(use)),
     open(source: ByteSource, extension: string): Awaitable<BlockReader> {
       return openSealed(compressionOf(compressionNamed(extension)), encryption, source, extension)

@@ -34,6 +34,14 @@ export interface ContentManifestLink {
   readonly sizeBytes: number
   /** Of the stored bytes, `xxh3-128:<hex>`. */
   readonly hash: string
+  /** What the backup is sealed with; absent when it is not. */
+  readonly encryption?: SealedWith
+}
+
+/** Method and fingerprint of a key: enough to find the key, nothing to open with. */
+export interface SealedWith {
+  readonly method: string
+  readonly key: string
 }
 
 /** `<BACKUP>_backup_stop_sentinel.json`, any version, with exact numbers. */
@@ -108,7 +116,15 @@ export function formatSentinel(sentinel: Sentinel): string {
     ContentManifest:
       contentManifest === null
         ? undefined
-        : { Object: contentManifest.object, Size: contentManifest.sizeBytes, Hash: contentManifest.hash },
+        : {
+            Object: contentManifest.object,
+            Size: contentManifest.sizeBytes,
+            Hash: contentManifest.hash,
+            Encryption:
+              contentManifest.encryption === undefined
+                ? undefined
+                : { Method: contentManifest.encryption.method, Key: contentManifest.encryption.key },
+          },
   }
   return writeJson(document, 'v1')
 }
@@ -192,7 +208,14 @@ function parseContentManifestLink(members: JsonMembers): ContentManifestLink | n
   if (object === undefined || sizeBytes === undefined || hash === undefined) {
     throw new WalgError('FORMAT_INVALID', '"ContentManifest" without "Object", "Size" and "Hash"')
   }
-  return { object, sizeBytes, hash }
+  const encryption = link.object('Encryption')
+  if (encryption === undefined) return { object, sizeBytes, hash }
+  const method = encryption.string('Method')
+  const key = encryption.string('Key')
+  if (method === undefined || key === undefined) {
+    throw new WalgError('FORMAT_INVALID', '"Encryption" without "Method" and "Key"')
+  }
+  return { object, sizeBytes, hash, encryption: { method, key } }
 }
 
 function parseLsnNumber(members: JsonMembers, key: string): Lsn | null {

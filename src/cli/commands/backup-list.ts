@@ -122,7 +122,10 @@ function formatJsonList(backups: readonly ListedBackup[], isDetailed: boolean, i
   return isPretty ? indentJson(text, '    ') : text
 }
 
-function jsonOf({ entry, walFile, backupType, detail }: ListedBackup, isDetailed: boolean): JsonValue {
+function jsonOf(
+  { entry, walFile, backupType, encryption, detail }: ListedBackup,
+  isDetailed: boolean,
+): JsonValue {
   const common = {
     backup_name: entry.name,
     time: formatTimestamp(localTimestampFromNs(entry.modifiedNs)),
@@ -146,6 +149,7 @@ function jsonOf({ entry, walFile, backupType, detail }: ListedBackup, isDetailed
     compressed_size: detail?.compressedSizeBytes ?? null,
     user_data: detail === null || detail.userData === null ? undefined : { rawJson: detail.userData },
     backup_type: backupType,
+    encryption: encryption === undefined ? undefined : { method: encryption.method, key: encryption.key },
   }
 }
 

@@ -4,7 +4,7 @@ import type { Lsn } from '../../postgres/lsn.ts'
 import { parseBackupName, walFileOfName } from '../../repository/backup-name.ts'
 import { type BackupEntry, listBackups, readMetadata, readSentinel } from '../../repository/catalog.ts'
 import type { BackupMetadata } from '../../repository/metadata.ts'
-import type { Sentinel } from '../../repository/sentinel.ts'
+import type { SealedWith, Sentinel } from '../../repository/sentinel.ts'
 import type { OperationContext } from '../context.ts'
 
 export interface BackupListOptions {
@@ -19,6 +19,8 @@ export interface ListedBackup {
   readonly walFile: string
   /** `broken`: its sentinel cannot be read, so that it can be neither restored nor built upon. */
   readonly backupType: 'full' | 'delta' | 'broken'
+  /** What it is sealed with, where its sentinel says it; the original's do not. */
+  readonly encryption?: SealedWith
   /** With `detail`; null when nothing is known. */
   readonly detail: BackupDetail | null
 }
@@ -82,11 +84,14 @@ async function describe(
     context.log.warning(`${sentinel.message}; the backup is listed, but cannot be restored`)
   }
   const backupType = sentinel instanceof Error ? 'broken' : typeOf(entry, sentinel)
-  if (!options.detail) return { entry, walFile, backupType, detail: null }
+  const sealedWith = sentinel instanceof Error ? undefined : sentinel.contentManifest?.encryption
+  const encryption = sealedWith === undefined ? {} : { encryption: sealedWith }
+  if (!options.detail) return { entry, walFile, backupType, ...encryption, detail: null }
   const metadata = await attempt(() => readMetadata(context.storage, entry.name, context))
-  if (!(metadata instanceof Error)) return { entry, walFile, backupType, detail: detailOfMetadata(metadata) }
+  const found: Omit<ListedBackup, 'detail'> = { entry, walFile, backupType, ...encryption }
+  if (!(metadata instanceof Error)) return { ...found, detail: detailOfMetadata(metadata) }
   context.log.warning(`${metadata.message}; the backup is listed with what its sentinel says`)
-  return { entry, walFile, backupType, detail: sentinel instanceof Error ? null : detailOfSentinel(sentinel) }
+  return { ...found, detail: sentinel instanceof Error ? null : detailOfSentinel(sentinel) }
 }
 
 async function sentinelOf(context: ListContext, entry: BackupEntry): Promise<Sentinel> {

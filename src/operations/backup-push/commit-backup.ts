@@ -74,7 +74,10 @@ async function putContentManifest(
   const key = contentManifestKey(packed.backup, context.codec.extension)
   const lines = encodeContentManifest(contentManifestOf(packed))
   const { sizeBytes, hash } = await putMeasured(context, key, lines)
-  return { object: key.slice(key.lastIndexOf('/') + 1), sizeBytes, hash: `${HASH_ALGORITHM}:${hash}` }
+  const link = { object: key.slice(key.lastIndexOf('/') + 1), sizeBytes, hash: `${HASH_ALGORITHM}:${hash}` }
+  const sealedWith = context.codecDescription.encryption?.write
+  if (sealedWith === undefined) return link
+  return { ...link, encryption: { method: sealedWith.method, key: sealedWith.keyId } }
 }
 
 function factsOf(options: BackupPushOptions, backup: FinishedBackup) {

@@ -82,7 +82,8 @@ async function fetchPart(thread: Thread, job: PartJob): Promise<PartResult> {
 function namedDamage({ key, of }: PartJob, error: unknown): unknown {
   const isDamage = hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECRYPT_FAILED')
   if (!isDamage || error.facts['key'] === key) return error
-  return new WalgError(error.code, `object "${key}" is damaged: ${error.message}`, {
+  const what = error.code === 'DECRYPT_FAILED' ? 'cannot be decrypted' : 'is damaged'
+  return new WalgError(error.code, `object "${key}" ${what}: ${error.message}`, {
     facts: { ...error.facts, key, backup: of.backup },
     cause: error,
     hint: error.hint ?? 'restore another backup',

@@ -11,7 +11,7 @@ import type {
   ScannedManifestFile,
 } from '../../../repository/manifest.ts'
 import { readManifest } from '../../../repository/manifest-document.ts'
-import type { ContentManifestLink } from '../../../repository/sentinel.ts'
+import type { ContentManifestLink, SealedWith } from '../../../repository/sentinel.ts'
 import type { Abortable, Storage } from '../../../storage/storage.ts'
 import type { ExpectationsData } from '../part/part-protocol.ts'
 import type { ChainBackup } from './chain.ts'
@@ -117,11 +117,27 @@ export async function readExpectedContent(
     await readManifest(key, codec.openStream(extension)(checked(key, link, stored)), open)
     return content
   } catch (error) {
+    const { encryption } = link
+    if (encryption !== undefined && (!codec.hasKeys || hasCode(error, 'DECRYPT_FAILED'))) {
+      throw missingKey(backup.name, encryption, error)
+    }
     const isDamage =
       error instanceof WalgError && /^(FORMAT_|CHECKSUM_|DECRYPT_|OBJECT_NOT_FOUND)/.test(error.code)
     const isBroken = hasCode(error, 'BACKUP_BROKEN') && error.hint !== IGNORE_HINT
     throw isDamage || isBroken ? brokenManifest(key, error.message, error) : error
   }
+}
+
+function missingKey(backup: string, { method, key }: SealedWith, cause: unknown): WalgError {
+  return new WalgError(
+    'DECRYPT_FAILED',
+    `backup "${backup}" is encrypted with the ${method} key ${key}, which does not open it here`,
+    {
+      facts: { backup, method, key },
+      hint: 'configure that key; backup-list --detail --json shows which backup needs which',
+      cause,
+    },
+  )
 }
 
 /** Passes the stored bytes on and compares them with what the sentinel says. */
