@@ -36,16 +36,17 @@ export class JsonBytes {
     return this
   }
 
-  /** A whole number. */
+  /** A whole number, exact up to 2^53. */
   number(value: number): this {
-    if (value < 0 || value > 0xffffffff) return this.text(String(value))
-    this.#reserve(10)
+    if (!Number.isSafeInteger(value) || value < 0) return this.text(String(value))
+    this.#reserve(16)
     let end = this.#used + 1
     for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) end++
     let rest = value
     for (let at = end - 1; at >= this.#used; at--) {
-      this.#bytes[at] = 0x30 + (rest % 10)
-      rest = Math.floor(rest / 10)
+      const tenth = Math.floor(rest / 10)
+      this.#bytes[at] = 0x30 + (rest - 10 * tenth)
+      rest = tenth
     }
     this.#used = end
     return this

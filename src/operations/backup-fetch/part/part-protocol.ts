@@ -91,7 +91,7 @@ export interface PartResult {
   /** Names instead of rows; a Uint8Array where a name is not UTF-8. */
   readonly names: readonly (string | Uint8Array)[]
   readonly sizes: Float64Array
-  /** Of the restored file, in milliseconds with fractions: only compared, to see that nobody touched it. */
+  /** Of the restored file, in whole microseconds: only compared, to see that nobody touched it. */
   readonly mtimes: Float64Array
   /** Of the original file, in seconds. */
   readonly tarTimes: Float64Array

@@ -7,7 +7,7 @@ export interface ResultFile {
   readonly name: string
   readonly nameBytes: Uint8Array | undefined
   readonly sizeBytes: number
-  readonly mtimeMs: number
+  readonly mtimeUs: number
   readonly tarTime: number
   readonly isPatched: boolean
 }
@@ -41,7 +41,7 @@ export class PartResults {
     if (file.row < 0) this.#names.push(file.nameBytes ?? file.name)
     this.#rows[index] = Math.max(0, file.row)
     this.#sizes[index] = file.sizeBytes
-    this.#mtimes[index] = file.mtimeMs
+    this.#mtimes[index] = file.mtimeUs
     this.#tarTimes[index] = file.tarTime
     this.#isPatched[index] = file.isPatched ? 1 : 0
     return { into: this.#checksums, at: index * this.#checksumBytes }

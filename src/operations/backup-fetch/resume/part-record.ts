@@ -22,7 +22,7 @@ export interface RecordedFile {
   readonly name: string
   readonly bytes: Uint8Array | undefined
   readonly sizeBytes: number
-  readonly mtimeMs: number
+  readonly mtimeUs: number
   readonly tarTime: number
   readonly isPatched: boolean
   readonly checksum: Uint8Array
@@ -91,7 +91,9 @@ function addFile(json: JsonBytes, result: PartResult, index: number, names: RowN
   json
     .text(',')
     .number(result.sizes[index]!)
-    .text(`,${result.mtimes[index]},`)
+    .text(',')
+    .number(result.mtimes[index]!)
+    .text(',')
     .number(result.tarTimes[index]!)
     .text(result.isPatched[index] === 1 ? ',1,"' : ',0,"')
     .text(checksum)
@@ -149,7 +151,7 @@ function parseFile(value: unknown[]): RecordedFile {
     name: name.name,
     bytes: name.bytes,
     sizeBytes: value[2] as number,
-    mtimeMs: value[3] as number,
+    mtimeUs: value[3] as number,
     tarTime: value[4] as number,
     isPatched: value[5] === 1,
     checksum: Uint8Array.fromHex(value[6] as string),

@@ -5,6 +5,7 @@ import { PartResults } from '../part/part-results.ts'
 import type { PlannedPart } from '../plan/fetch-plan.ts'
 import { IS_INCREMENT, IS_SKIPPED, IS_WANTED, type Roles } from '../plan/member-roles.ts'
 import type { MemberTable } from '../plan/member-table.ts'
+import { toMicroseconds } from '../target/target-file.ts'
 import type { TargetTree } from '../target/target-tree.ts'
 import type { FetchState } from './fetch-state.ts'
 import { type RecordedFile, readRecord } from './part-record.ts'
@@ -94,7 +95,11 @@ function writes(role: number): boolean {
 
 function isAsRecorded(tree: TargetTree, recorded: RecordedFile): boolean {
   const info = look(tree, recorded)
-  return info?.isFile() === true && info.size === recorded.sizeBytes && info.mtimeMs === recorded.mtimeMs
+  return (
+    info?.isFile() === true &&
+    info.size === recorded.sizeBytes &&
+    toMicroseconds(info.mtimeMs) === recorded.mtimeUs
+  )
 }
 
 function isFile(tree: TargetTree, recorded: RecordedFile): boolean {

@@ -10,10 +10,15 @@ const WRITE_BACK_BYTES = 16 << 20
 /** One write takes no more: beyond this the page cache takes larger folios and twice the time (measured). */
 const WRITE_BYTES_MAX = 256 << 10
 
+/** A time as `fs.Stats` has it, in whole microseconds. */
+export function toMicroseconds(timeMs: number): number {
+  return Math.round(timeMs * 1000)
+}
+
 /** What a finished file is found to be. */
 export interface FinishedFile {
   readonly sizeBytes: number
-  readonly mtimeMs: number
+  readonly mtimeUs: number
 }
 
 /** A file being restored: written from its start, or patched in places. Never through a symbolic link. */
@@ -95,7 +100,7 @@ export class TargetFile implements PatchTarget {
       )
     }
     this.#flusher.finish(this.#fd, this.path)
-    return { sizeBytes, mtimeMs: info.mtimeMs }
+    return { sizeBytes, mtimeUs: toMicroseconds(info.mtimeMs) }
   }
 
   /** Closes the unfinished file. */
