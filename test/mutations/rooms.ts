@@ -218,8 +218,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/operations/backup-fetch/restored-files.ts',
     find: '    if (missingCount === 0) return\n',
     replace: '    return\n',
-    test: 'test/hazard/damaged-chain.test.ts',
-    title: 'pg_control.tar or backup_label.tar',
+    test: 'src/operations/backup-fetch/damage.test.ts',
   },
   {
     guard: 'a parent must be the one that the delta was made from',
@@ -242,8 +241,8 @@ export const mutations: readonly Mutation[] = [
     file: 'src/operations/backup-fetch/backup-fetch.ts',
     find: 'pending: { [PG_CONTROL]: pendingControlFile(root) },',
     replace: "pending: { [PG_CONTROL]: root + '/global/pg_control' },",
-    test: 'test/hazard/damaged-chain.test.ts',
-    title: 'pg_control.tar or backup_label.tar',
+    test: 'test/hazard/damaged-backup.test.ts',
+    title: 'backup_label.tar.lz4 of the older',
   },
   {
     guard: 'a restored directory is 0700',
