@@ -14,6 +14,9 @@ export type CallMode = 'blocking' | 'pooled'
 /** After so many bytes their way to the disk is begun in the background: the closing fsync is then short. */
 const SYNC_EVERY_BYTES = 64 * 1024 * 1024
 
+/** A small object (a WAL segment) would come to its closing fsync before that: so its first bytes set out early. */
+const EARLY_SYNC_BYTES = 2 * 1024 * 1024
+
 /** Beyond this many the disk is behind anyhow; the closing fsync takes the rest. */
 const SYNCS_UNDER_WAY_MAX = 32
 
@@ -48,6 +51,7 @@ export class FsSink implements ObjectSink {
   readonly #place: FsPlace
   readonly #temporary: Temporary
   readonly #options: FsSinkOptions
+  #putBytes = 0
   #unsyncedBytes = 0
   #failure: Error | undefined
   #state: 'open' | 'ended' | 'aborted' = 'open'
@@ -98,7 +102,10 @@ export class FsSink implements ObjectSink {
 
   #afterWrite(bytes: number): void {
     this.#unsyncedBytes += bytes
-    if (this.#unsyncedBytes < SYNC_EVERY_BYTES || !this.#place.isDurable) return
+    this.#putBytes += bytes
+    const isEarly = this.#putBytes < SYNC_EVERY_BYTES && this.#syncsUnderWay === 0
+    const afterBytes = isEarly ? EARLY_SYNC_BYTES : SYNC_EVERY_BYTES
+    if (this.#unsyncedBytes < afterBytes || !this.#place.isDurable) return
     if (this.#syncsUnderWay >= SYNCS_UNDER_WAY_MAX) return
     this.#unsyncedBytes = 0
     this.#syncsUnderWay++
