@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { closeSync, cpSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { hasCode } from '../../src/kit/errors.ts'
 import { backupPush } from '../../src/operations/backup-push/backup-push.ts'
@@ -11,6 +11,8 @@ import { tempDirectory } from '../support/temp-directory.ts'
 import { untilTrue } from '../support/until-true.ts'
 import { walgCommand } from '../support/walg.ts'
 import { listedBackups, pushOptions, readJson, storedObjects, unpackWithTar } from './backup-push-support.ts'
+
+setDefaultTimeout(60_000)
 
 describe('backup-push of a directory at rest', () => {
   for (const major of [13, 18] as const) {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -11,8 +11,11 @@ import type { FileFault } from '../doubles/instrumented-files.ts'
 import { startCluster, startRestored } from '../support/cluster.ts'
 import { operationContext, type TestContext } from '../support/operation-context.ts'
 import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
+import { untilTrue } from '../support/until-true.ts'
 import { runWalg } from '../support/walg.ts'
 import { listedBackups, pushOptions, readJson, storedObjects, unpackWithTar } from './backup-push-support.ts'
+
+setDefaultTimeout(60_000)
 
 const MAJOR = 16
 let original: TempDirectory
@@ -191,6 +194,61 @@ describe('backup-push and names in the repository', () => {
     expect(storedObjects(scene.repository)).not.toContain(`${name}/files_metadata.json`)
     expect(readJson(scene.repository, name, 'sentinel')['FilesMetadataDisabled']).toBe(true)
   })
+})
+
+describe('two pushes under one name', () => {
+  test('of one directory on one host: the second is refused, the first succeeds', async () => {
+    using scene = await createScene()
+    const work = backupPush(scene.context, pushOptions(scene.data, { diskBytesPerSecond: 8 << 20 }))
+    await untilTrue(
+      () => scene.context.messages.some(each => each.includes('Starting part 2')),
+      30_000,
+      'packing',
+    )
+    const second = await operationContext(scene.repository)
+    const error = await failure(backupPush(second, pushOptions(scene.data)))
+    expect(hasCode(error, 'CLUSTER_STATE')).toBe(true)
+    const { name } = await work
+    restore(scene, name)
+  }, 60_000)
+
+  test('parts that somebody else takes away while the push runs are missed before it ends', async () => {
+    using scene = await createScene()
+    const part = path.join(scene.repository, 'basebackups_005')
+    const work = failure(
+      backupPush(
+        scene.context,
+        pushOptions(scene.data, { diskBytesPerSecond: 8 << 20, partBytesMax: 2_000_000 }),
+      ),
+    )
+    await untilTrue(
+      () => storedObjects(scene.repository).some(each => each.endsWith('.tar.lz4')),
+      30_000,
+      'a part',
+    )
+    const victim = storedObjects(scene.repository).find(each => each.endsWith('.tar.lz4'))!
+    rmSync(path.join(part, victim))
+    const error = await work
+    expect(hasCode(error, 'INTEGRITY')).toBe(true)
+    expect(error.message).toContain(victim)
+    expect(listedBackups(scene.repository)).toEqual([])
+  }, 60_000)
+
+  test('a backup that somebody else completed meanwhile under the same name is left alone', async () => {
+    using scene = await createScene()
+    using other = await createScene()
+    const { name } = await backupPush(other.context, pushOptions(other.data))
+    const context = await operationContext(scene.repository)
+    const work = failure(backupPush(context, pushOptions(scene.data, { diskBytesPerSecond: 8 << 20 })))
+    await untilTrue(() => context.messages.some(each => each.includes('Starting part 2')), 30_000, 'packing')
+    const from = path.join(other.repository, 'basebackups_005')
+    const into = path.join(scene.repository, 'basebackups_005')
+    expect(spawnSync('cp', ['-r', `${from}/.`, into]).status).toBe(0)
+    context.abort.abort()
+    expect(hasCode(await work, 'CANCELLED')).toBe(true)
+    expect(listedBackups(scene.repository)).toEqual([name])
+    restore(scene, name)
+  }, 60_000)
 })
 
 describe('backup-push with every compression and part size', () => {

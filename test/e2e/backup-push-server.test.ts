@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { closeSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { hasCode } from '../../src/kit/errors.ts'
@@ -10,6 +10,8 @@ import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
 import { untilTrue } from '../support/until-true.ts'
 import { runWalg, startWalg, walgCommand } from '../support/walg.ts'
 import { listedBackups, pushOptions, readJson, storedObjects } from './backup-push-support.ts'
+
+setDefaultTimeout(60_000)
 
 const MIB = 1024 * 1024
 

@@ -109,4 +109,28 @@ export const mutations: readonly Mutation[] = [
     replace: '',
     test: 'src/tar/pack.test.ts',
   },
+  {
+    guard: 'two backups of a directory at rest exclude each other',
+    file: 'src/operations/backup-push/source/directory-lock.ts',
+    find: "    server.once('error', error => reject(asLockError(error)))",
+    replace: "    server.once('error', () => resolve())",
+    test: HAZARDS,
+    title: 'the second is refused',
+  },
+  {
+    guard: 'parts are looked at once more before the sentinel speaks of them',
+    file: COMMIT,
+    find: '    if (sizes.get(key) === storedBytes) continue',
+    replace: '    if (storedBytes > 0) continue',
+    test: HAZARDS,
+    title: 'are missed before it ends',
+  },
+  {
+    guard: "nothing of somebody else's backup is taken back",
+    file: CLAIM,
+    find: '  if (tentative.sentinel === undefined) return true',
+    replace: '  if (tentative.sentinel === undefined) return false',
+    test: HAZARDS,
+    title: 'is left alone',
+  },
 ]

@@ -37,7 +37,7 @@ export async function backupPush(
   const push: OperationContext = { ...context, signal: AbortSignal.any([context.signal, source.failed]) }
   await claimName(push, source.name)
   log.info(`Started backup with name ${source.name} at LSN ${formatLsn(source.startLsn)}`)
-  return await takingBackOnFailure(context, source.name, async () => {
+  return await takingBackOnFailure(context, source.name, async tentative => {
     const contents = await planBackup(push, directory.root, options)
     const pushed = await pushParts(push, workers, source, contents, options)
     const smallParts = await pushControlAndWal(push, source, contents, pushed)
@@ -50,7 +50,7 @@ export async function backupPush(
     const databases = await source.readDatabases()
     const packed = recordOf(source, contents, pushed, smallParts, options)
     const finished = { source, contents, packed, stop, startTime, databases }
-    const sizes = await commitBackup(push, options, finished)
+    const sizes = await commitBackup(push, options, finished, tentative)
     log.info(`Wrote backup with name ${source.name} to storage ${storage.name}`)
     return {
       name: source.name,

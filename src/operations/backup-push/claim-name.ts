@@ -1,3 +1,4 @@
+import { collect } from '../../kit/bytes.ts'
 import { WalgError } from '../../kit/errors.ts'
 import type { BackupName } from '../../repository/backup-name.ts'
 import { backupExists, backupObjectKeys } from '../../repository/catalog.ts'
@@ -8,6 +9,7 @@ import type { OperationContext } from '../context.ts'
 const DELETE_BATCH = 1000
 /** Clean-up after a failure must not outlast the failure by much. */
 const CLEAN_UP_TIMEOUT_MS = 60_000
+const SENTINEL_BYTES_MAX = 64 << 20
 
 /**
  * Makes sure that `name` is free before the first put. Throws BACKUP_EXISTS for a complete backup of that name;
@@ -27,6 +29,12 @@ export async function claimName(context: OperationContext, name: BackupName): Pr
   await deleteAll(context, keys, signal)
 }
 
+/** What a push has done so far that may have to be taken back. */
+export interface Tentative {
+  /** Set before the sentinel is put: from then on it may be visible, whatever the answer. */
+  sentinel: string | undefined
+}
+
 /**
  * Runs `push`, and takes back what it has put when it fails. The sentinel goes first: while it may be there,
  * nothing it names is touched. The failure of `push` is what is thrown.
@@ -34,13 +42,14 @@ export async function claimName(context: OperationContext, name: BackupName): Pr
 export async function takingBackOnFailure<T>(
   context: OperationContext,
   name: BackupName,
-  push: () => Promise<T>,
+  push: (tentative: Tentative) => Promise<T>,
 ): Promise<T> {
+  const tentative: Tentative = { sentinel: undefined }
   try {
-    return await push()
+    return await push(tentative)
   } catch (error) {
     try {
-      await takeBack(context, name)
+      await takeBack(context, name, tentative)
     } catch (failure) {
       const text = failure instanceof Error ? failure.message : String(failure)
       context.log.warning(
@@ -51,15 +60,35 @@ export async function takingBackOnFailure<T>(
   }
 }
 
-async function takeBack(context: OperationContext, name: BackupName): Promise<void> {
+async function takeBack(context: OperationContext, name: BackupName, tentative: Tentative): Promise<void> {
   const signal = AbortSignal.timeout(CLEAN_UP_TIMEOUT_MS)
   const { storage } = context
+  if (await isSomebodyElses(context, name, tentative, signal)) {
+    context.log.warning(
+      `another push has completed a backup with the name "${name}": nothing of it is touched`,
+    )
+    return
+  }
   // A put whose answer was lost may have made the sentinel visible.
   await storage.delete([sentinelKey(name)], { signal })
   if (await backupExists(storage, name, { signal })) {
     throw new WalgError('STORAGE_UNAVAILABLE', `the sentinel of "${name}" is still there`)
   }
   await deleteAll(context, await backupObjectKeys(storage, name, { signal }), signal)
+}
+
+/** A sentinel that this push has not written: of a primary and its standby, say, that begin in the same segment. */
+async function isSomebodyElses(
+  { storage }: OperationContext,
+  name: BackupName,
+  tentative: Tentative,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (!(await backupExists(storage, name, { signal }))) return false
+  if (tentative.sentinel === undefined) return true
+  const own = new TextEncoder().encode(tentative.sentinel)
+  const stored = await collect(await storage.get(sentinelKey(name), { signal }), SENTINEL_BYTES_MAX)
+  return Buffer.compare(own, stored) !== 0
 }
 
 async function deleteAll(

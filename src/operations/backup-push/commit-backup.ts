@@ -1,14 +1,23 @@
 import { hostname } from 'node:os'
 import { streamOf } from '../../kit/bytes.ts'
+import { WalgError } from '../../kit/errors.ts'
 import { HASH_ALGORITHM } from '../../kit/hash.ts'
 import { ceilToMicroseconds, nowNs, type Timestamp } from '../../kit/timestamp.ts'
 import { encodeFilesMetadata } from '../../repository/files-metadata-document.ts'
-import { contentManifestKey, filesMetadataKey, metadataKey, sentinelKey } from '../../repository/layout.ts'
+import {
+  contentManifestKey,
+  filesMetadataKey,
+  metadataKey,
+  partKey,
+  partsPrefix,
+  sentinelKey,
+} from '../../repository/layout.ts'
 import { encodeContentManifest } from '../../repository/manifest-document.ts'
 import { formatMetadata } from '../../repository/metadata.ts'
 import { type ContentManifestLink, formatSentinel } from '../../repository/sentinel.ts'
 import type { OperationContext } from '../context.ts'
 import { contentManifestOf, filesMetadataOf, type PackedContents } from './backup-record.ts'
+import type { Tentative } from './claim-name.ts'
 import type { Contents } from './contents.ts'
 import type { BackupPushOptions } from './options.ts'
 import { putMeasured } from './small-parts.ts'
@@ -34,6 +43,7 @@ export async function commitBackup(
   context: OperationContext,
   options: BackupPushOptions,
   backup: FinishedBackup,
+  tentative: Tentative,
 ): Promise<BackupSizes> {
   const { log, storage, signal } = context
   const { name } = backup.source
@@ -48,19 +58,20 @@ export async function commitBackup(
     log.info('Files metadata tracking is disabled, will not upload the files_metadata.json')
   }
   const contentManifest = await putContentManifest(context, backup.packed)
-  await put(
-    sentinelKey(name),
-    formatSentinel({
-      ...facts,
-      lsn: backup.source.startLsn,
-      delta: null,
-      dataCatalogSizeBytes: backup.contents.catalogBytes,
-      spec: backup.contents.spec,
-      isFilesMetadataDisabled: !options.hasFilesMetadata,
-      version: 2,
-      contentManifest,
-    }),
-  )
+  const sentinel = formatSentinel({
+    ...facts,
+    lsn: backup.source.startLsn,
+    delta: null,
+    dataCatalogSizeBytes: backup.contents.catalogBytes,
+    spec: backup.contents.spec,
+    isFilesMetadataDisabled: !options.hasFilesMetadata,
+    version: 2,
+    contentManifest,
+  })
+  await assertAllStored(context, backup.packed)
+  tentative.sentinel = sentinel
+  await put(sentinelKey(name), sentinel)
+  await assertAllStored(context, backup.packed)
   return {
     uncompressedBytes: facts.uncompressedSizeBytes,
     compressedBytes: facts.compressedSizeBytes,
@@ -78,6 +89,26 @@ async function putContentManifest(
   const sealedWith = context.codecDescription.encryption?.write
   if (sealedWith === undefined) return link
   return { ...link, encryption: { method: sealedWith.method, key: sealedWith.keyId } }
+}
+
+/**
+ * Every part must still be there as it was put, before the sentinel speaks of it and after: a push of the same name from
+ * another host (a primary and its standby can begin in the same segment) takes them for leftovers. Throws INTEGRITY.
+ */
+async function assertAllStored(context: OperationContext, packed: PackedContents): Promise<void> {
+  const { storage, signal } = context
+  const sizes = new Map<string, number>()
+  for await (const entry of storage.list(partsPrefix(packed.backup), { signal })) {
+    if (entry.kind === 'object') sizes.set(entry.key, entry.sizeBytes)
+  }
+  for (const { name, storedBytes } of [...packed.parts, ...packed.smallParts]) {
+    const key = partKey(packed.backup, name)
+    if (sizes.get(key) === storedBytes) continue
+    throw new WalgError('INTEGRITY', `"${key}" is not in the storage any more as it was put there`, {
+      facts: { key, storage: storage.name },
+      hint: 'is another push of the same cluster, from another host, running into this repository? one at a time',
+    })
+  }
 }
 
 function factsOf(options: BackupPushOptions, backup: FinishedBackup) {

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from 'bun:test'
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -16,6 +16,8 @@ import type { NumberedPart, PackReport, PartsTask } from './pack-parts.ts'
 import { PackedFiles } from './packed-files.ts'
 import { createPartControl, PartControl } from './part-control.ts'
 import { PartWorkers } from './part-workers.ts'
+
+setDefaultTimeout(60_000)
 
 const backup = toBackupName('base_000000010000000000000002')
 const folder = mkdtempSync(join(tmpdir(), 'part-workers-'))

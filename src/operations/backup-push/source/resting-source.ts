@@ -15,10 +15,12 @@ import {
   type WalSegment,
 } from '../../../postgres/wal-segment.ts'
 import { formatBackupName } from '../../../repository/backup-name.ts'
+import { storageIdentity } from '../../../storage/storage-identity.ts'
 import type { OperationContext } from '../../context.ts'
 import type { BackupPushOptions } from '../options.ts'
 import type { BackupSource, SourceStop } from './backup-source.ts'
 import { type CheckedDirectory, checkDataDirectory } from './data-directory-check.ts'
+import { lockRestingCluster } from './directory-lock.ts'
 import { findWalMember, readWalText, requireWalMember, type WalMember, type WalPlace } from './wal-members.ts'
 
 /** Which WAL a directory at rest needs to become consistent. */
@@ -32,18 +34,34 @@ interface NeededWal {
 
 /**
  * Takes a directory at rest as the source of a backup, without any server. The WAL that makes it consistent
- * travels inside the backup. Throws WAL_NOT_FOUND when that is nowhere to be had.
+ * travels inside the backup. Throws WAL_NOT_FOUND when that is nowhere to be had, CLUSTER_STATE while another backup of
+ * the same cluster into the same repository is running on this host.
  */
 export async function openRestingSource(
   context: OperationContext,
   directory: CheckedDirectory,
   options: BackupPushOptions,
 ): Promise<BackupSource> {
-  const { root, control } = directory
+  const { control } = directory
   checkSegmentSize(control, options)
-  const owner = ownerOf(root)
+  const identity = storageIdentity(context.storageDescription)
+  const lock = await lockRestingCluster(control.systemIdentifier, identity)
+  try {
+    const source = await readRestingSource(context, directory)
+    return { ...source, [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose]() }
+  } catch (error) {
+    await lock[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+async function readRestingSource(
+  context: OperationContext,
+  directory: CheckedDirectory,
+): Promise<Omit<BackupSource, typeof Symbol.asyncDispose>> {
+  const { root, control } = directory
   const walDirectory = join(root, 'pg_wal')
-  const place: WalPlace = { context, walDirectory, walSegmentBytes: control.walSegmentBytes, owner }
+  const place = { context, walDirectory, walSegmentBytes: control.walSegmentBytes, owner: ownerOf(root) }
   const labels = directory.hasBackupLabel ? readLabels(root) : undefined
   const what = labels === undefined ? 'was shut down cleanly' : 'was restored and never started'
   context.log.info(`"${root}" ${what}: it is backed up as it stands, without a server`)
@@ -51,26 +69,21 @@ export async function openRestingSource(
     labels === undefined
       ? await neededAfterShutdown(place, control)
       : await neededByLabel(place, control, parseBackupLabel(labels.labelFile))
-  const wal = [...(await segmentsOf(place, needed, control)), ...needed.extras]
-  const never = new AbortController().signal
+  const { blockBytes, blocksPerSegment } = control
   return {
     name: formatBackupName(segmentName(needed.startLsn, needed.timeline, control)),
     startLsn: needed.startLsn,
     versionNumber: directory.majorVersion * 10_000,
     systemIdentifier: control.systemIdentifier,
-    failed: never,
-    pages:
-      control.checksumVersion === 0
-        ? undefined
-        : { pageBytes: control.blockBytes, blocksPerSegment: control.blocksPerSegment },
-    wal,
+    failed: new AbortController().signal,
+    pages: control.checksumVersion === 0 ? undefined : { pageBytes: blockBytes, blocksPerSegment },
+    wal: [...(await segmentsOf(place, needed, control)), ...needed.extras],
     async stop(): Promise<SourceStop> {
       await assertStillAtRest(directory)
       return { finishLsn: needed.finishLsn, labels }
     },
     async waitForWal(): Promise<void> {},
     readDatabases: async () => null,
-    async [Symbol.asyncDispose](): Promise<void> {},
   }
 }
 
