@@ -146,6 +146,12 @@ function warnOfDeltas({ flags, settings, log }: Invocation): void {
   const name = flags['delta-from-name'] || settings.WALG_DELTA_FROM_NAME
   const userData = flags['delta-from-user-data'] || settings.WALG_DELTA_FROM_USER_DATA
   if (name && userData) throw new WalgError('USAGE', 'only one delta target should be specified')
+  const hasNoFiles = flags['without-files-metadata'] === true || settings.WALG_WITHOUT_FILES_METADATA
+  if (hasNoFiles && (name || userData)) {
+    throw new WalgError('USAGE', 'a backup without files metadata cannot be a delta', {
+      hint: 'leave out --without-files-metadata or the parent',
+    })
+  }
   if (flags['full'] === true) {
     log.info('Doing full backup.')
     return
