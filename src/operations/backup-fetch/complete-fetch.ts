@@ -79,7 +79,7 @@ async function writeManifest(fetch: Fetch, target: FetchStep, layout: TargetLayo
       restored.setChecksums(lot, (await run({ kind: 'checksum', names: lot })).checksums)
     })
   }
-  await writeServerManifest(layout.root, fetch.state.folder, head, restored.files())
+  await writeServerManifest(layout.root, fetch.state.folder, head, restored)
 }
 
 /** Modes as in the backup, children before parents; the root 0700 or, if the cluster had it so, 0750. */

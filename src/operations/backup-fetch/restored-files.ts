@@ -11,7 +11,7 @@ const IS_PATCHED = 4
 /** Missing files named in a message. */
 const NAMES_MAX = 5
 
-/** A restored file, for backup_manifest. Lent: the next one is the same object. */
+/** A restored file, for backup_manifest. */
 export interface RestoredFile {
   /** The name in `bytes[from … to)`: UTF-8 unless `isOdd`. */
   bytes: Uint8Array
@@ -26,19 +26,35 @@ export interface RestoredFile {
   checksum: string | undefined
 }
 
+/** All restored files, without an object for each. */
+export interface RestoredFileList {
+  readonly length: number
+  /** Undefined for an entry that is no file; lent until the next call. */
+  at(index: number): RestoredFile | undefined
+}
+
 export interface RestoredDirectory {
   readonly name: TargetNameData
   readonly mode: number
 }
 
 /** What has been restored so far, in columns over the rows of the table. */
-export class RestoredFiles {
+export class RestoredFiles implements RestoredFileList {
   readonly #table: MemberTable
   readonly #checksumBytes: number
   #states: Uint8Array
   #sizes: Float64Array
   #tarTimes: Float64Array
   #checksums: Uint8Array
+  readonly #lent: RestoredFile = {
+    bytes: new Uint8Array(0),
+    from: 0,
+    to: 0,
+    isOdd: false,
+    sizeBytes: 0,
+    tarTime: 0,
+    checksum: undefined,
+  }
   /** Files whose names are not UTF-8. */
   readonly #odd: RestoredFile[] = []
   readonly directories: Map<string, RestoredDirectory> = new Map()
@@ -134,29 +150,25 @@ export class RestoredFiles {
     }
   }
 
-  *files(): Generator<RestoredFile> {
+  /** Entries of `at`, empty ones included. */
+  get length(): number {
+    return this.#table.count + this.#odd.length
+  }
+
+  at(index: number): RestoredFile | undefined {
     const table = this.#table
+    if (index >= table.count) return this.#odd[index - table.count]
+    if (!this.isFile(index)) return undefined
+    const file = this.#lent
     const size = this.#checksumBytes
-    const file: RestoredFile = {
-      bytes: table.bytes,
-      from: 0,
-      to: 0,
-      isOdd: false,
-      sizeBytes: 0,
-      tarTime: 0,
-      checksum: undefined,
-    }
-    for (let row = 0; row < table.count; row++) {
-      if (!this.isFile(row)) continue
-      const isKnown = size > 0 && (this.#states[row]! & IS_PATCHED) === 0
-      file.from = table.nameBegin(row)
-      file.to = table.nameBegin(row + 1)
-      file.sizeBytes = this.#sizes[row]!
-      file.tarTime = this.#tarTimes[row]!
-      file.checksum = isKnown ? this.#checksums.subarray(row * size, (row + 1) * size).toHex() : undefined
-      yield file
-    }
-    yield* this.#odd
+    const isKnown = size > 0 && (this.#states[index]! & IS_PATCHED) === 0
+    file.bytes = table.bytes
+    file.from = table.nameBegin(index)
+    file.to = table.nameBegin(index + 1)
+    file.sizeBytes = this.#sizes[index]!
+    file.tarTime = this.#tarTimes[index]!
+    file.checksum = isKnown ? this.#checksums.subarray(index * size, (index + 1) * size).toHex() : undefined
+    return file
   }
 
   get hasControlFile(): boolean {

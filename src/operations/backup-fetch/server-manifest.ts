@@ -11,7 +11,7 @@ import { JsonBytes } from './json-bytes.ts'
 import type { ManifestChecksums } from './part/part-protocol.ts'
 import type { ChainBackup } from './plan/chain.ts'
 import { BACKUP_LABEL } from './plan/member-roles.ts'
-import type { RestoredFile } from './restored-files.ts'
+import type { RestoredFile, RestoredFileList } from './restored-files.ts'
 
 export const SERVER_MANIFEST = 'backup_manifest'
 /** PostgreSQL 17 put the system identifier into the manifest. */
@@ -66,7 +66,7 @@ export async function writeServerManifest(
   root: string,
   stateFolder: string,
   manifest: ServerManifest,
-  files: Iterable<RestoredFile>,
+  files: RestoredFileList,
 ): Promise<void> {
   const draft = path.join(stateFolder, SERVER_MANIFEST)
   await writeFileDurably(draft, formatServerManifest(manifest, files))
@@ -80,7 +80,7 @@ export async function writeServerManifest(
 /** The manifest in pieces; its last line is the SHA-256 of everything before. */
 export async function* formatServerManifest(
   manifest: ServerManifest,
-  files: Iterable<RestoredFile>,
+  files: RestoredFileList,
 ): AsyncGenerator<Uint8Array> {
   const { pgVersion, systemIdentifier, wal, checksums } = manifest
   const version = pgVersion >= VERSION_2_FROM ? 2 : 1
@@ -95,8 +95,9 @@ export async function* formatServerManifest(
   if (version === 2) json.text(`"System-Identifier": ${systemIdentifier},\n`)
   json.text('"Files": [\n')
   let separator = ''
-  for (const file of files) {
-    if (isLeftOut(file)) continue
+  for (let index = 0; index < files.length; index++) {
+    const file = files.at(index)
+    if (file === undefined || isLeftOut(file)) continue
     addFile(json.text(separator), file, checksums)
     separator = ',\n'
     if (json.usedBytes >= PIECE_BYTES) yield take()
@@ -111,9 +112,8 @@ export async function* formatServerManifest(
 /** What PostgreSQL's own base backups leave out of their manifests. */
 function isLeftOut(file: RestoredFile): boolean {
   const length = file.to - file.from
-  return (
-    LEFT_OUT.some(name => name.length === length && startsWith(file, name)) || startsWith(file, WAL_FOLDER)
-  )
+  for (const name of LEFT_OUT) if (name.length === length && startsWith(file, name)) return true
+  return startsWith(file, WAL_FOLDER)
 }
 
 function startsWith({ bytes, from, to }: RestoredFile, prefix: Uint8Array): boolean {
