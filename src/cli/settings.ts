@@ -4,7 +4,6 @@ import {
   codecSettings,
   type EncryptionSettings,
   encryptionSettings,
-  laterEncryptionSettings,
 } from '../codec/settings.ts'
 import type { SettingsRule, SettingsTable } from '../kit/settings.ts'
 import { laterOperationSettings, type OperationSettings, operationSettings } from '../operations/settings.ts'
@@ -31,7 +30,6 @@ export const SETTING_GROUPS: readonly { readonly title: string; readonly table: 
   { title: 'Backups and WAL', table: operationSettings },
   { title: 'PostgreSQL', table: postgresSettings },
   { title: 'Logging and configuration', table: { ...ownSettings, ...moreOwnSettings } },
-  { title: 'Encryption, later pieces', table: laterEncryptionSettings },
   { title: 'Backups and WAL, later pieces', table: laterOperationSettings },
   { title: 'Other storages', table: laterStorageSettings },
   { title: 'Services', table: serviceSettings },

@@ -1,5 +1,5 @@
-import { boolean, oneOf, oneOfAnyCase, text } from '../kit/setting-parsers.ts'
-import type { SettingDefinition, SettingProblem, SettingsTable, SettingsTableOf } from '../kit/settings.ts'
+import { boolean, duration, oneOf, oneOfAnyCase, text } from '../kit/setting-parsers.ts'
+import type { SettingDefinition, SettingProblem, SettingsTableOf } from '../kit/settings.ts'
 import type { ZstdLevelName } from './codec.ts'
 
 /** How new objects are compressed. Reading needs no setting: the extension tells. */
@@ -45,6 +45,17 @@ export interface EncryptionSettings {
   readonly WALG_PGP_KEY_PASSPHRASE: string | undefined
   readonly WALG_PGP_OLD_KEY_PATHS: string | undefined
   readonly WALG_GPG_KEY_ID: string | undefined
+  readonly WALG_ENVELOPE_PGP_KEY: string | undefined
+  readonly WALG_ENVELOPE_PGP_KEY_PATH: string | undefined
+  readonly WALG_ENVELOPE_PGP_YC_CSE_KMS_KEY_ID: string | undefined
+  readonly WALG_ENVELOPE_PGP_YC_SERVICE_ACCOUNT_KEY_FILE: string | undefined
+  readonly WALG_ENVELOPE_PGP_YC_ENDPOINT: string | undefined
+  readonly WALG_ENVELOPE_CACHE_EXPIRATION: number
+  readonly WALG_CSE_KMS_ID: string | undefined
+  readonly WALG_CSE_KMS_REGION: string | undefined
+  readonly YC_CSE_KMS_KEY_ID: string | undefined
+  readonly YC_SERVICE_ACCOUNT_KEY_FILE: string | undefined
+  readonly WALG_YC_ENDPOINT: string | undefined
 }
 
 export const encryptionSettings: SettingsTableOf<EncryptionSettings> = {
@@ -107,43 +118,47 @@ export const encryptionSettings: SettingsTableOf<EncryptionSettings> = {
     parse: text,
     doc: 'Ours. Files with OpenPGP keys that were used before, for reading only, separated by commas.',
   },
-}
-
-/**
- * Later pieces. Whoever sets one of these expects sealed data, so each of them is an error until then: never plain
- * data because a key was not understood.
- */
-export const laterEncryptionSettings: SettingsTable = {
-  WALG_ENVELOPE_PGP_KEY: encryption('Wrapped OpenPGP key.', { isSecret: true }),
-  WALG_ENVELOPE_PGP_KEY_PATH: encryption('File with the wrapped OpenPGP key.'),
-  WALG_ENVELOPE_PGP_YC_CSE_KMS_KEY_ID: encryption('Yandex Cloud KMS key that wraps the OpenPGP key.'),
-  WALG_ENVELOPE_PGP_YC_SERVICE_ACCOUNT_KEY_FILE: encryption('Service account for that KMS.'),
-  WALG_ENVELOPE_PGP_YC_ENDPOINT: encryption('Address of that KMS.'),
-  WALG_ENVELOPE_CACHE_EXPIRATION: encryption('How long an unwrapped key is kept; 0 = for ever.'),
-  WALG_CSE_KMS_ID: encryption('AWS KMS key for client-side encryption.'),
-  WALG_CSE_KMS_REGION: encryption('Region of that key.'),
-  YC_CSE_KMS_KEY_ID: encryption('Yandex Cloud KMS key for client-side encryption.', {
+  WALG_ENVELOPE_PGP_KEY: key('Armored OpenPGP key, encrypted by Yandex KMS, in base64.', { secret: true }),
+  WALG_ENVELOPE_PGP_KEY_PATH: key('File with that base64.'),
+  WALG_ENVELOPE_PGP_YC_CSE_KMS_KEY_ID: key('Yandex KMS key that has encrypted the OpenPGP key.'),
+  WALG_ENVELOPE_PGP_YC_SERVICE_ACCOUNT_KEY_FILE: key(
+    'Key file of the service account for that KMS. Without it the token of the virtual machine is used.',
+  ),
+  WALG_ENVELOPE_PGP_YC_ENDPOINT: {
+    parse: text,
+    defaultText: 'Yandex Cloud',
+    doc: 'Host, or URL, whose `/endpoints` tells where KMS and IAM are.',
+  },
+  WALG_ENVELOPE_CACHE_EXPIRATION: {
+    parse: duration(),
+    default: 0,
+    doc: 'How long an unwrapped key is kept in memory; 0 = as long as the process runs.',
+  },
+  WALG_CSE_KMS_ID: key(
+    'AWS KMS key that encrypts the data keys. Credentials are found as in every AWS program.',
+  ),
+  WALG_CSE_KMS_REGION: key('Region of that key.'),
+  YC_CSE_KMS_KEY_ID: key('Yandex KMS key that encrypts the data keys.', {
     aliases: ['WALG_YC_CSE_KMS_KEY_ID'],
   }),
   YC_SERVICE_ACCOUNT_KEY_FILE: {
     parse: text,
-    ignored: 'only used with an encryption that is a later piece',
-    doc: 'Service account for Yandex Cloud KMS.',
+    doc: 'Key file of the service account for that KMS. Without it the token of the virtual machine is used.',
+  },
+  WALG_YC_ENDPOINT: {
+    parse: text,
+    defaultText: 'Yandex Cloud',
+    doc: 'Ours. As `WALG_ENVELOPE_PGP_YC_ENDPOINT`, for `YC_CSE_KMS_KEY_ID`.',
   },
 }
 
 /** A setting whose name speaks of keys although no table has it: refused, see `encryptionSettings`. */
 export const ENCRYPTION_NAME: RegExp = /^(WALG|WALE)_.*(PGP|GPG|LIBSODIUM|KMS|CSE_|CRYPT)/
 
-function encryption(
+/** A setting of a key: an empty one must not end in plain data. */
+function key(
   doc: string,
-  options: { readonly isSecret?: boolean; readonly aliases?: readonly string[] } = {},
+  options: { readonly secret?: boolean; readonly aliases?: readonly string[] } = {},
 ): SettingDefinition<string> {
-  return {
-    parse: text,
-    doc,
-    later: 'encryption',
-    ...(options.isSecret === true ? { secret: true } : {}),
-    ...(options.aliases === undefined ? {} : { aliases: options.aliases }),
-  }
+  return { parse: text, refusesEmpty: true, ...options, doc }
 }

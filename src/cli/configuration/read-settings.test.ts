@@ -100,10 +100,6 @@ describe('settings', () => {
 
 describe('settings of later pieces', () => {
   const CHANGING: Record<string, string> = {
-    WALG_ENVELOPE_PGP_KEY: 'k',
-    WALG_ENVELOPE_PGP_KEY_PATH: '/k',
-    WALG_CSE_KMS_ID: 'k',
-    YC_CSE_KMS_KEY_ID: 'k',
     WALG_S3_PREFIX: 's3://b/p',
     WALE_S3_PREFIX: 's3://b/p',
     WALG_GS_PREFIX: 'gs://b/p',

@@ -35,7 +35,45 @@ export interface OpenPgpKey {
   readonly isInAgent?: boolean
 }
 
-export type EncryptionKey = LibsodiumKey | OpenPgpKey
+/** A key of AWS KMS that wraps data keys; credentials come from the settings, else as every AWS program finds them. */
+export interface AwsKmsKey {
+  readonly method: 'awskms'
+  readonly keyId: string
+  readonly region: string | undefined
+  /** Of the settings; absent: as the SDK finds them. */
+  readonly credentials?: {
+    readonly accessKeyId: string
+    readonly secretAccessKey: string
+    readonly sessionToken?: string
+  }
+}
+
+/** How Yandex Cloud is reached. */
+export interface YandexAccess {
+  /** JSON text of a service account's key; absent: the token of the virtual machine. */
+  readonly serviceAccount?: string
+  /** Host or URL that tells where the services are; absent: those of Yandex Cloud. */
+  readonly endpoint?: string
+}
+
+/** A key of Yandex KMS that wraps data keys. */
+export interface YandexKmsKey extends YandexAccess {
+  readonly method: 'yckms'
+  readonly keyId: string
+}
+
+/** An OpenPGP key that is itself wrapped by a key of Yandex KMS. */
+export interface EnvelopeKey extends YandexAccess {
+  readonly method: 'envelope-openpgp'
+  /** Of the key in KMS. */
+  readonly keyId: string
+  /** The armored key as KMS has encrypted it. */
+  readonly wrapped: Uint8Array
+  /** How long an unwrapped key is kept; 0 = for ever. */
+  readonly keptMs: number
+}
+
+export type EncryptionKey = LibsodiumKey | OpenPgpKey | AwsKmsKey | YandexKmsKey | EnvelopeKey
 
 export type EncryptionMethodName = EncryptionKey['method']
 

@@ -15,6 +15,9 @@ import { formOfHead, looksPlain } from './stored-form.ts'
 // biome-ignore lint/suspicious/noExplicitAny: each method takes the keys of its own kind
 const METHODS: Readonly<Record<EncryptionMethodName, () => Promise<OpenMethod<any>>>> = {
   libsodium: async () => (await import('./libsodium-method.ts')).openLibsodium,
+  awskms: async () => (await import('./aws-kms-method.ts')).openAwsKms,
+  yckms: async () => (await import('./yandex-kms-method.ts')).openYandexKms,
+  'envelope-openpgp': async () => (await import('./envelope-method.ts')).openEnvelope,
   openpgp: async () => (await import('./openpgp-method.ts')).openOpenPgp,
 }
 

@@ -69,6 +69,11 @@ export class KeyRing {
     return this.#keys.map(key => key.getFingerprint().toUpperCase())
   }
 
+  /** Ids of the entities, upper-case hex without leading zeros. */
+  get primaryKeyIds(): string[] {
+    return this.#keys.map(key => key.getKeyID().toHex().toUpperCase().replace(/^0+/, ''))
+  }
+
   /** Ids of the keys to which new messages are encrypted, one per entity. Throws KEY_INVALID when one has none. */
   async encryptionKeyIds(): Promise<string[]> {
     return Promise.all(

@@ -29,7 +29,7 @@ export const openOpenPgp: OpenMethod<OpenPgpKey> = ({ write, read }): Encryption
   }
   return {
     encrypt: sink => seal(sink, randomBytes(SESSION_KEY_BYTES)),
-    decrypt: source => open(source, sessions => unwrap(sessions, read, ringOf)),
+    decrypt: source => openMessage(source, sessions => unwrap(sessions, read, ringOf)),
     async proof() {
       assert(write !== undefined, 'a key for writing')
       const expected = await (await ringOf(write)).encryptionKeyIds()
@@ -37,7 +37,7 @@ export const openOpenPgp: OpenMethod<OpenPgpKey> = ({ write, read }): Encryption
       return {
         encrypt: sink => seal(sink, sessionKey),
         decrypt: source =>
-          open(source, async ({ recipients }) => {
+          openMessage(source, async ({ recipients }) => {
             // a version 6 key is named by its fingerprint, which begins with its id
             const isFor = (id: string): boolean => recipients.some(recipient => recipient.startsWith(id))
             assert(expected.every(isFor), `the message is addressed to ${expected.join(', ')}`)
@@ -48,8 +48,14 @@ export const openOpenPgp: OpenMethod<OpenPgpKey> = ({ write, read }): Encryption
   }
 }
 
-/** Opens a message with the session keys that `unwrap` finds in its beginning. */
-async function open(
+/** Seals a message to every entity of a ring. */
+export async function sealMessage(ring: KeyRing, sink: ByteSink): Promise<ByteSink> {
+  const sessionKey = randomBytes(SESSION_KEY_BYTES)
+  return new OpenPgpSink(sink, await ring.wrap(sessionKey), sessionKey)
+}
+
+/** Opens a message with the session keys that `unwrapSessions` finds in its beginning. */
+export async function openMessage(
   source: ByteSource,
   unwrapSessions: (sessions: SessionPackets) => Promise<readonly SessionKey[]>,
 ): Promise<ByteSource> {

@@ -1,6 +1,7 @@
 import type { EncryptionSettings } from '../settings.ts'
 import type { EncryptionDescription, EncryptionKey } from './description.ts'
 import type { Findings } from './key-file.ts'
+import { readAwsKmsKey, readEnvelopeKey, readYandexKmsKey } from './kms-settings.ts'
 import { readLibsodiumKeys } from './libsodium-settings.ts'
 
 export interface EncryptionReading extends Findings {
@@ -17,8 +18,17 @@ export async function readEncryption(
   isForReading: boolean,
 ): Promise<EncryptionReading> {
   const findings: Findings = { problems: [], warnings: [] }
-  const found = [readLibsodiumKeys(settings, findings), await openPgpKeys(settings, isForReading, findings)]
-  const writers: EncryptionKey[] = found.flatMap(({ write }) => write ?? [])
+  const services = [
+    readEnvelopeKey(settings, findings),
+    readAwsKmsKey(settings, findings),
+    readYandexKmsKey(settings, findings),
+  ]
+  const found: FoundKeys[] = [
+    readLibsodiumKeys(settings, findings),
+    await openPgpKeys(settings, isForReading, findings),
+    ...services.map(write => ({ write, old: [] })),
+  ]
+  const writers = found.flatMap(({ write }) => write ?? [])
   const [write] = writers
   if (writers.length > 1) {
     findings.problems.push({

@@ -110,6 +110,27 @@ export async function loadWasm(): Promise<SecretStreams> {
   }
 }
 
+/** ChaCha20-Poly1305 of RFC 8439, which node:crypto does not have here: opens `sealed` (with its tag), or undefined. */
+export type OpenChaCha20 = (
+  key: Uint8Array,
+  nonce: Uint8Array,
+  sealed: Uint8Array,
+  authenticated: Uint8Array,
+) => Uint8Array | undefined
+
+export async function loadChaCha20(): Promise<OpenChaCha20> {
+  const { default: sodium } = await import('libsodium-wrappers')
+  await sodium.ready
+  return (key, nonce, sealed, authenticated) => {
+    try {
+      return sodium.crypto_aead_chacha20poly1305_ietf_decrypt(null, sealed, authenticated, nonce, key)
+    } catch {
+      // the only reason there is: it does not authenticate
+      return undefined
+    }
+  }
+}
+
 function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 }

@@ -1,7 +1,7 @@
 import type { EncryptionMethodName } from './description.ts'
 
 /** The forms that can be told by their beginning; an object of libsodium looks like noise. */
-export type StoredForm = EncryptionMethodName | 'openpgp' | 'awskms' | 'yckms' | 'envelope-openpgp'
+export type StoredForm = Exclude<EncryptionMethodName, 'libsodium'>
 
 const AWS_WRAPPED_KEY_BYTES = 184
 
@@ -9,7 +9,7 @@ const AWS_WRAPPED_KEY_BYTES = 184
 const PGP_ALGORITHMS: readonly number[] = [1, 2, 16, 18, 25, 26]
 
 /** What an object that begins with `head` looks like; undefined: noise, or not encrypted. */
-export function formOfHead(head: Uint8Array): Exclude<StoredForm, 'libsodium'> | undefined {
+export function formOfHead(head: Uint8Array): StoredForm | undefined {
   if (beginsWith(head, 'yckms\x01')) return 'yckms'
   if (beginsWith(head, 'envelope-yc-kms\x01')) return 'envelope-openpgp'
   if (isOpenPgp(head)) return 'openpgp'
