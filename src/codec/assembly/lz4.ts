@@ -6,7 +6,7 @@ const MATCH_BYTES_MIN: usize = 4;
 const MATCH_START_LIMIT: usize = 12;
 const LAST_LITERALS: usize = 5;
 /** Probes without a match before the steps grow: data that does not compress is passed over quickly. */
-const SKIP_TRIGGER: u32 = 7;
+const SKIP_TRIGGER: u32 = 8;
 /** The table (128 KiB) holds positions modulo 64 KiB, 2 bytes each: all that a match distance can express. */
 const TABLE_LOG: u32 = 16;
 
@@ -44,6 +44,11 @@ const TABLE_LOG: u32 = 16;
   const distance = (position - <u32>load<u16>(slot)) & 0xffff;
   store<u16>(slot, <u16>position);
   return distance <= position ? at - distance : at;
+}
+
+// @ts-ignore: decorator
+@inline function enter(table: usize, at: usize, source: usize): void {
+  store<u16>(slotOf(table, at), <u16>(at - source));
 }
 
 // @ts-ignore: decorator
@@ -127,7 +132,7 @@ export function compressBlock(source: usize, count: usize, target: usize, limit:
       while (true) {
         store<u16>(to, <u16>(at - match));
         to += 2;
-        const matchEnd = endOfMatch(at + MATCH_BYTES_MIN, match + MATCH_BYTES_MIN, matchLimit);
+        const inMatch = at + 2, matchEnd = endOfMatch(at + MATCH_BYTES_MIN, match + MATCH_BYTES_MIN, matchLimit);
         const length = matchEnd - at - MATCH_BYTES_MIN;
         at = matchEnd;
         if (length < 15) {
@@ -139,7 +144,10 @@ export function compressBlock(source: usize, count: usize, target: usize, limit:
         }
         anchor = at;
         if (at >= startLimit) break;
-        store<u16>(slotOf(table, at - 2), <u16>(at - 2 - source));
+        // three positions of what was passed over are enough to be found again
+        enter(table, inMatch, source);
+        enter(table, at - 2, source);
+        enter(table, at - 1, source);
         match = exchange(slotOf(table, at), source, at);
         if (!isMatch(match, at)) break;
         if (to + 16 > stop) return 0;
