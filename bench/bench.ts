@@ -8,7 +8,9 @@ import type { Standing } from './contest.ts'
 import { buildDataSet, treeBytes } from './data-sets.ts'
 import { type BenchOptions, type Command, type DataSetName, readOptions, USAGE } from './options.ts'
 import { openPlace, type Place } from './place.ts'
-import { renderStandings } from './report.ts'
+import { renderStandings, renderTable } from './report.ts'
+import { measureStages } from './stage-speeds.ts'
+import { contestFetchVariants, contestPushVariants, contestWalPushVariants } from './variant-contests.ts'
 import { contestStart, contestWalFetch, contestWalPush } from './wal-contests.ts'
 
 const root = path.dirname(import.meta.dir)
@@ -24,11 +26,14 @@ function print(title: string, standings: readonly Standing[]): void {
 
 async function main(options: BenchOptions): Promise<void> {
   describeMachine(options)
+  if (wants(options, 'stages')) console.log(`\n${renderTable(await measureStages())}`)
+  if (options.commands.every(command => command === 'stages')) return
   for (const [index, name] of options.dataSets.entries()) {
     await using cluster = await buildDataSet(name, options.sizeBytes)
     const place = openPlace(options, cluster)
     try {
       if (index === 0) await runSmallContests(place)
+      if (index === 0 && wants(options, 'variants')) await runVariants(place)
       if (wants(options, 'backup-push', 'backup-fetch')) await runBackupContests(place, name)
     } finally {
       place.directory.remove()
@@ -45,6 +50,13 @@ async function runSmallContests(place: Place): Promise<void> {
     if (wants(options, 'wal-push')) print(`wal-push, ${method}`, await contestWalPush(place, method))
     if (wants(options, 'wal-fetch')) print(`wal-fetch, ${method}`, await contestWalFetch(place, method))
   }
+}
+
+/** Ours against itself, with a stage left out or put in. */
+async function runVariants(place: Place): Promise<void> {
+  print('wal-push of a segment, lz4: guards', await contestWalPushVariants(place))
+  print('backup-push, lz4: page verification', await contestPushVariants(place))
+  print('backup-fetch, lz4: checksums of backup_manifest, durability', await contestFetchVariants(place))
 }
 
 async function runBackupContests(place: Place, name: DataSetName): Promise<void> {

@@ -2,8 +2,23 @@ import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { parseByteSize } from '../src/kit/sizes.ts'
 
-export type Command = 'start' | 'wal-push' | 'wal-fetch' | 'backup-push' | 'backup-fetch'
-export const COMMANDS: readonly Command[] = ['start', 'wal-push', 'wal-fetch', 'backup-push', 'backup-fetch']
+export type Command =
+  | 'stages'
+  | 'variants'
+  | 'start'
+  | 'wal-push'
+  | 'wal-fetch'
+  | 'backup-push'
+  | 'backup-fetch'
+export const COMMANDS: readonly Command[] = [
+  'stages',
+  'variants',
+  'start',
+  'wal-push',
+  'wal-fetch',
+  'backup-push',
+  'backup-fetch',
+]
 export type DataSetName = 'tables' | 'incompressible' | 'small-files'
 export const DATA_SETS: readonly DataSetName[] = ['tables', 'incompressible', 'small-files']
 export type Method = 'lz4' | 'zstd' | 'brotli' | 'lzma' | 'none'

@@ -29,7 +29,8 @@ function duration(ms: number): string {
   return ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`
 }
 
-function renderTable([head, ...rows]: readonly (readonly string[])[]): string {
+/** The first row is the head. */
+export function renderTable([head, ...rows]: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
   const rule = head!.map((_, column) => (column === 0 ? '---' : '---:'))
   return `${[head!, rule, ...rows].map(line).join('\n')}\n`

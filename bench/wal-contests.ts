@@ -74,7 +74,7 @@ function pushCommand(
 
 const segments = new WeakMap<Place, Promise<string>>()
 
-function segmentOf(place: Place): Promise<string> {
+export function segmentOf(place: Place): Promise<string> {
   const known = segments.get(place) ?? copyBusySegment(place.cluster, place.directory.at('segment'))
   segments.set(place, known)
   return known
@@ -86,7 +86,7 @@ function repositoryOf(place: Place, program: WalgProgram, name: string): string 
   return repository
 }
 
-function removeFiles(directory: string): void {
+export function removeFiles(directory: string): void {
   if (!existsSync(directory)) return
   for (const name of readdirSync(directory)) rmSync(path.join(directory, name), { recursive: true })
 }
