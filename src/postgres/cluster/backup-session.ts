@@ -59,6 +59,7 @@ export async function beginBackup(cluster: Cluster, options: BackupOptions): Pro
   const session = await cluster.openSession()
   try {
     await takeBackupLock(session, options.repositoryIdentity)
+    await checkMayStop(session)
     const call =
       session.versionNumber >= RENAMED_VERSION
         ? 'pg_catalog.pg_backup_start($1, true)'
@@ -82,6 +83,19 @@ export async function beginBackup(cluster: Cluster, options: BackupOptions): Pro
     await session.close()
     throw error
   }
+}
+
+/** Asked beforehand: a role that may begin a backup, but not stop it, would learn of it hours later. */
+async function checkMayStop(session: Cluster): Promise<void> {
+  const stop =
+    session.versionNumber >= RENAMED_VERSION ? 'pg_backup_stop(boolean)' : 'pg_stop_backup(boolean, boolean)'
+  const [row] = await session.query(
+    `select pg_catalog.has_function_privilege('pg_catalog.${stop}', 'execute') as may_stop`,
+  )
+  if (row?.['may_stop'] === 't') return
+  throw new WalgError('CLUSTER_QUERY', `permission denied for function ${stop}`, {
+    hint: `GRANT EXECUTE ON FUNCTION ${stop} to the role, in database "${session.database}"`,
+  })
 }
 
 interface BackupStart {
