@@ -221,6 +221,9 @@ testUnless(
     const forget = host.stopRestoredAtEnd()
     await runBlock(host, named('start'))
     await untilTrue(async () => (await host.ask(COUNT_SQL))[0]?.['n'] === 1002, 30_000, 'every row')
+    const ends = await host.shell(blocks.find(block => block.text.includes('restored log file'))!)
+    const [restored = '', ...newest] = ends.trim().split('\n')
+    expect(newest.at(-1)).toContain(/"(\w{24})"/.exec(restored)?.[1] ?? 'a segment')
     await host.stopRestored()
     forget()
   },
