@@ -1,4 +1,5 @@
-// Builds src/<room>/assembly/*.ts (AssemblyScript) into src/<room>/*.wasm, each only when it is stale.
+// Builds src/<room>/assembly/*.ts (AssemblyScript) into src/<room>/*.wasm, each only when it is stale; folders
+// below hold what they import.
 // A source that mentions ASC_FEATURE_SIMD is also built without SIMD, as <name>-scalar.wasm, for CPUs on which
 // the runtime offers no vectors. Plain Node; usage: node scripts/build-wasm.mjs [--force]
 import { readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
@@ -28,7 +29,8 @@ function isStale({ source, target }) {
   const built = statSync(target, { throwIfNoEntry: false })
   if (built === undefined) return true
   const inputs = [fileURLToPath(import.meta.url), join(root, 'node_modules/assemblyscript/package.json')]
-  for (const name of readdirSync(dirname(source))) inputs.push(join(dirname(source), name))
+  for (const name of readdirSync(dirname(source), { recursive: true }))
+    inputs.push(join(dirname(source), name))
   return inputs.some(input => statSync(input).mtimeMs > built.mtimeMs)
 }
 
