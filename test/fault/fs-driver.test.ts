@@ -165,14 +165,15 @@ describe('a file system that fails at any single call', () => {
 })
 
 describe('the disk behind the page cache', () => {
-  for (const mode of ['blocking', 'pooled'] as const) {
-    test(`an error of the background sync fails the object, although the closing fsync is content (${mode})`, async () => {
+  const cases = (['blocking', 'pooled'] as const).flatMap(mode => [3, 66].map(blocks => ({ mode, blocks })))
+  for (const { mode, blocks } of cases) {
+    test(`an error of the background sync fails the object of ${blocks} MiB, although the closing fsync is content (${mode})`, async () => {
       const fault: FileFault = { call: 'fdatasync', errno: 'EIO' }
       await withFaults(mode, [fault], async ({ storage, files, root }) => {
         const sink = await storage.openSink('a/object')
         const block = patternBytes(1 << 20)
         const writeAll = async (): Promise<void> => {
-          for (let n = 0; n < 66; n++) await sink.write(block)
+          for (let n = 0; n < blocks; n++) await sink.write(block)
           await sink.end()
         }
         await expectCode(writeAll(), 'STORAGE_UNAVAILABLE')
