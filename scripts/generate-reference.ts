@@ -59,7 +59,10 @@ export async function renderCommandsReference(): Promise<string> {
   const sections = await Promise.all(
     shown.map(async entry => {
       const { command } = await entry.load()
-      return `## ${entry.name}\n\n\`\`\`text\n${renderCommandHelp(command)}\`\`\`\n`
+      const inner = (command.subcommands ?? []).map(
+        each => `### ${entry.name} ${each.name}\n\n\`\`\`text\n${renderCommandHelp(each, command)}\`\`\`\n`,
+      )
+      return [`## ${entry.name}\n\n\`\`\`text\n${renderCommandHelp(command)}\`\`\`\n`, ...inner].join('\n')
     }),
   )
   const later = LATER_COMMANDS.map(name => `\`${name}\``).join(', ')

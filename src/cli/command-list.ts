@@ -23,6 +23,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => ({ command: (await import('./commands/completion.ts')).completionCommand(COMMANDS) }),
   },
   {
+    name: 'delete',
+    summary: 'Clears old backups and WALs',
+    load: () => import('./commands/delete.ts'),
+  },
+  {
     name: 'flags',
     summary: 'Display the list of available global flags for all wal-g commands',
     load: () => import('./commands/flags.ts'),
@@ -62,7 +67,6 @@ export const LATER_COMMANDS: readonly string[] = [
   'catchup-send',
   'copy',
   'daemon',
-  'delete',
   'pgbackrest',
   'st',
   'wal-receive',

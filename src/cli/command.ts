@@ -36,6 +36,13 @@ export interface CommandDefinition {
   readonly positionals: PositionalRule
   readonly flags: readonly FlagDefinition[]
   readonly hidden?: boolean
+  /** Throws USAGE for arguments that the rule lets through and that mean nothing; answered with the usage. */
+  readonly check?: (parsed: Pick<Invocation, 'positionals' | 'flags'>) => void
+  /**
+   * A group: the word behind the verb chooses one of these; without one, or with another, its help is printed. The
+   * group's own flags belong to each of them.
+   */
+  readonly subcommands?: readonly CommandDefinition[]
   /** false: runs without any storage configured (help, flags, completion). */
   readonly needsStorage: boolean
   /** false: wrong settings are no matter to it (help, flags, completion). */

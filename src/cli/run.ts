@@ -74,7 +74,12 @@ async function dispatch(argv: readonly string[], session: Session): Promise<numb
   const entry = findCommand(name)
   if (entry === undefined) return unknownCommand(name)
   const { command } = await entry.load()
-  return runCommand(command, rest, isSettingFlag, session)
+  if (command.subcommands === undefined) return runCommand(command, rest, isSettingFlag, session)
+  const inner = splitCommand(rest, isSettingFlag)
+  const chosen = command.subcommands.find(each => each.name === inner.name)
+  if (chosen !== undefined) return runCommand(chosen, inner.rest, isSettingFlag, session, command)
+  // No word, or none that it knows: its help, as the original does.
+  return runCommand(command, [...inner.rest, '--help'], isSettingFlag, session)
 }
 
 async function runRoot(args: readonly string[], isSettingFlag: (name: string) => boolean): Promise<number> {
@@ -116,19 +121,21 @@ async function runCommand(
   args: readonly string[],
   isSettingFlag: (name: string) => boolean,
   session: Session,
+  group?: CommandDefinition,
 ): Promise<number> {
-  const flags = [...command.flags, ...GLOBAL_FLAGS, helpFlag(command.name)]
+  const flags = [...command.flags, ...(group?.flags ?? []), ...GLOBAL_FLAGS, helpFlag(command.name)]
   let parsed: ParsedArguments | undefined
   let usageError: WalgError | undefined
   try {
     parsed = parseArguments(args, flags, isSettingFlag)
     if (parsed.flags['help'] === true) {
       const { renderCommandHelp } = await import('./render/help.ts')
-      await createPrinter()(renderCommandHelp(command))
+      await createPrinter()(renderCommandHelp(command, group))
       return EXIT_SUCCESS
     }
     session.facts = { ...session.facts, positionals: parsed.positionals }
     checkArguments(`wal-g ${command.name}`, command.positionals, command.flags, parsed)
+    command.check?.(parsed)
   } catch (error) {
     if (!isUsage(error)) throw error
     usageError = error
@@ -144,7 +151,7 @@ async function runCommand(
   const logProblem = openConfiguredLog(session, reading)
   if (usageError !== undefined || parsed === undefined) {
     const { renderCommandUsage } = await import('./render/help.ts')
-    await usageFailure(session.redact(usageError?.message ?? ''), renderCommandUsage(command))
+    await usageFailure(session.redact(usageError?.message ?? ''), renderCommandUsage(command, group))
     return exitCodeOf(usageError, session.facts)
   }
   if (command.needsSettings === false) return perform(command, parsed, reading, undefined, session)

@@ -35,6 +35,8 @@ export interface OperationSettings {
   readonly PG_READY_RENAME: boolean
   readonly WALG_PREFETCH_DIR: string | undefined
   readonly WALG_FETCH_ERROR_EXIT_CODE: number | undefined
+  /** Milliseconds. */
+  readonly WALG_GARBAGE_MIN_AGE: number
 }
 
 export const operationSettings: SettingsTableOf<OperationSettings> = {
@@ -169,6 +171,12 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
     parse: wholeNumber({ min: 1, max: 255 }),
     defaultText: '126 in recovery with recovery.signal only, else 1',
     doc: 'Exit status of wal-fetch for every failure other than "not in the archive" (74). PostgreSQL stops on a status above 125 and takes any other for the end of WAL.',
+  },
+  WALG_GARBAGE_MIN_AGE: {
+    parse: duration(),
+    default: 24 * 60 * 60 * 1000,
+    defaultText: '`24h`',
+    doc: 'delete leaves a backup folder without a sentinel alone until its newest object is as old as this: it may belong to a push under way.',
   },
 }
 

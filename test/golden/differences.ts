@@ -1,3 +1,5 @@
+import { DELETE_DIFFERENCES } from './delete-differences.ts'
+
 /** What ours says where it is not what the original said, and why; `docs/COMPATIBILITY.md` tells it to people. */
 export interface Difference {
   /** Default: the recorded outputs for an empty repository. */
@@ -8,6 +10,8 @@ export interface Difference {
   readonly ours?: Partial<Outcome>
   /** Pieces of both outputs that differ, and what stands there instead. */
   readonly replaced?: readonly (readonly [original: string, ours: string])[]
+  /** What begins so goes, instead of what the original removed. */
+  readonly removes?: readonly string[]
   /** Only the first line of stdout is compared. */
   readonly isFirstLineEnough?: boolean
 }
@@ -58,6 +62,7 @@ const FETCH_FLAGS = {
 } as const
 
 export const DIFFERENCES: readonly Difference[] = [
+  ...DELETE_DIFFERENCES,
   { case: 'backup-fetch-no-args', ...FETCH_FLAGS },
   { case: 'backup-fetch-three-args', ...FETCH_FLAGS },
   { case: 'backup-push-two-args', ...COMPOSERS },
@@ -118,6 +123,7 @@ backup-fetch Fetches a backup from storage
 backup-list  Prints full list of backups from which recovery is available
 backup-push  Makes backup and uploads it to storage
 completion   Output shell completion code for the specified shell
+delete       Clears old backups and WALs
 flags        Display the list of available global flags for all wal-g commands
 help         Help about any command
 wal-fetch    Fetches a WAL file from storage

@@ -34,9 +34,11 @@ async function completedCommands(commands: readonly CommandEntry[]): Promise<Com
   return Promise.all(
     shown.map(async ({ name, summary, load }) => {
       const definition = (await load()).command
-      const flags: FlagDefinition[] = [...definition.flags, ...GLOBAL_FLAGS, helpFlag(name)]
+      const inner = definition.subcommands ?? []
+      const own = [...definition.flags, ...inner.flatMap(each => each.flags)]
+      const flags: FlagDefinition[] = [...own, ...GLOBAL_FLAGS, helpFlag(name)]
       const { positionals } = definition
-      const words = positionals.kind === 'words' ? positionals.words : []
+      const words = positionals.kind === 'words' ? positionals.words : inner.map(each => each.name)
       return { name, summary, words, flags: flags.filter(flag => flag.hidden !== true) }
     }),
   )

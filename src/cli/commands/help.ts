@@ -20,8 +20,11 @@ export function helpCommand(commands: readonly CommandEntry[], later: readonly s
       const root = renderRootHelp(commands)
       const entry = topic === undefined ? undefined : commands.find(each => each.name === topic)
       if (topic === undefined) await print(root)
-      else if (entry !== undefined) await print(renderCommandHelp((await entry.load()).command))
-      else if (later.includes(topic)) {
+      else if (entry !== undefined) {
+        const { command } = await entry.load()
+        const inner = command.subcommands?.find(each => each.name === positionals[1])
+        await print(inner === undefined ? renderCommandHelp(command) : renderCommandHelp(inner, command))
+      } else if (later.includes(topic)) {
         log.error(`"${topic}" is not available yet in this version`)
         return 1
       } else {

@@ -3,23 +3,42 @@ import type { CommandDefinition, CommandEntry, FlagDefinition } from '../command
 
 const ALL_FLAGS_LINE = "To get the complete list of all global flags, run: 'wal-g flags'\n"
 
-/** The help of one command: description, then usage. Ends with a line end. */
-export function renderCommandHelp(command: CommandDefinition): string {
-  return `${command.long ?? command.summary}\n\n${renderCommandUsage(command)}`
+/** The help of one command: description, then usage. Ends with a line end. `group`: of which it is a sub-command. */
+export function renderCommandHelp(command: CommandDefinition, group?: CommandDefinition): string {
+  const text = command.long ?? command.summary
+  return `${text === '' ? '' : `${text}\n\n`}${renderCommandUsage(command, group)}`
 }
 
 /** Usage, examples and flags of one command, in the layout of the original. */
-export function renderCommandUsage(command: CommandDefinition): string {
+export function renderCommandUsage(command: CommandDefinition, group?: CommandDefinition): string {
+  if (command.subcommands !== undefined) return renderGroupUsage(command, command.subcommands)
   const examples = command.examples === undefined ? '' : `Examples:\n${command.examples}\n\n`
   const flags = [...command.flags, helpFlag(command.name)]
   return `Usage:
-wal-g ${command.usage} [flags]
+wal-g ${group === undefined ? '' : `${group.name} `}${command.usage} [flags]
 
 ${examples}Flags:
 ${renderFlags(flags)}
 Global Flags:
-${renderFlags(GLOBAL_FLAGS)}
+${renderFlags([...GLOBAL_FLAGS, ...(group?.flags ?? [])])}
 ${ALL_FLAGS_LINE}`
+}
+
+function renderGroupUsage(group: CommandDefinition, subcommands: readonly CommandDefinition[]): string {
+  const width = Math.max(11, ...subcommands.map(each => each.name.length))
+  const list = subcommands.map(each => `${each.name.padEnd(width)} ${each.summary}\n`).join('')
+  return `Usage:
+wal-g ${group.name} [command]
+
+Available Commands:
+${list}
+Flags:
+${renderFlags([...group.flags, helpFlag(group.name)])}
+Global Flags:
+${renderFlags(GLOBAL_FLAGS)}
+${ALL_FLAGS_LINE}
+Use "wal-g ${group.name} [command] --help" for more information about a command.
+`
 }
 
 /** The help of `wal-g` itself. */

@@ -1,0 +1,152 @@
+import { MIB } from '../../kit/sizes.ts'
+import { nowNs } from '../../kit/timestamp.ts'
+import { deleteObjects } from '../../operations/delete/delete.ts'
+import type { DeleteRequest } from '../../operations/delete/request.ts'
+import { withWriteGuard } from '../../storage/layers/write-guard.ts'
+import type { CommandDefinition, FlagDefinition, Invocation } from '../command.ts'
+import { renderPlanJson } from '../render/delete-plan.ts'
+import {
+  type DeleteArguments,
+  readBefore,
+  readEverything,
+  readGarbage,
+  readRetain,
+  readTarget,
+} from './delete-arguments.ts'
+
+/** What the sub-commands share; the rest are theirs. */
+function subcommand(
+  definition: Pick<CommandDefinition, 'name' | 'usage' | 'positionals' | 'examples'> & {
+    readonly flags?: readonly FlagDefinition[]
+  },
+  read: (given: DeleteArguments) => DeleteRequest,
+): CommandDefinition {
+  return {
+    summary: '',
+    flags: [],
+    ...definition,
+    needsStorage: true,
+    check: given => void read(given),
+    run: invocation => runDelete(invocation, read(invocation)),
+  }
+}
+
+const BEFORE = subcommand(
+  {
+    name: 'before',
+    usage: 'before [FIND_FULL] backup_name|timestamp',
+    positionals: { kind: 'range', min: 1, max: 2 },
+    examples: `  before base_0123              keep everything after base_0123 including itself
+  before FIND_FULL base_0123    keep everything after the base of base_0123`,
+  },
+  readBefore,
+)
+
+const EVERYTHING = subcommand(
+  {
+    name: 'everything',
+    usage: 'everything [FORCE]',
+    positionals: { kind: 'range', min: 0, max: 1 },
+    examples: `  everything                
+	delete every backup only if there is no permanent backups
+  everything FORCE          delete every backup include permanents`,
+  },
+  readEverything,
+)
+
+const GARBAGE = subcommand(
+  {
+    name: 'garbage',
+    usage: 'garbage [ARCHIVES|BACKUPS]',
+    positionals: { kind: 'range', min: 0, max: 1 },
+    flags: [
+      {
+        name: 'without-backup-check',
+        type: 'boolean',
+        doc: 'skip check for existing non-permanent backups',
+      },
+    ],
+    examples: `  garbage           Deletes outdated WAL archives and leftover backups files from storage
+  garbage ARCHIVES  Deletes only outdated WAL archives from storage
+  garbage BACKUPS   Deletes only leftover backups files from storage`,
+  },
+  readGarbage,
+)
+
+const RETAIN = subcommand(
+  {
+    name: 'retain',
+    usage: 'retain [FULL|FIND_FULL] backup_count',
+    positionals: { kind: 'range', min: 1, max: 2 },
+    flags: [{ name: 'after', short: 'a', type: 'string', doc: 'Set the time after which retain backups' }],
+    examples: `  retain 5                      keep 5 backups
+  retain FULL 5                 keep 5 full backups and all deltas of them
+  retain FIND_FULL 5            find necessary full for 5th and keep everything after it
+  retain 5 --after 2019-12-12T12:12:12Z   keep 5 most recent backups and backups made after 2019-12-12 12:12:12`,
+  },
+  readRetain,
+)
+
+const TARGET = subcommand(
+  {
+    name: 'target',
+    usage: 'target [FIND_FULL] backup_name | --target-user-data <data>',
+    positionals: { kind: 'range', min: 0, max: 2 },
+    flags: [
+      {
+        name: 'target-user-data',
+        type: 'string',
+        doc: 'delete storage backup which has the specified user data',
+      },
+    ],
+    examples: `  target base_0000000100000000000000C4	delete base backup by name
+  target --target-user-data "{ \\"x\\": [3], \\"y\\": 4 }"	delete backup specified by user data
+  target base_0000000100000000000000C9_D_0000000100000000000000C4	delete delta backup and all dependant delta backups 
+  target FIND_FULL base_0000000100000000000000C9_D_0000000100000000000000C4	delete delta backup and all delta backups with the same base backup`,
+  },
+  readTarget,
+)
+
+export const command: CommandDefinition = {
+  name: 'delete',
+  usage: 'delete',
+  summary: 'Clears old backups and WALs',
+  positionals: { kind: 'none' },
+  flags: [
+    { name: 'confirm', type: 'boolean', doc: 'Confirms backup deletion' },
+    { name: 'json', type: 'boolean', doc: 'Prints the plan: what goes, what stays, and why' },
+    {
+      name: 'use-sentinel-time',
+      type: 'boolean',
+      doc: 'Use backup creation time from sentinel for backups ordering.',
+    },
+  ],
+  subcommands: [BEFORE, EVERYTHING, GARBAGE, RETAIN, TARGET],
+  needsStorage: true,
+  run: async () => 0,
+}
+
+async function runDelete(invocation: Invocation, request: DeleteRequest): Promise<number> {
+  const { flags, settings, log, progress, signal } = invocation
+  const isConfirmed = flags['confirm'] === true
+  const storage = await invocation.openStorage()
+  try {
+    const { plan, isExecuted } = await deleteObjects(
+      { storage: isConfirmed ? storage : withWriteGuard(storage), log, progress, signal },
+      {
+        request,
+        isConfirmed,
+        segmentBytes: settings.WALG_PG_WAL_SIZE * MIB,
+        garbageMinAgeMs: settings.WALG_GARBAGE_MIN_AGE,
+        nowNs: nowNs(),
+        isStartTimeUsed: flags['use-sentinel-time'] === true,
+      },
+    )
+    if (flags['json'] === true) {
+      await invocation.print(`${renderPlanJson(plan, { request: request.kind, isExecuted })}\n`)
+    }
+    return 0
+  } finally {
+    await storage.close()
+  }
+}

@@ -1,0 +1,148 @@
+import type { OperationContext } from '../context.ts'
+import { chooseBefore, chooseMeant, chooseRetained } from './choose-target.ts'
+import { executePlan } from './execute-plan.ts'
+import { type Inventory, type InventoryBackup, readInventory, type StoredObject } from './inventory.ts'
+import type { DeletePlan } from './plan.ts'
+import { planBefore } from './plan-kept.ts'
+import { planEverything, planGarbage, planTarget } from './plan-others.ts'
+import type { DeleteRequest, PlanOptions } from './request.ts'
+import { permanentWal, segmentAfter } from './wal-need.ts'
+
+export interface DeleteOptions extends PlanOptions {
+  readonly request: DeleteRequest
+  /** False: a dry run. */
+  readonly isConfirmed: boolean
+}
+
+/** The plan, carried out when it was confirmed; null when there was nothing to choose. */
+export interface DeleteResult {
+  readonly plan: DeletePlan | null
+  readonly isExecuted: boolean
+}
+
+type DeleteContext = Pick<OperationContext, 'storage' | 'log' | 'progress' | 'signal'>
+
+/**
+ * Plans what goes and what stays, logs it as the original does, and removes it when that was confirmed. Throws
+ * BACKUP_NOT_FOUND, BACKUP_AMBIGUOUS, BACKUP_PERMANENT, WRITE_REFUSED (foreign objects), USAGE (a delta without FIND_FULL).
+ */
+export async function deleteObjects(context: DeleteContext, options: DeleteOptions): Promise<DeleteResult> {
+  const { log, storage } = context
+  log.info(`Backup to delete will be searched in storages: [${storage.name}]`)
+  log.info('retrieving permanent objects')
+  const inventory = await readInventory(context, '')
+  logPermanent(context, inventory, options)
+  const plan = makePlanFor(context, inventory, options)
+  if (plan === null) return { plan, isExecuted: false }
+  log.info('Evaluating objects for deletion...')
+  const isRelative = options.request.kind === 'target'
+  for (const { key } of plan.remove) {
+    const shown = isRelative ? key.slice(key.indexOf('/') + 1) : key
+    log.info(`Object marked for deletion: ${shown} storage=${storage.name}`)
+  }
+  const count = plan.remove.length
+  if (count === 0) log.info('No objects matched the deletion criteria.')
+  else if (!options.isConfirmed) {
+    log.info(`Dry run: objects would be deleted count=${count}, Run with --confirm to execute`)
+  } else {
+    await executePlan(context, plan)
+    log.info(`Objects deleted successfully: count=${count}`)
+  }
+  return { plan, isExecuted: options.isConfirmed && count > 0 }
+}
+
+function makePlanFor(
+  context: DeleteContext,
+  inventory: Inventory,
+  options: DeleteOptions,
+): DeletePlan | null {
+  const { log, storage } = context
+  const { request } = options
+  const onKept = ({ key }: StoredObject): void => log.debug(`Object skipped: ${key} storage=${storage.name}`)
+  switch (request.kind) {
+    case 'before':
+    case 'retain': {
+      const target =
+        request.kind === 'before'
+          ? chooseBefore(inventory, request, options)
+          : chooseRetained(inventory, request, options)
+      if (target === null) {
+        log.info('No backup found for deletion')
+        return null
+      }
+      log.info('Start delete')
+      return planBefore(inventory, target, options, onKept)
+    }
+    case 'everything': {
+      const plan = planEverything(inventory, request.isForced)
+      const permanent = inventory.backups.filter(({ isPermanent }) => isPermanent).map(({ name }) => name)
+      if (permanent.length > 0) log.info(`Found permanent backups=[${permanent.sort().join(' ')}]`)
+      return plan
+    }
+    case 'target': {
+      logSelection(context, request.selection)
+      const meant = chooseMeant(inventory, request.selection)
+      if (request.selection.kind === 'latest') log.info(`LATEST backup is: '${meant.name}'`)
+      return planTarget(inventory, meant, request.isWholeChain, onKept)
+    }
+    case 'garbage': {
+      log.info(MODE_LINES[request.mode])
+      const oldest = chooseOldest(context, inventory)
+      if (oldest === null) {
+        log.info("Couldn't find any non-permanent backups in storage.")
+        log.info(request.isWithoutBackupCheck ? 'Will delete garbage anyway.' : 'Not doing anything.')
+        if (!request.isWithoutBackupCheck) return null
+      }
+      log.info('Start delete')
+      return planGarbage(inventory, oldest, request, options, onKept)
+    }
+  }
+}
+
+const MODE_LINES = {
+  all: 'Running in default mode. Will remove outdated WAL files and leftover backup files.',
+  archives: 'Archive-only mode selected. Will remove only outdated WAL files.',
+  backups: 'Backups-only mode selected. Will remove only leftover backup files.',
+} as const
+
+function chooseOldest({ log }: DeleteContext, { backups }: Inventory): InventoryBackup | null {
+  for (const { name, isPermanent } of backups) {
+    if (isPermanent) {
+      log.info(`Backup ${name} is permanent, it is not eligible to be selected as the oldest backup`)
+    }
+  }
+  return backups.find(({ isPermanent }) => !isPermanent) ?? null
+}
+
+function logSelection(
+  { log }: DeleteContext,
+  selection: Extract<DeleteRequest, { kind: 'target' }>['selection'],
+): void {
+  if (selection.kind === 'latest') log.info('Selecting the latest backup...')
+  else if (selection.kind === 'name') log.info(`Selecting the backup with name ${selection.name}...`)
+  else log.info('Selecting the backup with the specified user data...')
+}
+
+/** Segments that are named one by one; beyond that the first and last are enough. */
+const SEGMENTS_SHOWN_MAX = 64
+
+function logPermanent({ log, storage }: DeleteContext, { backups }: Inventory, options: PlanOptions): void {
+  const permanent = backups.filter(({ isPermanent }) => isPermanent)
+  if (permanent.length === 0) return
+  const entry = (name: string): string => `{${name} ${storage.name}}:true`
+  const names = permanent.map(({ name }) => entry(name)).sort()
+  const wals = new Set(permanent.flatMap(backup => segmentsOf(backup, options.segmentBytes)))
+  log.info(
+    `Found permanent objects: backups=map[${names.join(' ')}], wals=map[${[...wals].sort().map(entry).join(' ')}]`,
+  )
+}
+
+function segmentsOf(backup: InventoryBackup, segmentBytes: number): string[] {
+  const range = permanentWal(backup, segmentBytes)
+  if (range === undefined) return []
+  const names = [range.first]
+  while (names.at(-1)! < range.last && names.length < SEGMENTS_SHOWN_MAX) {
+    names.push(segmentAfter(names.at(-1)!, segmentBytes))
+  }
+  return names.at(-1)! < range.last ? [range.first, range.last] : names
+}
