@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { spawnSync } from 'node:child_process'
-import { readdirSync, rmSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { backupFetch } from '../../src/operations/backup-fetch/backup-fetch.ts'
 import type { BackupFetchOptions } from '../../src/operations/backup-fetch/options.ts'
@@ -133,6 +133,29 @@ describe.skipIf(reason !== undefined)('backups of the original', () => {
     },
     120_000,
   )
+
+  test('without a restore spec tablespaces go back to their places, and tablespace_map comes too', async () => {
+    const name = 'pg15-lz4-deltas'
+    const fixture = readFixture(name)
+    const root = extractFixture(name, folder.at('places'))
+    // another place than /srv/tblspc, where a test must not write
+    const place = folder.at('places', 'tablespace')
+    for (const { name: backup } of fixture.backups!) {
+      const sentinel = path.join(root, 'basebackups_005', `${backup}_backup_stop_sentinel.json`)
+      writeFileSync(sentinel, readFileSync(sentinel, 'utf8').replace('/srv/tblspc/pg15-lz4-deltas', place))
+    }
+    const context = await operationContext(root)
+    for (const { backup, extraFilesComparedWithRestoreSpec: extra } of fixture.fetchInPlace!.results) {
+      const destination = folder.at('places', backup)
+      await backupFetch(context, options(destination, backup))
+      const expected = { ...fixtureManifests(name)[backup]!, ...extra }
+      expect(compareTrees(expected, withoutServerManifest(readTree(destination)))).toEqual([])
+      expect(readlinkSync(path.join(destination, 'pg_tblspc/16476'))).toBe(place)
+      rmSync(place, { recursive: true })
+    }
+    await context.storage.close()
+    rmSync(folder.at('places'), { recursive: true })
+  }, 60_000)
 
   test('masks give the same files', async () => {
     const fixture = readFixture('pg15-lz4-deltas')
