@@ -22,6 +22,10 @@ export interface Fixture {
   readonly latest?: string
   readonly manifestMadeWithRestoreSpec?: boolean
   readonly recoveries?: readonly Recovery[]
+  /** Fetched to the original places: what came besides. */
+  readonly fetchInPlace?: {
+    readonly results: readonly { readonly backup: string; readonly extraFilesComparedWithRestoreSpec: Tree }[]
+  }
 }
 
 /** What PostgreSQL holds after it was started on a fetched backup and has promoted itself. */
