@@ -77,8 +77,9 @@ for (const { name, one, two, ...form } of [
     name: 'envelope OpenPGP',
     one: await envelopeKey('key-one'),
     two: await envelopeKey('key-two'),
-    headBytes: (stored: Uint8Array) => Buffer.from(stored).indexOf(Uint8Array.of(0xd2, 0xf0)) + 1,
-    unitBytes: 65_537,
+    headBytes: (stored: Uint8Array) => Buffer.from(stored).indexOf(Uint8Array.of(0xd2, 0xf2)) + 1,
+    unitBytes: 262_145,
+    contentBytes: 900_000,
     flips: 60,
     // the ids of the keys, which nothing depends on
     isUnprotected: (at: number) => at >= 20 && at < 36,

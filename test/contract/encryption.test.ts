@@ -83,8 +83,9 @@ describeUnless(reason, 'OpenPGP with keys that gpg has made', async () => {
     const others = openEncryption(other)
     encryptionContract({
       name: `OpenPGP, ${name}`,
-      headBytes: stored => Buffer.from(stored).indexOf(Uint8Array.of(0xd2, 0xf0)) + 1,
-      unitBytes: 65_537,
+      headBytes: stored => Buffer.from(stored).indexOf(Uint8Array.of(0xd2, 0xf2)) + 1,
+      unitBytes: 262_145,
+      contentBytes: 900_000,
       flips: 60,
       encrypt: sink => encryption.encrypt(sink),
       decrypt: source => encryption.decrypt(source, 'lz4'),

@@ -13,6 +13,8 @@ export interface EncryptionCase {
   /** Where the stored form can be cut in pieces that look whole: the first piece ends here, the others are as long as `unitBytes`. */
   readonly headBytes: (stored: Uint8Array) => number
   readonly unitBytes: number
+  /** What is damaged; default 200 000 bytes. */
+  readonly contentBytes?: number
   /** Damage that is tried; public-key methods are slow. */
   readonly flips: number
   /** The format cannot hold an object without a byte; reading one is an error. */
@@ -144,7 +146,7 @@ export function encryptionContract(method: EncryptionCase): void {
     })
 
     test('a flipped bit anywhere is noticed', async () => {
-      const stored = await seal(method, random.bytes(200_000))
+      const stored = await seal(method, random.bytes(method.contentBytes ?? 200_000))
       const head = method.headBytes(stored)
       for (let flip = 0; flip < method.flips; flip++) {
         const at = flip % 3 === 0 ? random.int(head) : random.int(stored.length)
@@ -156,7 +158,7 @@ export function encryptionContract(method: EncryptionCase): void {
     }, 60_000)
 
     test('a cut is noticed: at the end of every unit, and elsewhere', async () => {
-      const stored = await seal(method, random.bytes(200_000))
+      const stored = await seal(method, random.bytes(method.contentBytes ?? 200_000))
       const cuts = [0, 1, stored.length - 1]
       let end = 0
       for (const unit of units(stored)) {
@@ -168,7 +170,7 @@ export function encryptionContract(method: EncryptionCase): void {
     }, 60_000)
 
     test('a dropped, doubled or moved unit is noticed, and so is what follows the end', async () => {
-      const stored = await seal(method, random.bytes(200_000))
+      const stored = await seal(method, random.bytes(method.contentBytes ?? 200_000))
       const [head, ...rest] = units(stored)
       const join = (pieces: readonly Uint8Array[]): Uint8Array => concatBytes([head!, ...pieces])
       for (let at = 0; at < rest.length; at++) {
@@ -189,8 +191,8 @@ export function encryptionContract(method: EncryptionCase): void {
 
     test('units of two objects do not mix', async () => {
       const [one, two] = [
-        await seal(method, random.bytes(200_000)),
-        await seal(method, random.bytes(200_000)),
+        await seal(method, random.bytes(method.contentBytes ?? 200_000)),
+        await seal(method, random.bytes(method.contentBytes ?? 200_000)),
       ]
       const mixed = units(one)
       mixed[1] = units(two)[1]!

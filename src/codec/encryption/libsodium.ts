@@ -12,7 +12,7 @@ import {
 const MESSAGE_BYTES = 8192
 const SEALED_BYTES = MESSAGE_BYTES + SEAL_BYTES
 /** Messages handed on at a time. */
-const BATCH_MESSAGES = 32
+const BATCH_MESSAGES = 64
 
 /**
  * Seals everything that is written: 24 bytes of header, messages of 8192 bytes with tag MESSAGE, and always a last
@@ -119,10 +119,24 @@ class LibsodiumSource implements ByteSource {
   read(into: Uint8Array): Awaitable<number> {
     if (this.#plainAt === this.#plainEnd) {
       const next = this.#openNext(into)
-      if (next instanceof Promise) return next.then(count => (count > 0 ? count : this.#hand(into)))
-      if (next > 0) return next
+      if (next instanceof Promise) return next.then(count => this.#openMore(into, count))
+      return this.#openMore(into, next)
     }
     return this.#hand(into)
+  }
+
+  /** Behind a message that went straight into `into`: every further one that is here and fits. */
+  #openMore(into: Uint8Array, count: number): number {
+    if (count === 0) return this.#hand(into)
+    let filled = count
+    while (
+      !this.#isFinished &&
+      into.length - filled >= MESSAGE_BYTES &&
+      this.#sealedEnd - this.#sealedAt >= SEALED_BYTES
+    ) {
+      filled += this.#openHeld(into.subarray(filled))
+    }
+    return filled
   }
 
   close(): Awaitable<void> {

@@ -17,9 +17,13 @@ export const TAG = {
   padding: 21,
 } as const
 
-/** Length octet of a partial body of 2^16 bytes. */
-export const PARTIAL_64_KIB: number = 0xe0 | 16
-export const PARTIAL_BYTES: number = 1 << 16
+/** The length octet of a partial body of 2^`power` bytes. */
+export function partialLength(power: number): number {
+  return 0xe0 | power
+}
+
+/** Read at a time. */
+export const RUN_BYTES: number = 1 << 16
 
 const NEW_FORMAT = 0xc0
 
@@ -39,12 +43,13 @@ export function badMessage(reason: string): WalgError {
 /** Reads a source byte by byte and in runs, from a buffer of its own. */
 export class PacketInput {
   readonly #source: ByteSource
-  readonly #buffer = new Uint8Array(1 << 16)
+  readonly #buffer: Uint8Array
   #at = 0
   #end = 0
 
-  constructor(source: ByteSource) {
+  constructor(source: ByteSource, bufferBytes: number = RUN_BYTES) {
     this.#source = source
+    this.#buffer = new Uint8Array(bufferBytes)
   }
 
   /** The next byte; -1 at the end. */
@@ -126,7 +131,7 @@ export class PacketBody {
 
   /** Reads to the end without looking. */
   *skip(): Steps<void> {
-    while ((yield* this.read(PARTIAL_BYTES)).length > 0) {
+    while ((yield* this.read(RUN_BYTES)).length > 0) {
       // nothing in it is wanted
     }
   }

@@ -2,17 +2,11 @@ import { createDecipheriv, createHash, type Decipheriv, type Hash, timingSafeEqu
 import type { Awaitable, ByteSource } from '../../kit/bytes.ts'
 import { WalgError } from '../../kit/errors.ts'
 import { runSteps, type Steps } from '../steps.ts'
-import {
-  badMessage,
-  cutMessage,
-  PARTIAL_BYTES,
-  PacketBody,
-  PacketInput,
-  packetTag,
-  TAG,
-} from './openpgp-packets.ts'
+import { badMessage, cutMessage, PacketBody, PacketInput, packetTag, TAG } from './openpgp-packets.ts'
 
 const BLOCK_BYTES = 16
+/** Stored bytes read at a time. */
+const OUTER_RUN_BYTES = 1 << 18
 const PREFIX_BYTES = BLOCK_BYTES + 2
 /** Tag, length and SHA-1. */
 const MDC_BYTES = 22
@@ -63,7 +57,7 @@ class ProtectedSource implements ByteSource {
 
   *#read(into: Uint8Array): Steps<number> {
     while (!this.#isEnded && this.#held.length <= MDC_BYTES) {
-      const sealed = yield* this.#body.read(PARTIAL_BYTES)
+      const sealed = yield* this.#body.read(OUTER_RUN_BYTES)
       if (sealed.length === 0) this.#verify()
       else this.#hold(this.#decipher.update(sealed))
     }
@@ -119,7 +113,7 @@ export async function openProtected(
   algorithm: string,
   sessionKey: Uint8Array,
 ): Promise<MessageContent> {
-  const outer = new PacketInput(source)
+  const outer = new PacketInput(source, OUTER_RUN_BYTES)
   const packet = await runSteps(nextOf(outer, TAG.encrypted))
   const [version] = await runSteps(packet.take(1))
   if (version !== 1) throw badMessage(`an encrypted packet has version ${version}`)

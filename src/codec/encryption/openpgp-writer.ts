@@ -1,7 +1,7 @@
 import { type Cipheriv, createCipheriv, createHash, type Hash, randomBytes } from 'node:crypto'
 import type { Awaitable, ByteSink } from '../../kit/bytes.ts'
 import { runSteps, type Steps } from '../steps.ts'
-import { PARTIAL_64_KIB, PARTIAL_BYTES, packetTag, TAG } from './openpgp-packets.ts'
+import { packetTag, partialLength, TAG } from './openpgp-packets.ts'
 
 const BLOCK_BYTES = 16
 const LENGTH_BYTES_MAX = 5
@@ -12,33 +12,37 @@ const LENGTH_BYTES_MAX = 5
 const LITERAL_HEADER = Uint8Array.of(0x62, 0, 0, 0, 0, 0)
 const PACKET_VERSION = 1
 
-/** A body that is written in partial lengths of 64 KiB, the last one in a plain length. */
+/** A body that is written in partial lengths, the last one in a plain length. */
 class PartialBody {
   /** Tag octet, length octets and content: what is handed on never starts before `#start`. */
-  readonly #chunk = new Uint8Array(1 + LENGTH_BYTES_MAX + PARTIAL_BYTES)
+  readonly #chunk: Uint8Array
+  readonly #power: number
   readonly #tag: number
   #filled = 0
   #isFirst = true
 
-  constructor(tag: number) {
+  /** Partial lengths of 2^`power` bytes. */
+  constructor(tag: number, power: number) {
     this.#tag = packetTag(tag)
+    this.#power = power
+    this.#chunk = new Uint8Array(1 + LENGTH_BYTES_MAX + 2 ** power)
   }
 
   /** Takes as much as fits; returns the count. */
   take(bytes: Uint8Array): number {
-    const count = Math.min(bytes.length, PARTIAL_BYTES - this.#filled)
+    const count = Math.min(bytes.length, 2 ** this.#power - this.#filled)
     this.#chunk.set(bytes.subarray(0, count), 1 + LENGTH_BYTES_MAX + this.#filled)
     this.#filled += count
     return count
   }
 
   get isFull(): boolean {
-    return this.#filled === PARTIAL_BYTES
+    return this.#filled === 2 ** this.#power
   }
 
   /** The full chunk with its header, lent. */
   partial(): Uint8Array {
-    const at = this.#header(Uint8Array.of(PARTIAL_64_KIB))
+    const at = this.#header(Uint8Array.of(partialLength(this.#power)))
     this.#filled = 0
     return this.#chunk.subarray(at)
   }
@@ -80,8 +84,8 @@ export class OpenPgpSink implements ByteSink {
   readonly #sessionPackets: Uint8Array
   readonly #cipher: Cipheriv
   readonly #mdc: Hash = createHash('sha1')
-  readonly #literal = new PartialBody(TAG.literal)
-  readonly #encrypted = new PartialBody(TAG.encrypted)
+  readonly #literal = new PartialBody(TAG.literal, 16)
+  readonly #encrypted = new PartialBody(TAG.encrypted, 18)
   #isBegun = false
 
   constructor(sink: ByteSink, sessionPackets: Uint8Array, sessionKey: Uint8Array) {
