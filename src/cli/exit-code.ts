@@ -48,17 +48,24 @@ export function exitCodeOfResult(code: number, facts: ExitFacts): number {
  */
 function fetchFailureCode(facts: ExitFacts): number {
   if (facts.fetchErrorExitCode !== undefined) return facts.fetchErrorExitCode
+  return isRecoveringForGood(facts) ? EXIT_STOP_RECOVERY : EXIT_FAILURE
+}
+
+/** True when a wal-fetch serves a server that will promote itself at the end of WAL: recovery.signal, no standby.signal. */
+export function isRecoveringForGood(
+  facts: Pick<ExitFacts, 'positionals' | 'workingDirectory' | 'pgdata'>,
+): boolean {
   for (const directory of dataDirectoryCandidates(facts)) {
-    const isRecovery = existsSync(join(directory, 'recovery.signal'))
-    const isStandby = existsSync(join(directory, 'standby.signal'))
-    if (isStandby) return EXIT_FAILURE
-    if (isRecovery) return EXIT_STOP_RECOVERY
+    if (existsSync(join(directory, 'standby.signal'))) return false
+    if (existsSync(join(directory, 'recovery.signal'))) return true
   }
-  return EXIT_FAILURE
+  return false
 }
 
 /** The data directory as the destination's neighbour (pg_wal may be a link: no link is followed), the working directory, PGDATA. */
-function dataDirectoryCandidates(facts: ExitFacts): string[] {
+function dataDirectoryCandidates(
+  facts: Pick<ExitFacts, 'positionals' | 'workingDirectory' | 'pgdata'>,
+): string[] {
   const destination = facts.positionals[1]
   const besideWal =
     destination === undefined ? [] : [dirname(dirname(resolve(facts.workingDirectory, destination)))]

@@ -4,6 +4,7 @@ import { needsPrefetch } from '../../operations/wal-fetch/prefetch-plan.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
+import { isRecoveringForGood } from '../exit-code.ts'
 
 export const command: CommandDefinition = {
   name: 'wal-fetch',
@@ -19,10 +20,18 @@ export const command: CommandDefinition = {
     // No rate limits here: a backup's limit must not starve recovery.
     const storage = await invocation.openStorage({ limits: 'none' })
     try {
-      const { settings } = invocation
+      const { settings, positionals } = invocation
+      const server = { positionals, workingDirectory: process.cwd(), pgdata: settings.PGDATA }
       await walFetch(
         { ...invocation, storage, codec: openCodec(invocation.codecDescription) },
-        { name, destination, prefetchDirectory: settings.WALG_PREFETCH_DIR },
+        {
+          name,
+          destination,
+          prefetchDirectory: settings.WALG_PREFETCH_DIR,
+          holesOfSegmentBytes: isRecoveringForGood(server)
+            ? settings.WALG_PG_WAL_SIZE * 1024 * 1024
+            : undefined,
+        },
       )
       if (settings.WALG_DOWNLOAD_CONCURRENCY > 1) await startPrefetch(invocation, name, destination)
     } finally {

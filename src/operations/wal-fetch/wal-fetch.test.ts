@@ -90,6 +90,23 @@ describe('a fetch', () => {
     expect(left()).toEqual([])
   })
 
+  test('in recovery a segment that is missing before others is a hole, not the end of WAL', async () => {
+    await archive(segmentName(3))
+    const options = { destination: join(wal, 'RECOVERYXLOG'), prefetchDirectory: undefined }
+    const inRecovery = { ...options, holesOfSegmentBytes: MIB }
+    await expect(walFetch(context, { ...inRecovery, name: first })).rejects.toMatchObject({
+      code: 'INTEGRITY',
+    })
+    for (const end of [segmentName(4), '00000002.history', segmentName(1, 2)]) {
+      await expect(walFetch(context, { ...inRecovery, name: end })).rejects.toMatchObject({
+        code: 'WAL_NOT_FOUND',
+      })
+    }
+    await expect(walFetch(context, { ...options, name: first })).rejects.toMatchObject({
+      code: 'WAL_NOT_FOUND',
+    })
+  })
+
   test('never replaces a file, and never makes a directory', async () => {
     await archive(first)
     writeFileSync(join(wal, 'RECOVERYXLOG'), 'something')

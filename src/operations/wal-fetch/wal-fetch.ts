@@ -3,14 +3,17 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
 import { randomHex } from '../../kit/atomic-file.ts'
 import { systemClock } from '../../kit/clock.ts'
-import { WalgError } from '../../kit/errors.ts'
+import { hasCode, WalgError } from '../../kit/errors.ts'
 import { openHasher } from '../../kit/hash.ts'
 import { createLinearMemory } from '../../kit/linear-memory.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
+import { walKey } from '../../repository/layout.ts'
+import { findPayload } from '../../repository/sealed.ts'
 import type { OperationContext } from '../context.ts'
 import { type Downloader, downloadWal, removeFile } from './download.ts'
 import { destinationTaken, placeFile } from './place-file.ts'
 import { openPrefetchFolder, type PrefetchFolder } from './prefetch-folder.ts'
+import { planPrefetch } from './prefetch-plan.ts'
 
 export interface WalFetchOptions {
   /** Archive name: a segment, `TTTTTTTT.history`, a backup label or a partial segment. */
@@ -19,6 +22,11 @@ export interface WalFetchOptions {
   readonly destination: string
   /** Where `.wal-g/prefetch` lies; default: the destination's directory. */
   readonly prefetchDirectory: string | undefined
+  /**
+   * Bytes of a segment when a missing one would be taken for the end of WAL (recovery, not a standby): then one
+   * that is missing before others is INTEGRITY instead of WAL_NOT_FOUND. Undefined: not looked for.
+   */
+  readonly holesOfSegmentBytes?: number | undefined
 }
 
 export interface WalFetchResult {
@@ -32,10 +40,13 @@ const SYNCED_BY_SERVER: ReadonlySet<string> = new Set(['RECOVERYXLOG', 'RECOVERY
 const POLL_MS = 2
 const POLLS_WITHOUT_GROWTH_MAX = 100
 const WAIT_FOR_RUNNING_MS_MAX = 60_000
+/** A longer hole is not told from the end of WAL: a look at every name would make each end of recovery slow. */
+const SUCCESSORS_LOOKED_FOR = 16
 
 /**
  * Brings one archived file to `destination`, whole and checked, or leaves nothing there.
- * Throws WAL_NOT_FOUND (positively not in the archive), TARGET_NOT_EMPTY, damage and storage errors.
+ * Throws WAL_NOT_FOUND (positively not in the archive), INTEGRITY (a hole), TARGET_NOT_EMPTY, damage and storage
+ * errors.
  */
 export async function walFetch(context: OperationContext, options: WalFetchOptions): Promise<WalFetchResult> {
   const { name } = options
@@ -51,13 +62,38 @@ export async function walFetch(context: OperationContext, options: WalFetchOptio
     if (folder.take(name, destination, placing)) return { name, destination, isPrefetched: true }
   }
   const temporary = join(dirname(destination), `.${basename(destination)}.${randomHex()}.wal-g-tmp`)
-  await downloadWal(downloader, name, temporary, placing)
+  try {
+    await downloadWal(downloader, name, temporary, placing)
+  } catch (error) {
+    if (hasCode(error, 'WAL_NOT_FOUND') && options.holesOfSegmentBytes !== undefined) {
+      await refuseHole(downloader, name, options.holesOfSegmentBytes)
+    }
+    throw error
+  }
   try {
     placeFile(temporary, destination, placing)
   } finally {
     removeFile(temporary)
   }
   return { name, destination, isPrefetched: false }
+}
+
+/** PostgreSQL would end recovery at a missing segment and promote, although the archive goes on behind it. */
+async function refuseHole(downloader: Downloader, name: string, segmentBytes: number): Promise<void> {
+  if (!isSegmentName(name)) return
+  const { context, codec } = downloader
+  for (const later of planPrefetch({ name, depth: SUCCESSORS_LOOKED_FOR, segmentBytes })) {
+    const options = { firstExtension: codec.extension, signal: context.signal }
+    if ((await findPayload(context.storage, walKey(later, ''), options)) === null) continue
+    throw new WalgError(
+      'INTEGRITY',
+      `Archive '${name}' does not exist, but '${later}' does: WAL is missing in between`,
+      {
+        facts: { name, later, storage: context.storage.name },
+        hint: 'bring the segment back from a copy of the archive or from a server that still has it; to end recovery here on purpose, set a recovery target that lies before it',
+      },
+    )
+  }
 }
 
 /** One memory, codec and hasher for all files that this process fetches. */
