@@ -13,6 +13,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/backup-list.ts'),
   },
   {
+    name: 'backup-mark',
+    summary: 'Marks a backup permanent or impermanent',
+    load: () => import('./commands/backup-mark.ts'),
+  },
+  {
     name: 'backup-push',
     summary: 'Makes backup and uploads it to storage',
     load: () => import('./commands/backup-push.ts'),
@@ -59,7 +64,6 @@ export const COMMANDS: readonly CommandEntry[] = [
 
 /** Verbs of the original that belong to later pieces. */
 export const LATER_COMMANDS: readonly string[] = [
-  'backup-mark',
   'catchup-fetch',
   'catchup-list',
   'catchup-push',

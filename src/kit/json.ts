@@ -82,7 +82,7 @@ export class JsonMembers {
   }
 
   /** Keys as written and texts of the values, in the order of the document. Throws like `parse`. */
-  static entries(text: string): Generator<[key: string, raw: string]> {
+  static entries(text: string): Generator<readonly [key: string, raw: string, from: number]> {
     const value = parseWith(text)
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return splitObject(text)
     throw new WalgError('FORMAT_INVALID', 'not a JSON object')
@@ -209,8 +209,28 @@ function endOfString(text: string, at: number): number {
   return text.length
 }
 
-/** Key and text of every member of a valid JSON object. */
-function* splitObject(text: string): Generator<[string, string]> {
+/**
+ * The same object with another value (JSON text) for a member, found by key in any case; added at the end when it is
+ * not there. Every other byte stays. Throws FORMAT_INVALID unless `text` is one JSON object.
+ */
+export function replaceJsonMember(text: string, key: string, raw: string): string {
+  JsonMembers.parse(text)
+  let replaced = ''
+  let copied = 0
+  let count = 0
+  for (const [name, value, from] of splitObject(text)) {
+    count += 1
+    if (name.toLowerCase() !== key.toLowerCase()) continue
+    replaced += text.slice(copied, from) + raw
+    copied = from + value.length
+  }
+  if (copied > 0) return replaced + text.slice(copied)
+  const end = text.lastIndexOf('}')
+  return `${text.slice(0, end)}${count > 0 ? ',' : ''}${quoteJson(key)}:${raw}${text.slice(end)}`
+}
+
+/** Key, text and place of the text of every member of a valid JSON object. */
+function* splitObject(text: string): Generator<[key: string, raw: string, from: number]> {
   let depth = 0
   let key: string | undefined
   let valueStart = 0
@@ -225,7 +245,8 @@ function* splitObject(text: string): Generator<[string, string]> {
     } else {
       const isClosing = letter === '}' || letter === ']'
       if ((letter === ',' || isClosing) && depth === 1 && key !== undefined) {
-        yield [key, text.slice(valueStart, at).trim()]
+        const value = text.slice(valueStart, at)
+        yield [key, value.trim(), valueStart + value.length - value.trimStart().length]
         key = undefined
       }
       if (letter === '{' || letter === '[') depth += 1

@@ -68,6 +68,17 @@ export const DIFFERENCES: readonly Difference[] = [
   { case: 'backup-push-two-args', ...COMPOSERS },
   { case: 'help-backup-push', ...COMPOSERS },
   {
+    case: 'backup-mark-no-args',
+    reason: 'a flag of our own',
+    replaced: [
+      ['-h, --help          help', '-h, --help               help'],
+      [
+        '-i, --impermanent   Marks a backup impermanent\n',
+        '-i, --impermanent        Marks a backup impermanent\n      --user-data string   Replaces the user data (JSON); alone it leaves the mark as it is\n',
+      ],
+    ],
+  },
+  {
     case: 'backup-fetch-missing',
     reason: HINT,
     replaced: [['does not exist.', 'does not exist.\n  hint: backup-list shows the names of all backups']],
@@ -121,6 +132,7 @@ wal-g [command]
 Available Commands:
 backup-fetch Fetches a backup from storage
 backup-list  Prints full list of backups from which recovery is available
+backup-mark  Marks a backup permanent or impermanent
 backup-push  Makes backup and uploads it to storage
 completion   Output shell completion code for the specified shell
 delete       Clears old backups and WALs

@@ -26,7 +26,7 @@ const nowCount = sets.flatMap(({ cases }) => cases).filter(golden => !isLater(go
 let passed = 0
 
 /** The least that was compared once: a verb that works does not become a later one again. */
-const NOW_MIN = 168
+const NOW_MIN = 174
 
 /** Where the repositories lay when the outputs were recorded. */
 const RECORDED_FOLDER = '/srv/interop'
@@ -91,7 +91,8 @@ function objectsAfter(set: GoldenSet, golden: GoldenCase, before: string): strin
 /** A command that changes something begins with a repository of its own, and what remains is compared, too. */
 async function checkCase(set: GoldenSet, golden: GoldenCase, shared: TempDirectory): Promise<void> {
   const removes = differenceOf(set, golden)?.removes
-  const isChanging = golden.objectsAfterFile !== undefined || removes !== undefined
+  const isMarking = golden.argv[0] === 'backup-mark'
+  const isChanging = golden.objectsAfterFile !== undefined || removes !== undefined || isMarking
   using own = isChanging ? tempDirectory('golden') : undefined
   const folder = own ?? shared
   const root = set.root.replace(RECORDED_FOLDER, folder.path)

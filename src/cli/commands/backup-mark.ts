@@ -1,0 +1,60 @@
+import { hasCode } from '../../kit/errors.ts'
+import { checkJson } from '../../kit/json.ts'
+import { backupMark } from '../../operations/backup-mark/backup-mark.ts'
+import { usage } from '../arguments.ts'
+import type { CommandDefinition, Invocation } from '../command.ts'
+
+export const command: CommandDefinition = {
+  name: 'backup-mark',
+  usage: 'backup-mark backup_name',
+  summary: 'Marks a backup permanent or impermanent',
+  positionals: { kind: 'exact', count: 1 },
+  flags: [
+    { name: 'impermanent', short: 'i', type: 'boolean', doc: 'Marks a backup impermanent' },
+    {
+      name: 'user-data',
+      type: 'string',
+      doc: 'Replaces the user data (JSON); alone it leaves the mark as it is',
+    },
+  ],
+  needsStorage: true,
+  check: given => void readUserData(given),
+  async run(invocation: Invocation): Promise<number> {
+    const { log, signal, flags, positionals, storageDescription } = invocation
+    const userData = readUserData(invocation)
+    const isImpermanent = flags['impermanent'] === true
+    const storage = await invocation.openStorage()
+    try {
+      await backupMark(
+        { storage, log, signal },
+        {
+          name: positionals[0] ?? '',
+          permanence: isImpermanent ? 'impermanent' : userData === null ? 'permanent' : null,
+          userData,
+          place: placeOf(storageDescription),
+        },
+      )
+      return 0
+    } finally {
+      await storage.close()
+    }
+  },
+}
+
+function readUserData({ flags }: Pick<Invocation, 'flags'>): string | null {
+  const text = flags['user-data']
+  if (typeof text !== 'string' || text === '') return null
+  try {
+    checkJson(text)
+  } catch (error) {
+    if (!hasCode(error, 'FORMAT_INVALID')) throw error
+    throw usage(`the user data are not valid JSON: ${text}`)
+  }
+  return text
+}
+
+function placeOf({ driver, prefix }: Invocation['storageDescription']): string {
+  const root = driver.kind === 'fs' ? driver.root.replace(/\/$/, '') : driver.id
+  const below = prefix.split('/').filter(component => component !== '')
+  return [root, ...below].join('/')
+}
