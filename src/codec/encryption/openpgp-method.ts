@@ -38,8 +38,7 @@ export const openOpenPgp: OpenMethod<OpenPgpKey> = ({ write, read }): Encryption
         encrypt: sink => seal(sink, sessionKey),
         decrypt: source =>
           openMessage(source, async ({ recipients }) => {
-            // a version 6 key is named by its fingerprint, which begins with its id
-            const isFor = (id: string): boolean => recipients.some(recipient => recipient.startsWith(id))
+            const isFor = (id: string): boolean => recipients.some(recipient => isOf(recipient, id))
             assert(expected.every(isFor), `the message is addressed to ${expected.join(', ')}`)
             return [{ algorithm: 'aes256', data: sessionKey }]
           }),
@@ -103,6 +102,11 @@ async function withoutBytes(source: ByteSource, count: number): Promise<ByteSour
   return source
 }
 
+/** A recipient is a key id, or a fingerprint, which begins (version 6) or ends (version 4) with it. */
+function isOf(recipient: string, keyId: string): boolean {
+  return recipient.startsWith(keyId) || recipient.endsWith(keyId)
+}
+
 /** Every private key that the message may be for, by its key ids. */
 async function unwrap(
   sessions: SessionPackets,
@@ -113,7 +117,7 @@ async function unwrap(
   for (const key of read) {
     const ring = await ringOf(key)
     const isAnonymous = sessions.recipients.some(recipient => /^0+$/.test(recipient))
-    const isFor = ring.keyIds.some(id => sessions.recipients.some(recipient => recipient.startsWith(id)))
+    const isFor = ring.keyIds.some(id => sessions.recipients.some(recipient => isOf(recipient, id)))
     if (!isFor && !isAnonymous) continue
     if (key.isInAgent === true) {
       const session = await unwrapWithGpg(sessions.bytes, key.passphrase)
