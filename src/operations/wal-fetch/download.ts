@@ -65,7 +65,7 @@ export async function downloadWal(
     await source.close()
     target.close()
     removeFile(path)
-    throw nameObject(error, found.key)
+    throw nameObject(error, found.key, codec.hasKeys)
   }
 }
 
@@ -146,14 +146,18 @@ function createTarget(path: string): Target {
   }
 }
 
+const NO_KEY_HINT =
+  'if the archive is encrypted, set its key (docs/guide/encryption.md); if not, the object is damaged: fetch it from another copy of the archive'
+
 /** Says which object was damaged: the person at 3 a.m. has to find it. */
-function nameObject(error: unknown, key: string): unknown {
+function nameObject(error: unknown, key: string, hasKeys: boolean): unknown {
   if (!(error instanceof WalgError) || 'key' in error.facts || error.message.includes(key)) return error
   return new WalgError(error.code, `object "${key}": ${error.message}`, {
     facts: { ...error.facts, key },
     cause: error,
     hint:
       error.hint ??
+      (error.code === 'FORMAT_INVALID' && !hasKeys ? NO_KEY_HINT : undefined) ??
       'the archived object is damaged; fetch it from another copy of the archive, or from the primary while it still has the segment',
   })
 }
