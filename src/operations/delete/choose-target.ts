@@ -24,10 +24,12 @@ export function chooseRetained(
   const afterwards = after === null ? null : chooseAfter(inventory, good, after, modifier, options)
   // Fewer than asked for: all of them are within the number, whatever --after says.
   if (byCount === undefined) return null
+  const fulls = modifier === 'FIND_FULL' ? realFulls(inventory, counted.slice(-count)) : []
   const found = modifier === 'FIND_FULL' ? fullOf(inventory, byCount) : byCount
-  if (afterwards === null) return checkFull(found)
   const position = (backup: InventoryBackup): number => inventory.backups.indexOf(backup)
-  return checkFull(position(afterwards) < position(found) ? afterwards : found)
+  const oldest = (left: InventoryBackup, right: InventoryBackup): InventoryBackup =>
+    position(right) < position(left) ? right : left
+  return checkFull([...fulls, ...(afterwards === null ? [] : [afterwards])].reduce(oldest, found))
 }
 
 /** The backup that `delete before` keeps with everything after it, or null when all are older than the time. */
@@ -111,6 +113,12 @@ export function chooseMeant({ backups }: Inventory, selection: Target['selection
   }
   if (matches[0] === undefined) throw new WalgError('BACKUP_NOT_FOUND', 'Requested backup was not found')
   return matches[0]
+}
+
+/** The fulls that deltas among these really hang on: a larger number never keeps less because of them. */
+function realFulls({ backups }: Inventory, kept: readonly InventoryBackup[]): InventoryBackup[] {
+  const names = new Set<string | null>(kept.map(({ full }) => full))
+  return backups.filter(({ name }) => names.has(name))
 }
 
 /** The full that a backup really hangs on; for a chain that is broken the next older full. */
