@@ -151,7 +151,7 @@ async function* sealStream(
   const sealed: Uint8Array[] = []
   const sink: ByteSink = {
     write(bytes: Uint8Array): void {
-      sealed.push(bytes.slice())
+      sealed.push(new Uint8Array(bytes))
     },
     end(): void {},
   }

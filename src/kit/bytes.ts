@@ -39,7 +39,8 @@ export async function collect(source: ByteStream, limitBytes: number): Promise<U
   for await (const chunk of source) {
     size += chunk.length
     if (size > limitBytes) throw new RangeError(`more than ${limitBytes} bytes`)
-    chunks.push(chunk.slice())
+    // not slice(): of a Buffer that is a view, and the chunk is only lent
+    chunks.push(new Uint8Array(chunk))
   }
   return concatBytes(chunks, size)
 }

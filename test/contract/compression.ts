@@ -57,7 +57,7 @@ export async function drain(reader: BlockReader): Promise<Uint8Array> {
       if (block === null) return concatBytes(blocks)
       expect(block.length).toBeGreaterThan(0)
       expect(block.length).toBeLessThanOrEqual(4 << 20)
-      blocks.push(block.slice())
+      blocks.push(new Uint8Array(block))
     }
   } finally {
     await reader.close()
@@ -77,7 +77,7 @@ export async function sealWith(
   const sink: ByteSink = {
     write(bytes: Uint8Array) {
       expect(bytes.length).toBeGreaterThan(0)
-      written.push(bytes.slice())
+      written.push(new Uint8Array(bytes))
       return options.isAsync === true ? Promise.resolve() : undefined
     },
     end(): void {
@@ -129,8 +129,9 @@ export function mixedContent(sizeBytes: number, salt = 'mixed'): Uint8Array {
   const random = seededRandom(salt)
   const content = new Uint8Array(sizeBytes)
   const words = Array.from({ length: 200 }, () => random.bytes(2 + random.int(9)))
+  const stretchBytes = Math.min(20_000, Math.ceil(sizeBytes / 6))
   for (let at = 0; at < sizeBytes; ) {
-    const end = Math.min(sizeBytes, at + 1 + random.int(20_000))
+    const end = Math.min(sizeBytes, at + 1 + random.int(stretchBytes))
     const kind = random.int(4)
     if (kind === 0) content.set(random.bytes(end - at), at)
     else if (kind !== 1) {
@@ -283,16 +284,18 @@ function damage(method: CompressionUnderTest, seal: Seal): void {
   whenPromised(method.noticesCuts)(
     'a changed byte gives an error, or at least never more than was decoded',
     async () => {
-      const content = mixedContent(3_000)
-      const stored = await seal(content)
-      for (let at = 0; at < stored.length; at++) {
-        const changed = stored.slice()
-        changed[at]! ^= 1 << (at % 8)
-        const outcome = await openWith(name, changed).catch(error => error)
-        if (outcome instanceof WalgError) continue
-        if (outcome instanceof Error) throw outcome
-        // a header may carry bytes that mean nothing; content must then be right
-        if (method.noticesChanges) expect(Buffer.compare(outcome, content)).toBe(0)
+      // what does not compress is stored as it is: only a checksum tells
+      for (const content of [mixedContent(1_500), seededRandom('changed').bytes(500)]) {
+        const stored = await seal(content)
+        for (let at = 0; at < stored.length; at++) {
+          const changed = new Uint8Array(stored)
+          changed[at]! ^= 1 << (at % 8)
+          const outcome = await openWith(name, changed).catch(error => error)
+          if (outcome instanceof WalgError) continue
+          if (outcome instanceof Error) throw outcome
+          // a header may carry bytes that mean nothing; content must then be right
+          if (method.noticesChanges) expect(Buffer.compare(outcome, content)).toBe(0)
+        }
       }
     },
     60_000,
@@ -410,7 +413,7 @@ function writing(method: CompressionUnderTest): void {
     }
     const opened: Uint8Array[] = []
     for await (const bytes of codec.openStream(codec.extension)(codec.sealStream('part')(source()))) {
-      opened.push(bytes.slice())
+      opened.push(new Uint8Array(bytes))
     }
     expect(Buffer.compare(concatBytes(opened), content)).toBe(0)
     expect(isClosed).toBe(true)

@@ -159,14 +159,19 @@ function openStreamEngine(stream: ZlibStream): ZlibEngine {
     async run(flush, input, at, count, output, outputAt, outputCount): Promise<void> {
       const target = output.subarray(outputAt, outputAt + outputCount)
       written = 0
-      const isOffered = count > 0
-      if (isOffered && !isBusy) offer(input.subarray(at, at + Math.min(count, STREAM_PIECE_BYTES)))
-      if (!isOffered && flush !== 0 && !stream.writableEnded) stream.end()
-      const isFinishing = !isOffered && flush !== 0
+      const isFinishing = count === 0 && flush !== 0
+      let isOffered = count === 0
+      if (isFinishing && !stream.writableEnded) stream.end()
       for (;;) {
         if (failure !== undefined) throw failure
         drain(target)
-        if (written === outputCount || (ready.length === 0 && !isBusy && (!isFinishing || isEnded))) break
+        if (written === outputCount) break
+        if (ready.length === 0 && !isBusy && (!isFinishing || isEnded)) {
+          // what is left of an earlier piece comes first: it may have been through between two calls
+          if (isOffered || written > 0 || stream.bytesWritten > taken) break
+          offer(input.subarray(at, at + Math.min(count, STREAM_PIECE_BYTES)))
+          isOffered = true
+        }
         await new Promise<void>(resolve => {
           wake = resolve
           stream.resume()
