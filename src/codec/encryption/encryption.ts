@@ -81,7 +81,7 @@ async function openMethod(
 async function prove(opened: EncryptionMethod, key: EncryptionKey): Promise<void> {
   const method = (await opened.proof?.()) ?? opened
   const sealed: Uint8Array[] = []
-  const sink = await method.encrypt({ write: bytes => void sealed.push(bytes.slice()), end() {} })
+  const sink = await method.encrypt({ write: bytes => void sealed.push(new Uint8Array(bytes)), end() {} })
   await sink.write(PROOF)
   await sink.end()
   const stored = concatBytes(sealed)

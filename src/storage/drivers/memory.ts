@@ -135,7 +135,7 @@ class MemoryDriver implements Storage {
     return {
       write: bytes => {
         check()
-        chunks.push(bytes.slice())
+        chunks.push(new Uint8Array(bytes))
       },
       end: () => {
         check()
