@@ -41,14 +41,14 @@ export async function loadNative(): Promise<SecretStreams> {
     openPush(key): SecretStreamPush {
       const state = Buffer.alloc(sodium.crypto_secretstream_xchacha20poly1305_STATEBYTES)
       const header = Buffer.alloc(HEADER_BYTES)
-      sodium.crypto_secretstream_xchacha20poly1305_init_push(state, header, bufferOf(key))
+      sodium.crypto_secretstream_xchacha20poly1305_init_push(state, header, key)
       return {
         header,
         push(bytes, into, isFinal): void {
           sodium.crypto_secretstream_xchacha20poly1305_push(
             state,
-            bufferOf(into),
-            bufferOf(bytes),
+            into,
+            bytes,
             null,
             isFinal ? final[0]! : message[0]!,
           )
@@ -57,18 +57,12 @@ export async function loadNative(): Promise<SecretStreams> {
     },
     openPull(key, header): SecretStreamPull {
       const state = Buffer.alloc(sodium.crypto_secretstream_xchacha20poly1305_STATEBYTES)
-      sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, bufferOf(header), bufferOf(key))
+      sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, header, key)
       const tag = Buffer.alloc(1)
       return {
         pull(sealed, into) {
           try {
-            sodium.crypto_secretstream_xchacha20poly1305_pull(
-              state,
-              bufferOf(into),
-              tag,
-              bufferOf(sealed),
-              null,
-            )
+            sodium.crypto_secretstream_xchacha20poly1305_pull(state, into, tag, sealed, null)
           } catch {
             // the addon throws for one reason only: the bytes do not authenticate
             return undefined
@@ -129,8 +123,4 @@ export async function loadChaCha20(): Promise<OpenChaCha20> {
       return undefined
     }
   }
-}
-
-function bufferOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 }

@@ -2,27 +2,27 @@
 declare module 'sodium-native' {
   export const crypto_secretstream_xchacha20poly1305_STATEBYTES: number
   export function crypto_secretstream_xchacha20poly1305_init_push(
-    state: Buffer,
-    header: Buffer,
-    key: Buffer,
+    state: Uint8Array,
+    header: Uint8Array,
+    key: Uint8Array,
   ): void
   export function crypto_secretstream_xchacha20poly1305_push(
-    state: Buffer,
-    cipher: Buffer,
-    message: Buffer,
-    additional: Buffer | null,
+    state: Uint8Array,
+    cipher: Uint8Array,
+    message: Uint8Array,
+    additional: Uint8Array | null,
     tag: number,
   ): number
   export function crypto_secretstream_xchacha20poly1305_init_pull(
-    state: Buffer,
-    header: Buffer,
-    key: Buffer,
+    state: Uint8Array,
+    header: Uint8Array,
+    key: Uint8Array,
   ): void
   export function crypto_secretstream_xchacha20poly1305_pull(
-    state: Buffer,
-    message: Buffer,
-    tag: Buffer,
-    cipher: Buffer,
-    additional: Buffer | null,
+    state: Uint8Array,
+    message: Uint8Array,
+    tag: Uint8Array,
+    cipher: Uint8Array,
+    additional: Uint8Array | null,
   ): number
 }
