@@ -79,6 +79,7 @@ Flags stand anywhere; \`--\` ends them.
 |---:|---|
 | 0 | done |
 | 1 | failed; stderr says what, why and what to do |
+| 3, 4 | wal-verify with \`--exit-code\`: WARNING, FAILURE |
 | 74 | wal-fetch: the storage answered, and the file is not there |
 | 126 | wal-fetch failed for any other reason while \`recovery.signal\` exists and \`standby.signal\` does not: PostgreSQL stops instead of ending recovery early. On a standby 1, because 126 would shut the server down. \`WALG_FETCH_ERROR_EXIT_CODE\` overrules both |
 | 130 | interrupted by a signal; wal-push: 1, wal-fetch: as above |

@@ -187,6 +187,9 @@ function parseFlagValue(flag: FlagDefinition, text: string): FlagValue {
       if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true
       if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false
       throw invalid(flag, text, 'ParseBool')
+    case 'uint32':
+      if (/^\d+$/.test(text) && Number(text) <= 0xffffffff) return Number(text)
+      throw invalid(flag, text, 'ParseUint')
     case 'number':
       if (/^[+-]?\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text)
       throw invalid(flag, text, 'ParseInt')

@@ -60,6 +60,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Uploads a WAL file to storage',
     load: () => import('./commands/wal-push.ts'),
   },
+  {
+    name: 'wal-show',
+    summary: 'Show storage WAL segments info grouped by timelines.',
+    load: () => import('./commands/wal-show.ts'),
+  },
+  {
+    name: 'wal-verify',
+    summary: 'Verify WAL storage folder. Available checks: integrity, timeline.',
+    load: () => import('./commands/wal-verify.ts'),
+  },
 ]
 
 /** Verbs of the original that belong to later pieces. */
@@ -75,8 +85,6 @@ export const LATER_COMMANDS: readonly string[] = [
   'st',
   'wal-receive',
   'wal-restore',
-  'wal-show',
-  'wal-verify',
 ]
 
 export function findCommand(name: string): CommandEntry | undefined {

@@ -9,7 +9,7 @@ export interface FlagDefinition {
   /** Without dashes: `delta-from-name`. */
   readonly name: string
   readonly short?: string
-  readonly type: 'boolean' | 'string' | 'strings' | 'number'
+  readonly type: 'boolean' | 'string' | 'strings' | 'number' | 'uint32'
   readonly doc: string
   /** Not in the help, still accepted. */
   readonly hidden?: boolean

@@ -5,6 +5,9 @@ import { hasCode } from '../kit/errors.ts'
 /** The only place that knows exit statuses. */
 export const EXIT_SUCCESS = 0
 export const EXIT_FAILURE = 1
+/** A check that was asked to tell its result by the status: something is not as it should be yet, or is wrong. */
+export const EXIT_CHECK_WARNING = 3
+export const EXIT_CHECK_FAILURE = 4
 /** wal-fetch: the storage answered, the file is not in the archive. */
 export const EXIT_NOT_IN_ARCHIVE = 74
 /** wal-fetch: PostgreSQL must stop instead of taking the failure for the end of WAL. */

@@ -37,6 +37,8 @@ export interface OperationSettings {
   readonly WALG_FETCH_ERROR_EXIT_CODE: number | undefined
   /** Milliseconds. */
   readonly WALG_GARBAGE_MIN_AGE: number
+  readonly WALG_INTEGRITY_MAX_DELAYED_WALS: number
+  readonly WALG_VERIFY_EXIT_CODE: boolean
 }
 
 export const operationSettings: SettingsTableOf<OperationSettings> = {
@@ -178,6 +180,16 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
     defaultText: '`24h`',
     doc: 'delete leaves a backup folder without a sentinel alone until its newest object is as old as this: it may belong to a push under way.',
   },
+  WALG_INTEGRITY_MAX_DELAYED_WALS: {
+    parse: wholeNumber({ max: 1_000_000 }),
+    default: 0,
+    doc: 'Newest segments that wal-verify reports as delayed instead of lost when they are missing.',
+  },
+  WALG_VERIFY_EXIT_CODE: {
+    parse: boolean,
+    default: false,
+    doc: 'wal-verify ends with status 3 for WARNING and 4 for FAILURE, as with `--exit-code`.',
+  },
 }
 
 /** Of later pieces, by themselves without effect on what is stored; and the composers, which change it. */
@@ -191,7 +203,6 @@ export const laterOperationSettings: SettingsTable = {
   WALG_DIRECT_IO: ignored('Read past the page cache.', 'a later piece'),
   WALG_DIRECT_IO_BLOCK_COUNT: ignored('Blocks in one such read.', 'a later piece'),
   WALG_SLOTNAME: ignored('Replication slot of wal-receive.', 'wal-receive is a later piece'),
-  WALG_INTEGRITY_MAX_DELAYED_WALS: ignored('Patience of wal-verify.', 'wal-verify is a later piece'),
   PGBACKREST_STANZA: ignored('Stanza of a pgBackRest repository.', 'pgbackrest is a later piece'),
 }
 

@@ -61,8 +61,30 @@ const FETCH_FLAGS = {
   ],
 } as const
 
+const VERIFY_FLAG = {
+  reason: 'a flag of our own',
+  replaced: [
+    [
+      '  -h, --help                 help for wal-verify\n',
+      '      --exit-code            Status 3 for WARNING, 4 for FAILURE, instead of always 0.\n  -h, --help                 help for wal-verify\n',
+    ],
+  ],
+} as const
+
 export const DIFFERENCES: readonly Difference[] = [
   ...DELETE_DIFFERENCES,
+  { case: 'wal-verify-lsn-only', ...VERIFY_FLAG },
+  { case: 'wal-verify-no-args', ...VERIFY_FLAG },
+  { case: 'wal-verify-unknown', ...VERIFY_FLAG },
+  {
+    set: 'pg15-timelines',
+    case: 'wal-verify-backup-name-missing',
+    reason: 'the message without the mistake in its format, and what to do next',
+    replaced: [
+      ['integrity:%!(EXTRA *errors.withStack=Failed', 'integrity: Failed'],
+      ['was not found)', 'was not found\n  hint: backup-list shows the names of all backups'],
+    ],
+  },
   { case: 'backup-fetch-no-args', ...FETCH_FLAGS },
   { case: 'backup-fetch-three-args', ...FETCH_FLAGS },
   { case: 'backup-push-two-args', ...COMPOSERS },
@@ -140,6 +162,8 @@ flags        Display the list of available global flags for all wal-g commands
 help         Help about any command
 wal-fetch    Fetches a WAL file from storage
 wal-push     Uploads a WAL file to storage
+wal-show     Show storage WAL segments info grouped by timelines.
+wal-verify   Verify WAL storage folder. Available checks: integrity, timeline.
 
 Flags:
       --config string   config file (default is $HOME/.walg.json, can also be set via WALG_CONFIG_PATH env var)

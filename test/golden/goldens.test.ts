@@ -26,7 +26,7 @@ const nowCount = sets.flatMap(({ cases }) => cases).filter(golden => !isLater(go
 let passed = 0
 
 /** The least that was compared once: a verb that works does not become a later one again. */
-const NOW_MIN = 174
+const NOW_MIN = 230
 
 /** Where the repositories lay when the outputs were recorded. */
 const RECORDED_FOLDER = '/srv/interop'

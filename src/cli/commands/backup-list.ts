@@ -118,14 +118,15 @@ function prettyTable(backups: readonly ListedBackup[], isDetailed: boolean): Tab
 }
 
 function formatJsonList(backups: readonly ListedBackup[], isDetailed: boolean, isPretty: boolean): string {
-  const text = writeJson(backups.map(backup => jsonOf(backup, isDetailed)))
+  const text = writeJson(backups.map(backup => listedBackupJson(backup, isDetailed)))
   return isPretty ? indentJson(text, '    ') : text
 }
 
-function jsonOf(
+/** One backup as `--json` prints it. */
+export function listedBackupJson(
   { entry, walFile, backupType, encryption, detail }: ListedBackup,
   isDetailed: boolean,
-): JsonValue {
+): Readonly<Record<string, JsonValue | undefined>> {
   const common = {
     backup_name: entry.name,
     time: formatTimestamp(localTimestampFromNs(entry.modifiedNs)),

@@ -3,10 +3,9 @@ import { WalgError } from '../../kit/errors.ts'
 import { checkJson } from '../../kit/json.ts'
 import { MIB } from '../../kit/sizes.ts'
 import type { BackupPushOptions } from '../../operations/backup-push/options.ts'
-import type { ConnectionSettings } from '../../postgres/cluster/cluster.ts'
-import { postgresSettings } from '../../postgres/settings.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, FlagDefinition, Invocation } from '../command.ts'
+import { connectionOf } from '../connection.ts'
 
 const FLAGS: readonly FlagDefinition[] = [
   { name: 'permanent', short: 'p', type: 'boolean', doc: 'Pushes permanent backup' },
@@ -98,7 +97,7 @@ async function readOptions(invocation: Invocation, dataDirectory: string): Promi
   const { defaultPartsAtOnce } = await import('../../operations/backup-push/parts-at-once.ts')
   return {
     dataDirectory,
-    connection: connectionOf(invocation),
+    connection: connectionOf(invocation.settings),
     isPermanent: flags['permanent'] === true,
     userData: userDataOf(invocation),
     isVerifying: flags['verify'] === true || settings.WALG_VERIFY_PAGE_CHECKSUMS,
@@ -113,17 +112,6 @@ async function readOptions(invocation: Invocation, dataDirectory: string): Promi
     aliveCheckMs: settings.WALG_ALIVE_CHECK_INTERVAL,
     stopTimeoutMs: settings.WALG_STOP_BACKUP_TIMEOUT,
   }
-}
-
-/** Every connection setting that is set. */
-function connectionOf({ settings }: Invocation): ConnectionSettings {
-  const values = settings as unknown as Readonly<Record<string, unknown>>
-  const connection: Record<string, string> = {}
-  for (const name of Object.keys(postgresSettings)) {
-    const value = values[name]
-    if (name.startsWith('PG') && typeof value === 'string') connection[name] = value
-  }
-  return connection
 }
 
 function userDataOf({ flags, settings }: Invocation): string | null {

@@ -60,7 +60,13 @@ Use "wal-g [command] --help" for more information about a command.
 `
 }
 
-const TYPE_WORDS = { boolean: '', string: ' string', strings: ' strings', number: ' int' } as const
+const TYPE_WORDS = {
+  boolean: '',
+  string: ' string',
+  strings: ' strings',
+  number: ' int',
+  uint32: ' uint32',
+} as const
 
 /** Flags sorted by name, descriptions in one column; each line ends with a line end. */
 export function renderFlags(flags: readonly FlagDefinition[]): string {

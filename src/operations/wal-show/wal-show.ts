@@ -1,0 +1,83 @@
+import { type Lsn, toLsn } from '../../postgres/lsn.ts'
+import {
+  formatSegmentName,
+  parseSegmentName,
+  type TimelineId,
+  toTimelineId,
+} from '../../postgres/wal-segment.ts'
+import { readArchivedHistory } from '../../repository/archived-history.ts'
+import { listWal } from '../../repository/wal-catalog.ts'
+import type { OperationContext } from '../context.ts'
+
+/** Archived segments of one timeline. */
+export interface ShownTimeline {
+  readonly timeline: TimelineId
+  /** 0 and 0/0 without a history in the archive. */
+  readonly parent: number
+  readonly switchLsn: Lsn
+  readonly startSegment: string
+  readonly endSegment: string
+  readonly segmentsCount: number
+  /** From the first to the last. */
+  readonly rangeCount: number
+  /** Highest first. */
+  readonly missing: readonly string[]
+  readonly status: 'OK' | 'LOST_SEGMENTS'
+}
+
+export interface WalShowOptions {
+  readonly segmentBytes: number
+}
+
+type ShowContext = Pick<OperationContext, 'storage' | 'codec' | 'signal'>
+
+/** What lies in the archive, by timeline in ascending order. Only segments count; not their metadata or partials. */
+export async function walShow(
+  context: ShowContext,
+  { segmentBytes }: WalShowOptions,
+): Promise<ShownTimeline[]> {
+  const numbers = new Map<TimelineId, Set<bigint>>()
+  for await (const { kind, file } of listWal(context.storage, context)) {
+    if (kind !== 'segment') continue
+    const { timeline, number } = parseSegmentName(file, segmentBytes)
+    const known = numbers.get(timeline)
+    if (known === undefined) numbers.set(timeline, new Set([number]))
+    else known.add(number)
+  }
+  const shown: ShownTimeline[] = []
+  for (const [timeline, present] of [...numbers].sort(([left], [right]) => left - right)) {
+    const history = await readArchivedHistory(context.storage, context.codec, timeline, context)
+    const last = history?.switches.at(-1)
+    shown.push({
+      ...describe(timeline, present, segmentBytes),
+      parent: last?.parent ?? 0,
+      switchLsn: last?.switchLsn ?? toLsn(0),
+    })
+  }
+  return shown
+}
+
+function describe(
+  timeline: TimelineId,
+  present: ReadonlySet<bigint>,
+  segmentBytes: number,
+): Omit<ShownTimeline, 'parent' | 'switchLsn'> {
+  const sorted = BigInt64Array.from(present).sort()
+  const nameOf = (number: bigint): string =>
+    formatSegmentName({ timeline: toTimelineId(timeline), number }, segmentBytes)
+  const missing: string[] = []
+  for (let at = sorted.length - 1; at > 0; at -= 1) {
+    for (let number = sorted[at]! - 1n; number > sorted[at - 1]!; number -= 1n) missing.push(nameOf(number))
+  }
+  const [first = 0n] = sorted
+  const last = sorted.at(-1) ?? 0n
+  return {
+    timeline,
+    startSegment: nameOf(first),
+    endSegment: nameOf(last),
+    segmentsCount: present.size,
+    rangeCount: Number(last - first) + 1,
+    missing,
+    status: missing.length === 0 ? 'OK' : 'LOST_SEGMENTS',
+  }
+}

@@ -1,0 +1,184 @@
+import { WalgError } from '../../kit/errors.ts'
+import type { Lsn } from '../../postgres/lsn.ts'
+import type { TimelineHistory } from '../../postgres/timeline-history.ts'
+import {
+  formatSegmentName,
+  isSegmentName,
+  parseSegmentName,
+  segmentOfLsn,
+  type TimelineId,
+  toTimelineId,
+} from '../../postgres/wal-segment.ts'
+import { readArchivedHistory } from '../../repository/archived-history.ts'
+import { walFileOfName } from '../../repository/backup-name.ts'
+import { listWal, type WalObject } from '../../repository/wal-catalog.ts'
+import type { OperationContext } from '../context.ts'
+import { type CheckStatus, type SegmentStatus, scanIntegrity } from './integrity.ts'
+
+export type WalCheck = 'integrity' | 'timeline'
+
+export interface WalVerifyOptions {
+  readonly checks: readonly WalCheck[]
+  /** Where PostgreSQL writes now. */
+  readonly lsn: Lsn
+  readonly timeline: TimelineId
+  readonly segmentBytes: number
+  /** Null: the oldest backup that is not permanent and lies on the history of the timeline. */
+  readonly backupName: string | null
+  readonly backups: readonly { readonly name: string; readonly isPermanent: boolean }[]
+  /** WALG_INTEGRITY_MAX_DELAYED_WALS and WALG_UPLOAD_CONCURRENCY. */
+  readonly delayedMax: number
+  readonly uploadingMax: number
+}
+
+export interface IntegrityResult {
+  readonly status: CheckStatus
+  /** Null: nothing had to be looked at. */
+  readonly runs:
+    | readonly {
+        readonly timeline: TimelineId
+        readonly startSegment: string
+        readonly endSegment: string
+        readonly segmentsCount: number
+        readonly status: SegmentStatus
+      }[]
+    | null
+}
+
+export interface TimelineResult {
+  readonly status: CheckStatus
+  readonly current: TimelineId
+  /** 0: no WAL in the storage. */
+  readonly highest: number
+}
+
+export interface WalVerifyResult {
+  readonly integrity?: IntegrityResult
+  readonly timeline?: TimelineResult
+}
+
+type VerifyContext = Pick<OperationContext, 'storage' | 'codec' | 'log' | 'signal'>
+
+/** Checks the archive by its names. Throws BACKUP_NOT_FOUND for a backup that was named and cannot be used. */
+export async function walVerify(context: VerifyContext, options: WalVerifyOptions): Promise<WalVerifyResult> {
+  const { log, storage } = context
+  const objects: WalObject[] = []
+  for await (const object of listWal(storage, context)) objects.push(object)
+  objects.sort((left, right) => (left.key < right.key ? -1 : 1))
+  let integrity: IntegrityResult | undefined
+  let timeline: TimelineResult | undefined
+  for (const check of options.checks) {
+    log.info(`Building check runner: ${check}`)
+    if (check === 'integrity') integrity = await verifyIntegrity(context, objects, options)
+    else timeline = verifyTimeline(context, objects, options)
+  }
+  return {
+    ...(integrity === undefined ? {} : { integrity }),
+    ...(timeline === undefined ? {} : { timeline }),
+  }
+}
+
+async function verifyIntegrity(
+  context: VerifyContext,
+  objects: readonly WalObject[],
+  options: WalVerifyOptions,
+): Promise<IntegrityResult> {
+  const { segmentBytes, timeline, lsn } = options
+  const history = await readArchivedHistory(context.storage, context.codec, timeline, context)
+  const stop = findStop(context, history, options)
+  context.log.info('Running the check: integrity')
+  const present = new Set(objects.filter(({ kind }) => kind === 'segment').map(({ file }) => file))
+  const nameOf = (on: TimelineId, number: bigint): string =>
+    formatSegmentName({ timeline: on, number }, segmentBytes)
+  const { status, runs } = scanIntegrity({
+    current: segmentOfLsn(timeline, (lsn > 0n ? lsn - 1n : lsn) as Lsn, segmentBytes),
+    stopNumber: stop ?? 1n,
+    isLenient: stop === null,
+    history,
+    segmentBytes,
+    delayedMax: options.delayedMax,
+    uploadingMax: options.uploadingMax,
+    has: (on, number) => present.has(nameOf(on, number)),
+  })
+  const shown = runs.map(run => ({
+    timeline: run.timeline,
+    startSegment: nameOf(run.timeline, run.first),
+    endSegment: nameOf(run.timeline, run.last),
+    segmentsCount: Number(run.last - run.first) + 1,
+    status: run.status,
+  }))
+  return { status, runs: shown.length === 0 ? null : shown }
+}
+
+/** The first segment of the backup from which on WAL must be there; null when there is none. */
+function findStop(
+  { log }: VerifyContext,
+  history: TimelineHistory | null,
+  { backups, backupName, segmentBytes, timeline }: WalVerifyOptions,
+): bigint | null {
+  const candidates = backups.flatMap(backup => {
+    const file = walFileOfName(backup.name)
+    return isSegmentName(file) ? [{ ...backup, segment: parseSegmentName(file, segmentBytes) }] : []
+  })
+  const isCorrect = ({ segment }: (typeof candidates)[number]): boolean =>
+    history === null || isOnHistory(history, timeline, segment.timeline, segment.number, segmentBytes)
+  if (backupName !== null) {
+    const named = candidates.find(({ name }) => name === backupName)
+    const problem =
+      named === undefined ? 'was not found' : isCorrect(named) ? undefined : 'is not on the current timeline'
+    if (named === undefined || problem !== undefined) {
+      throw new WalgError(
+        'BACKUP_NOT_FOUND',
+        `Failed to build check runner integrity: Failed to find specified backup start segment: Backup with specified name "${backupName}" ${problem}`,
+        { facts: { backup: backupName }, hint: 'backup-list shows the names of all backups' },
+      )
+    }
+    log.info(`Detected correct backup with specified name: ${named.name}`)
+    return named.segment.number
+  }
+  const earliest = candidates
+    .filter(candidate => !candidate.isPermanent && isCorrect(candidate))
+    .reduce<(typeof candidates)[number] | null>(
+      (best, each) => (best === null || each.segment.number < best.segment.number ? each : best),
+      null,
+    )
+  if (earliest !== null) {
+    log.info(`Detected earliest available backup: ${earliest.name}`)
+    return earliest.segment.number
+  }
+  log.warning(
+    "Failed to detect earliest backup WAL segment no: 'No backups found',will scan until the 0000000X0000000000000001 segment.",
+  )
+  return null
+}
+
+/** True for a segment on the timeline itself, or on an ancestor before the switch away from it. */
+function isOnHistory(
+  history: TimelineHistory,
+  current: TimelineId,
+  timeline: TimelineId,
+  number: bigint,
+  segmentBytes: number,
+): boolean {
+  if (timeline === current) return true
+  const left = history.switches.find(({ parent }) => parent === timeline)
+  return left !== undefined && number <= segmentOfLsn(timeline, left.switchLsn, segmentBytes).number
+}
+
+function verifyTimeline(
+  { log }: VerifyContext,
+  objects: readonly WalObject[],
+  { timeline }: WalVerifyOptions,
+): TimelineResult {
+  log.info('Running the check: timeline')
+  let highest = 0
+  for (const { kind, file, key } of objects) {
+    if (kind === 'segment' || kind === 'history') {
+      highest = Math.max(highest, toTimelineId(Number.parseInt(file.slice(0, 8), 16)))
+    } else if (!(kind === 'metadata' && isSegmentName(file))) {
+      log.warning(`Could not parse the timeline Id from ${key.slice(key.indexOf('/') + 1)}. Skipping...`)
+    }
+  }
+  const status = highest === timeline ? 'OK' : highest === 0 ? 'WARNING' : 'FAILURE'
+  return { status, current: timeline, highest }
+}
