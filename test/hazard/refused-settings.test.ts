@@ -33,6 +33,13 @@ const KEYS: Readonly<Record<string, string>> = {
   WALG_ENVELOPE_PGP_KEY_PATH: '/key',
 }
 
+/** No KMS is there, and none is looked for: the credentials for it cannot be read. */
+const OFFLINE: Readonly<Record<string, string>> = {
+  YC_SERVICE_ACCOUNT_KEY_FILE: '/YC_CSE_KMS_KEY_ID/no-such-file',
+  WALG_ENVELOPE_PGP_YC_SERVICE_ACCOUNT_KEY_FILE: '/ENVELOPE_PGP_KEY/no-such-file',
+  AWS_EC2_METADATA_DISABLED: 'true',
+}
+
 /** Everything that would store elsewhere. */
 const STORAGES: Readonly<Record<string, string>> = {
   WALG_S3_PREFIX: 's3://bucket/path',
@@ -49,7 +56,7 @@ describe('a setting that would change how or where data is stored is never ignor
   for (const [name, value] of Object.entries(KEYS)) {
     test(`${name} never leads to plain data`, async () => {
       const own = repositoryAt(place.at(name))
-      const run = await own.run(['wal-push', segment], { env: { [name]: value } })
+      const run = await own.run(['wal-push', segment], { env: { ...OFFLINE, [name]: value } })
       if (run.exit !== 0) {
         expect(run.stderr).toContain(name.replace(/^WAL[GE]_/, ''))
         expect(readdirSync(own.root)).toEqual([])
@@ -71,7 +78,7 @@ describe('a setting that would change how or where data is stored is never ignor
   }
 
   test('every verb that touches the repository says so, and all of them at once', async () => {
-    const env = { WALG_CSE_KMS_ID: 'some-id', WALG_S3_PREFIX: 's3://bucket' }
+    const env = { WALG_FAILOVER_STORAGES: '{}', WALG_S3_PREFIX: 's3://bucket' }
     for (const args of [
       ['backup-push', place.at('pg_wal')],
       ['backup-fetch', place.at('target'), 'LATEST'],
@@ -80,16 +87,19 @@ describe('a setting that would change how or where data is stored is never ignor
     ]) {
       const run = await repository.run(args, { env })
       expect([args[0], run.exit]).toEqual([args[0], 1])
-      expect(run.stderr).toContain('WALG_CSE_KMS_ID')
+      expect(run.stderr).toContain('WALG_FAILOVER_STORAGES')
       expect(run.stderr).toContain('WALG_S3_PREFIX')
     }
   })
 
   test('a key in a configuration file counts as well', async () => {
-    writeFileSync(place.at('config.yaml'), `WALG_FILE_PREFIX: ${repository.root}\nWALG_CSE_KMS_ID: some-id\n`)
+    writeFileSync(
+      place.at('config.yaml'),
+      `WALG_FILE_PREFIX: ${repository.root}\nWALG_LIBSODIUM_KEY_PATH: /no-such-key\n`,
+    )
     const run = await repository.run(['wal-push', segment, '--config', place.at('config.yaml')])
     expect(run.exit).toBe(1)
-    expect(run.stderr).toContain('WALG_CSE_KMS_ID')
+    expect(run.stderr).toContain('WALG_LIBSODIUM_KEY_PATH')
     expect(readdirSync(repository.root)).toEqual([])
   })
 
