@@ -1,5 +1,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import path from 'node:path'
 import { hasCode } from '../../src/kit/errors.ts'
 import { backupPush } from '../../src/operations/backup-push/backup-push.ts'
@@ -24,7 +34,8 @@ beforeAll(async () => {
   repository = place.at('repository')
   mkdirSync(repository)
   giveToClusterUser(repository, 0o777)
-  cluster = await startCluster({ major: 16, archiveCommand: ourArchiveCommand() })
+  await archiveWith(ourArchiveCommand())
+  cluster = await startCluster({ major: 16, archiveCommand: `sh ${scriptPath()} %p %f` })
   await cluster.query('create table t as select g, md5(g::text) from generate_series(1, 1000) g')
 }, 60_000)
 
@@ -42,9 +53,18 @@ function ourArchiveCommand(): string {
   return walgCommand({ WALG_FILE_PREFIX: repository }, 'wal-push %p')
 }
 
+/** The server's command stays the same file: a reload reaches the archiver at a time of its own. */
 async function archiveWith(command: string): Promise<void> {
-  cluster.configure({ archive_command: command })
-  await cluster.reload()
+  writeFileSync(
+    `${scriptPath()}.next`,
+    `#!/bin/sh\n${command.replaceAll('%p', '"$1"').replaceAll('%f', '"$2"')}\n`,
+  )
+  chmodSync(`${scriptPath()}.next`, 0o755)
+  renameSync(`${scriptPath()}.next`, scriptPath())
+}
+
+function scriptPath(): string {
+  return place.at('archive.sh')
 }
 
 async function failure(work: Promise<unknown>): Promise<Error> {

