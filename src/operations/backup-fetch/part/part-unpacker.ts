@@ -23,7 +23,7 @@ interface Current {
   readonly isHashed: boolean
 }
 
-/** Unpacks the members of one part: decides, writes, verifies. Synchronous but for `room` and `drained`. */
+/** Unpacks the members of one part: decides, writes, verifies. Synchronous. */
 export class PartUnpacker {
   readonly #setup: FetchSetup
   readonly #job: PartJob
@@ -40,7 +40,8 @@ export class PartUnpacker {
   readonly #expectedObjects: Uint32Array | undefined
   #current: Current | undefined
 
-  constructor(setup: FetchSetup, job: PartJob, tree: TargetTree, hasher: Hasher) {
+  /** `checkStop` throws when the work is to stop. */
+  constructor(setup: FetchSetup, job: PartJob, tree: TargetTree, hasher: Hasher, checkStop: () => void) {
     this.#setup = setup
     this.#job = job
     this.#tree = tree
@@ -50,7 +51,12 @@ export class PartUnpacker {
     this.#roles = new Uint8Array(roles)
     this.#owners = new Int32Array(owners)
     this.#checksum = openFileChecksum(setup.checksums)
-    this.#flusher = new Flusher(setup.isDurable)
+    this.#flusher = new Flusher({
+      isDurable: setup.isDurable,
+      ring: setup.flushRing,
+      lane: setup.lane,
+      checkStop,
+    })
     this.#results = new PartResults(this.#checksum.sizeBytes)
     if (expectations !== null) {
       this.#expectedHashes = new Uint8Array(expectations.hashes)
@@ -101,22 +107,17 @@ export class PartUnpacker {
     this.#current = undefined
   }
 
-  /** A promise when flushes must catch up first. */
-  room(): Promise<void> | undefined {
-    return this.#flusher.room()
-  }
-
-  /** Everything is on disk. */
-  async finish(storedBytes: number, storedHash: string | null): Promise<PartResult> {
-    await this.#flusher.drained()
+  /** Blocks until everything is on disk. */
+  finish(storedBytes: number, storedHash: string | null): PartResult {
+    this.#flusher.drain()
     return this.#results.finish(storedBytes, storedHash)
   }
 
   /** Closes what is open after a failure. */
-  async abandon(): Promise<void> {
-    await this.#current?.file?.abandon()
+  abandon(): void {
+    this.#current?.file?.abandon()
     this.#current = undefined
-    await this.#flusher.drained()
+    this.#flusher.drain()
   }
 
   #beginDirectory(member: UnpackedMember, name: string, row: number): void {

@@ -27,6 +27,7 @@ export class TargetFile implements PatchTarget {
   readonly #fd: number
   readonly #flusher: Flusher
   #unflushedBytes = 0
+  #isOpen = true
 
   /**
    * Opens it. `isPatch`: the file must be there; otherwise it is created or emptied. Throws CHAIN_BROKEN for a patch
@@ -99,13 +100,16 @@ export class TargetFile implements PatchTarget {
         },
       )
     }
+    this.#isOpen = false
     this.#flusher.finish(this.#fd, this.path)
     return { sizeBytes, mtimeUs: toMicroseconds(info.mtimeMs) }
   }
 
   /** Closes the unfinished file. */
-  abandon(): Promise<void> {
-    return this.#flusher.abandon(this.#fd)
+  abandon(): void {
+    // another thread may have got the same number meanwhile
+    if (this.#isOpen) this.#flusher.abandon(this.#fd)
+    this.#isOpen = false
   }
 
   #wrote(bytes: number): void {
