@@ -137,7 +137,7 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
   WALG_BACKUP_MANIFEST_CHECKSUMS: {
     parse: oneOf('none', 'crc32c', 'sha256'),
     default: 'none',
-    doc: 'Checksums in the `backup_manifest` that backup-fetch writes for pg_verifybackup: without them it compares names and sizes only. Each of the two costs about 0.6 CPU seconds per GB.',
+    doc: 'Checksums in the `backup_manifest` that backup-fetch writes for pg_verifybackup: without them it compares names and sizes only. crc32c costs about 0.35 and sha256 about 0.5 CPU seconds per GB.',
   },
   WALG_PREVENT_WAL_OVERWRITE: {
     parse: boolean,
