@@ -5,7 +5,6 @@ import { assert } from '../../../kit/errors.ts'
 import type { Progress } from '../../../kit/progress.ts'
 import type { StorageDescription } from '../../../storage/description.ts'
 import { type StorageStallWatch, watchStorageStalls } from '../../../storage/open-storage.ts'
-import { createFlushRing, FlushRing, type FlushRingData } from '../target/flush-ring.ts'
 import type {
   ChecksumJob,
   ChecksumResult,
@@ -17,15 +16,13 @@ import type {
 } from './part-protocol.ts'
 
 const TICK_MS = 200
-/** Part workers for each thread that waits for the disk (about 4 MiB each; they also flush themselves when it is busy). */
-const WORKERS_PER_FLUSH_THREAD = 2
 /** How long the other threads may take to stop once one has failed. */
 const STOP_GRACE_MS = 5000
 
 export interface PartPoolOptions {
   readonly workersCount: number
   readonly storage: StorageDescription
-  readonly setup: Omit<FetchSetup, 'storage' | 'signals' | 'flushRing' | 'lane'>
+  readonly setup: Omit<FetchSetup, 'storage' | 'signals'>
   readonly signal: AbortSignal
   readonly progress: Progress
 }
@@ -42,25 +39,19 @@ export class PartPool implements AsyncDisposable {
   readonly #stop = new Int32Array(new SharedArrayBuffer(4))
   readonly #readBytes = new BigInt64Array(new SharedArrayBuffer(8))
   readonly #watch: StorageStallWatch
-  readonly #flushRing: FlushRingData | null
   readonly #signal: AbortSignal
   readonly #progress: Progress
   readonly #timer: ReturnType<typeof setInterval>
-  /** Rejects when a flushing thread dies: what it had taken is never done. */
-  readonly #broken = Promise.withResolvers<never>()
   #toldBytes = 0
   #jobs = 0
 
   constructor(options: PartPoolOptions) {
-    this.#broken.promise.catch(() => {})
     this.#signal = options.signal
     this.#progress = options.progress
     this.#watch = watchStorageStalls(options.storage, options.workersCount)
     const signals = { stop: this.#stop.buffer, readBytes: this.#readBytes.buffer }
-    const flushRing = openFlushing(options, error => this.#broken.reject(error))
-    this.#flushRing = flushRing
-    this.#lanes = Array.from({ length: options.workersCount }, (_, lane) =>
-      openLane({ ...options.setup, storage: this.#watch.describe(lane), signals, flushRing, lane }),
+    this.#lanes = Array.from({ length: options.workersCount }, (_, index) =>
+      openLane({ ...options.setup, storage: this.#watch.describe(index), signals }),
     )
     this.#timer = setInterval(() => this.#advance(), TICK_MS)
   }
@@ -87,7 +78,7 @@ export class PartPool implements AsyncDisposable {
     const onAbort = (): void => reject(cancelled(this.#signal))
     this.#signal.addEventListener('abort', onAbort, { once: true })
     try {
-      await Promise.race([Promise.all(lanes), aborted, this.#watch.stalled, this.#broken.promise])
+      await Promise.race([Promise.all(lanes), aborted, this.#watch.stalled])
     } catch (error) {
       isStopped = true
       Atomics.store(this.#stop, 0, 1)
@@ -105,7 +96,6 @@ export class PartPool implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer)
     this.#watch.close()
-    if (this.#flushRing !== null) new FlushRing(this.#flushRing).stop()
     for (const { worker } of this.#lanes.splice(0)) void worker.terminate()
   }
 
@@ -140,22 +130,6 @@ export class PartPool implements AsyncDisposable {
 
 export type ResultOf<J> = J extends PartJob ? PartResult : ChecksumResult
 export type RunJob = <J extends PartJob | ChecksumJob>(job: J) => Promise<ResultOf<J>>
-
-/** Starts the flushing threads; they end when the ring is stopped. */
-function openFlushing(
-  { setup, workersCount }: PartPoolOptions,
-  onDeath: (error: Error) => void,
-): FlushRingData | null {
-  // a test that injects faults into the calls of the part workers wants the flushes there too
-  if (!setup.isDurable || setup.systemModule !== null) return null
-  const ring = createFlushRing(workersCount)
-  for (let thread = 0; thread < Math.ceil(workersCount / WORKERS_PER_FLUSH_THREAD); thread++) {
-    const worker = new Worker(new URL('./flush-worker.ts', import.meta.url))
-    worker.on('error', error => onDeath(new Error('a flushing thread died', { cause: error })))
-    worker.postMessage(ring)
-  }
-  return ring
-}
 
 function openLane(setup: FetchSetup): Lane {
   const worker = new Worker(new URL('./part-worker.ts', import.meta.url))

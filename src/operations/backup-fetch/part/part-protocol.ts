@@ -2,7 +2,6 @@ import type { CodecDescription } from '../../../codec/codec.ts'
 import type { PlainError } from '../../../kit/error-transport.ts'
 import type { StorageDescription } from '../../../storage/description.ts'
 import type { MemberTableData } from '../plan/member-table.ts'
-import type { FlushRingData } from '../target/flush-ring.ts'
 import type { TargetLayout } from '../target/target-tree.ts'
 
 /** Checksums for PostgreSQL's backup_manifest. */
@@ -18,10 +17,6 @@ export interface FetchSetup {
   readonly isDurable: boolean
   readonly checksums: ManifestChecksums
   readonly signals: FetchSignalsData
-  /** Where finished files are handed to the flushing threads; null when there are none. */
-  readonly flushRing: FlushRingData | null
-  /** Of this worker in the ring. */
-  readonly lane: number
   /** For tests: a module whose `openFileSystem(options)` stands between the restored files and the system. */
   readonly systemModule: SystemModuleDescription | null
 }

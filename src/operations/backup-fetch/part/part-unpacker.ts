@@ -23,7 +23,7 @@ interface Current {
   readonly isHashed: boolean
 }
 
-/** Unpacks the members of one part: decides, writes, verifies. Synchronous. */
+/** Unpacks the members of one part: decides, writes, verifies. Synchronous but for `room` and `drained`. */
 export class PartUnpacker {
   readonly #setup: FetchSetup
   readonly #job: PartJob
@@ -40,8 +40,7 @@ export class PartUnpacker {
   readonly #expectedObjects: Uint32Array | undefined
   #current: Current | undefined
 
-  /** `checkStop` throws when the work is to stop. */
-  constructor(setup: FetchSetup, job: PartJob, tree: TargetTree, hasher: Hasher, checkStop: () => void) {
+  constructor(setup: FetchSetup, job: PartJob, tree: TargetTree, hasher: Hasher) {
     this.#setup = setup
     this.#job = job
     this.#tree = tree
@@ -51,12 +50,7 @@ export class PartUnpacker {
     this.#roles = new Uint8Array(roles)
     this.#owners = new Int32Array(owners)
     this.#checksum = openFileChecksum(setup.checksums)
-    this.#flusher = new Flusher({
-      isDurable: setup.isDurable,
-      ring: setup.flushRing,
-      lane: setup.lane,
-      checkStop,
-    })
+    this.#flusher = new Flusher(setup.isDurable)
     this.#results = new PartResults(this.#checksum.sizeBytes)
     if (expectations !== null) {
       this.#expectedHashes = new Uint8Array(expectations.hashes)
@@ -107,17 +101,22 @@ export class PartUnpacker {
     this.#current = undefined
   }
 
-  /** Blocks until everything is on disk. */
-  finish(storedBytes: number, storedHash: string | null): PartResult {
-    this.#flusher.drain()
+  /** A promise when flushes must catch up first. */
+  room(): Promise<void> | undefined {
+    return this.#flusher.room()
+  }
+
+  /** Everything is on disk. */
+  async finish(storedBytes: number, storedHash: string | null): Promise<PartResult> {
+    await this.#flusher.drained()
     return this.#results.finish(storedBytes, storedHash)
   }
 
   /** Closes what is open after a failure. */
-  abandon(): void {
-    this.#current?.file?.abandon()
+  async abandon(): Promise<void> {
+    await this.#current?.file?.abandon()
     this.#current = undefined
-    this.#flusher.drain()
+    await this.#flusher.drained()
   }
 
   #beginDirectory(member: UnpackedMember, name: string, row: number): void {

@@ -66,18 +66,14 @@ async function fetchPart(thread: Thread, job: PartJob): Promise<PartResult> {
   const isHashed = job.expectedHash !== null
   if (isHashed) thread.objectHasher.reset()
   const source = countedSource(thread, await thread.storage.openSource(job.key), isHashed)
-  const unpacker = new PartUnpacker(thread.setup, job, thread.tree, thread.contentHasher, () =>
-    checkStop(thread),
-  )
+  const unpacker = new PartUnpacker(thread.setup, job, thread.tree, thread.contentHasher)
   try {
     await unpackStream(thread, job, source, unpacker)
-    return unpacker.finish(source.countBytes, checkObject(thread, job, source))
+    return await unpacker.finish(source.countBytes, checkObject(thread, job, source))
   } catch (error) {
-    try {
-      unpacker.abandon()
-    } catch {
+    await unpacker.abandon().catch(() => {
       // the first failure is the one that counts
-    }
+    })
     throw namedDamage(job, error)
   }
 }
@@ -94,10 +90,6 @@ function namedDamage({ key, of }: PartJob, error: unknown): unknown {
   })
 }
 
-function checkStop(thread: Thread): void {
-  if (Atomics.load(thread.stop, 0) !== 0) throw new WalgError('CANCELLED', 'the fetch was stopped')
-}
-
 async function unpackStream(
   thread: Thread,
   job: PartJob,
@@ -111,13 +103,15 @@ async function unpackStream(
       const next = reader.next()
       const block = next instanceof Promise ? await next : next
       if (block === null) break
-      checkStop(thread)
+      if (Atomics.load(thread.stop, 0) !== 0) throw new WalgError('CANCELLED', 'the fetch was stopped')
       tar.feed(block)
       for (let step = tar.step(); step !== 'need-block'; step = tar.step()) {
         if (step === 'data') unpacker.write(tar.data)
         else if (step === 'member') unpacker.begin(tar.member)
         else {
           unpacker.end()
+          const room = unpacker.room()
+          if (room !== undefined) await room
         }
       }
     }
@@ -175,7 +169,7 @@ function checksumFiles(thread: Thread, job: ChecksumJob): ChecksumResult {
   const checksums = new Uint8Array(job.names.length * checksum.sizeBytes)
   const piece = new Uint8Array(1 << 20)
   for (const [index, name] of job.names.entries()) {
-    checkStop(thread)
+    if (Atomics.load(thread.stop, 0) !== 0) throw new WalgError('CANCELLED', 'the fetch was stopped')
     const path = thread.tree.pathOf({ name })
     checksum.reset()
     try {

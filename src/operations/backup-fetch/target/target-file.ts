@@ -27,7 +27,6 @@ export class TargetFile implements PatchTarget {
   readonly #fd: number
   readonly #flusher: Flusher
   #unflushedBytes = 0
-  #isOpen = true
 
   /**
    * Opens it. `isPatch`: the file must be there; otherwise it is created or emptied. Throws CHAIN_BROKEN for a patch
@@ -100,16 +99,13 @@ export class TargetFile implements PatchTarget {
         },
       )
     }
-    this.#isOpen = false
     this.#flusher.finish(this.#fd, this.path)
     return { sizeBytes, mtimeUs: toMicroseconds(info.mtimeMs) }
   }
 
   /** Closes the unfinished file. */
-  abandon(): void {
-    // another thread may have got the same number meanwhile
-    if (this.#isOpen) this.#flusher.abandon(this.#fd)
-    this.#isOpen = false
+  abandon(): Promise<void> {
+    return this.#flusher.abandon(this.#fd)
   }
 
   #wrote(bytes: number): void {
