@@ -32,32 +32,32 @@ function differences(fixture: string, backup: string, directory: string): string
   return compareTrees(fixtureManifests(fixture)[backup]!, found)
 }
 
+/** Between the last rename and the end the record of the fetch is still there. */
+const isNotState = (line: string): boolean => !line.startsWith(STATE)
+
 describeUnless(missingInterop(), 'the program backup-fetch', () => {
   test('killed at any moment it leaves nothing that looks complete, and goes on with --resume', async () => {
     const random = seededRandom()
     const root = repositoryOf('pg15-composer-copy')
     const backup = 'base_000000010000000000000004'
-    const slow = { WALG_NETWORK_RATE_LIMIT: '900000' }
+    const slow = { WALG_NETWORK_RATE_LIMIT: '250000' }
     const destination = folder.at('killed')
+    const state = path.join(destination, STATE)
     for (let kills = 0; kills < 4; kills++) {
       const run = start(root, [destination, backup, '--resume'], slow)
       await Promise.race([run.finished, Bun.sleep(200 + random.int(900))])
       run.kill('SIGKILL')
-      const { exit } = await run.finished
-      if (exit === 0) break
+      await run.finished
       if (existsSync(path.join(destination, 'global/pg_control'))) {
-        expect(differences('pg15-composer-copy', backup, destination)).toEqual([])
+        expect(differences('pg15-composer-copy', backup, destination).filter(isNotState)).toEqual([])
       }
+      // it was quicker than the kill
+      if (existsSync(destination) && !existsSync(state)) rmSync(destination, { recursive: true })
     }
-    const records = existsSync(destination)
-      ? readdirSync(path.join(destination, STATE)).filter(name => /^0\./.test(name))
-      : []
+    const records = existsSync(state) ? readdirSync(state).filter(name => /^0\..*\.jsonl$/.test(name)) : []
     const last = await start(root, [destination, backup, '--resume']).finished
     expect([last.exit, last.stderr]).toEqual([0, expect.any(String)])
-    // the record of the part that was under way may be of a file that did not get its last times any more
-    const trusted = Number(/(\d+) parts? of \S+ (?:are|is) complete/.exec(last.stderr)?.[1] ?? 0)
-    expect(trusted).toBeLessThanOrEqual(records.length)
-    expect(trusted).toBeGreaterThanOrEqual(Math.max(0, records.length - 2))
+    if (records.length > 0) expect(last.stderr).toContain(`${records.length} parts of ${backup} are complete`)
     expect(differences('pg15-composer-copy', backup, destination)).toEqual([])
   }, 60_000)
 
