@@ -51,8 +51,12 @@ const cutTo =
   file =>
     truncateSync(file, Math.floor(readFileSync(file).length * share))
 
-/** The object of the same name out of the older backup. */
-const swapped: Damage = file => copyFileSync(file.replace(backup, older), file)
+/** The object of the same name out of the older backup; another part where that happens to hold the same files. */
+const swapped: Damage = file => {
+  const foreign = file.replace(backup, older)
+  const isSame = readFileSync(foreign).equals(readFileSync(file))
+  copyFileSync(isSame ? file.replace('part_001', 'part_002') : foreign, file)
+}
 
 const DAMAGES: Readonly<Record<string, Damage>> = {
   removed: file => rmSync(file),
