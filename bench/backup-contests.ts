@@ -7,8 +7,10 @@ import type { Method } from './options.ts'
 import { pgBackRest } from './pgbackrest.ts'
 import {
   emptyDirectory,
+  emptyRepository,
   installed,
   type Place,
+  repositoryOf,
   type WalgProgram,
   walgEnvironment,
   walgPrograms,
@@ -20,11 +22,11 @@ export type Skips = (name: string, reason: string) => void
 /** A full backup of a running server into an empty repository. */
 export function contestBackupPush(place: Place, method: Method, skip: Skips): Promise<Standing[]> {
   const walg = walgPrograms(place.options).map((program): Contender => {
-    const repository = place.directory.at(`push-${program.name}`)
+    const repository = repositoryOf(place, `push-${program.name}`)
     return {
       name: program.name,
       command: pushCommand(place, program, method, repository),
-      prepare: () => emptyDirectory(repository),
+      prepare: () => emptyRepository(repository),
       storedBytes: () => treeBytes(path.join(repository, 'basebackups_005')),
     }
   })
@@ -46,9 +48,9 @@ export function contestBackupPush(place: Place, method: Method, skip: Skips): Pr
 /** A full backup into an empty directory, durable when the command ends. */
 export function contestBackupFetch(place: Place, method: Method, skip: Skips): Promise<Standing[]> {
   const walg = walgPrograms(place.options).map((program): Contender => {
-    const repository = place.directory.at(`fetch-${program.name}`)
+    const repository = repositoryOf(place, `fetch-${program.name}`)
     const target = place.directory.at('restored', program.name)
-    emptyDirectory(repository)
+    emptyRepository(repository)
     time(pushCommand(place, program, method, repository))
     return {
       name: program.name,

@@ -1,6 +1,9 @@
 import { mkdirSync, rmSync } from 'node:fs'
+import path from 'node:path'
 import type { Cluster } from '../test/support/cluster.ts'
+import { giveToClusterUser } from '../test/support/cluster-user.ts'
 import { type TempDirectory, tempDirectory } from '../test/support/temp-directory.ts'
+import { repositoriesOf } from './data-sets.ts'
 import type { BenchOptions, Method } from './options.ts'
 
 /** Where a contest takes place. */
@@ -38,6 +41,19 @@ export function walgEnvironment(place: Place, repository: string, method: Method
 export function emptyDirectory(directory: string): void {
   rmSync(directory, { recursive: true, force: true })
   mkdirSync(directory, { recursive: true, mode: 0o700 })
+}
+
+/** A repository that the server archives into, as it is after `emptyRepository`. */
+export function repositoryOf(place: Place, name: string): string {
+  return path.join(repositoriesOf(place.cluster), name.replaceAll(' ', '-'))
+}
+
+/** Without the server's WAL in its repository a backup waits a second, to see whether the archive is only late. */
+export function emptyRepository(repository: string): void {
+  rmSync(repository, { recursive: true, force: true })
+  const archive = path.join(repository, 'wal_005')
+  mkdirSync(archive, { recursive: true })
+  giveToClusterUser(archive, 0o755)
 }
 
 /** Where a program of the system lies; undefined when it is not installed. */

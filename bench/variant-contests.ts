@@ -2,7 +2,7 @@ import { copyFileSync, mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { type Contender, compete, type Standing } from './contest.ts'
 import { time } from './measure.ts'
-import { emptyDirectory, type Place, walgEnvironment } from './place.ts'
+import { emptyDirectory, emptyRepository, type Place, repositoryOf, walgEnvironment } from './place.ts'
 import { removeFiles, segmentOf } from './wal-contests.ts'
 
 type Settings = Readonly<Record<string, string>>
@@ -38,7 +38,7 @@ export async function contestWalPushVariants(place: Place): Promise<Standing[]> 
 }
 
 export function contestPushVariants(place: Place): Promise<Standing[]> {
-  const repository = place.directory.at('variants')
+  const repository = repositoryOf(place, 'variants')
   const variant = (name: string, args: readonly string[]): Contender => ({
     name,
     command: {
@@ -46,7 +46,7 @@ export function contestPushVariants(place: Place): Promise<Standing[]> {
       args: ['backup-push', place.cluster.dataDirectory, ...args],
       env: walgEnvironment(place, repository, 'lz4'),
     },
-    prepare: () => emptyDirectory(repository),
+    prepare: () => emptyRepository(repository),
   })
   return compete(
     'backup-push variants',
@@ -56,10 +56,10 @@ export function contestPushVariants(place: Place): Promise<Standing[]> {
 }
 
 export function contestFetchVariants(place: Place): Promise<Standing[]> {
-  const repository = place.directory.at('variants')
+  const repository = repositoryOf(place, 'variants')
   const target = place.directory.at('restored', 'variant')
   const env = walgEnvironment(place, repository, 'lz4')
-  emptyDirectory(repository)
+  emptyRepository(repository)
   time({ file: place.options.program, args: ['backup-push', place.cluster.dataDirectory], env })
   const variant = (checksums: string): Contender => ({
     name: `checksums ${checksums}`,
