@@ -8,6 +8,10 @@ export interface StorageFeatures {
   readonly serverCopy: boolean
   /** `openSink` and `openSource` never return promises while bytes move. */
   readonly synchronous: boolean
+  /** A name can be an object and the beginning of other objects' names, as in a bucket; else KEY_REFUSED. */
+  readonly flatKeys?: boolean
+  /** The most keys that one request of `delete` names; absent: one by one. */
+  readonly deleteBatchMax?: number
 }
 
 export type StorageEntry =
