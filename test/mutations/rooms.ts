@@ -222,7 +222,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a parent must be the one that the delta was made from',
-    file: 'src/operations/backup-fetch/plan/chain.ts',
+    file: 'src/repository/chain.ts',
     find: 'if (below.lsn !== null && below.lsn !== above.delta!.lsn) {',
     replace: 'if (below.lsn === 0n) {',
     test: 'test/hazard/damaged-chain.test.ts',

@@ -1,10 +1,10 @@
 import { hasCode, WalgError } from '../../../kit/errors.ts'
 import { readFilesMetadata } from '../../../repository/catalog.ts'
+import type { ChainBackup } from '../../../repository/chain.ts'
 import type { FilesMetadata } from '../../../repository/files-metadata.ts'
 import { partsPrefix } from '../../../repository/layout.ts'
 import type { OperationContext } from '../../context.ts'
 import type { BackupFetchOptions } from '../options.ts'
-import type { ChainBackup } from './chain.ts'
 import { type ContentNames, type ExpectedContent, readExpectedContent } from './expected-content.ts'
 import {
   checkFileSets,

@@ -3,6 +3,7 @@ import { splitExtension } from '../../../codec/extensions.ts'
 import type { ByteStream } from '../../../kit/bytes.ts'
 import { hasCode, WalgError } from '../../../kit/errors.ts'
 import { HASH_ALGORITHM, openHasher } from '../../../kit/hash.ts'
+import type { ChainBackup } from '../../../repository/chain.ts'
 import { backupPrefix } from '../../../repository/layout.ts'
 import type {
   ManifestHeader,
@@ -14,7 +15,6 @@ import { readManifest } from '../../../repository/manifest-document.ts'
 import type { ContentManifestLink, SealedWith } from '../../../repository/sentinel.ts'
 import type { Abortable, Storage } from '../../../storage/storage.ts'
 import type { ExpectationsData } from '../part/part-protocol.ts'
-import type { ChainBackup } from './chain.ts'
 import type { MemberTable } from './member-table.ts'
 
 const HASH_BYTES = 16

@@ -1,9 +1,9 @@
-import { hasCode, WalgError } from '../../../kit/errors.ts'
-import type { BackupName } from '../../../repository/backup-name.ts'
-import { readSentinel } from '../../../repository/catalog.ts'
-import type { SelectedBackup } from '../../../repository/selector.ts'
-import type { SentinelDocument } from '../../../repository/sentinel.ts'
-import type { Abortable, Storage } from '../../../storage/storage.ts'
+import { hasCode, WalgError } from '../kit/errors.ts'
+import type { Abortable, Storage } from '../storage/storage.ts'
+import type { BackupName } from './backup-name.ts'
+import { readSentinel } from './catalog.ts'
+import type { SelectedBackup } from './selector.ts'
+import type { SentinelDocument } from './sentinel.ts'
 
 /** One backup of a chain. */
 export interface ChainBackup {
