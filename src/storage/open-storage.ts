@@ -48,9 +48,12 @@ async function openDriver({ name, driver }: StorageDescription): Promise<Storage
       const system = await loadSystem(driver)
       return openFsDriver({ name, ...driver, ...(system === undefined ? {} : { system }) })
     }
+    case 'azure': {
+      const { openAzureDriver } = await import('./drivers/azure/driver.ts')
+      return openAzureDriver({ name, ...driver })
+    }
     case 's3':
     case 'gcs':
-    case 'azure':
     case 'swift':
     case 'sftp':
     case 'oss':

@@ -33,7 +33,6 @@ describe('the storage that the settings choose', () => {
       WALG_S3_PREFIX: 's3://b/p',
       WALE_S3_PREFIX: 's3://b/p',
       WALG_GS_PREFIX: 'gs://b/p',
-      WALG_AZ_PREFIX: 'azure://b/p',
       WALG_OSS_PREFIX: 'oss://b/p',
       WALG_SWIFT_PREFIX: 'swift://b/p',
       WALG_SSH_PREFIX: 'ssh://h/p',

@@ -32,7 +32,11 @@ const STORAGE_KINDS: readonly StorageKind[] = [
     read: async texts => (await import('./drivers/fs/read-settings.ts')).readFs(texts),
   },
   { prefix: 'WALG_GS_PREFIX', definition: gcsSettings['WALG_GS_PREFIX']! },
-  { prefix: 'WALG_AZ_PREFIX', definition: azureSettings['WALG_AZ_PREFIX']! },
+  {
+    prefix: 'WALG_AZ_PREFIX',
+    definition: azureSettings.WALG_AZ_PREFIX,
+    read: async texts => (await import('./drivers/azure/read-settings.ts')).readAzure(texts),
+  },
   { prefix: 'WALG_SWIFT_PREFIX', definition: swiftSettings['WALG_SWIFT_PREFIX']! },
   { prefix: 'WALG_SSH_PREFIX', definition: sftpSettings['WALG_SSH_PREFIX']! },
 ]

@@ -20,6 +20,7 @@ function placeOf(driver: DriverDescription): string {
     case 'oss':
       return `${driver.kind}:${driver.bucket}/${driver.root}`
     case 'azure':
+      return `azure:${driver.serviceUrl}/${driver.container}/${driver.root}`
     case 'swift':
       return `${driver.kind}:${driver.container}/${driver.root}`
     case 'sftp':

@@ -4,4 +4,22 @@ export interface AzureDescription {
   readonly container: string
   /** Path below it, without `/` at its ends; `''` for none. */
   readonly root: string
+  readonly account: string
+  /** The blob service: `https://<account>.blob.<suffix>`, or whatever address answers for the account. */
+  readonly serviceUrl: string
+  readonly credentials: AzureCredentials
+  /** Size of a block; an object that fits into one is put by one request. */
+  readonly blockSizeBytes: number
+  /** Blocks of one object in memory, the one being filled included. */
+  readonly blocksMax: number
+  readonly tryTimeoutMs: number
+  /** `x-ms-version` of every request, where it is not the client's own. */
+  readonly apiVersion: string | undefined
 }
+
+export type AzureCredentials =
+  | { readonly kind: 'key'; readonly key: string }
+  /** Without a leading `?`. */
+  | { readonly kind: 'sas'; readonly token: string }
+  /** The environment, a workload's or a machine's identity, the tools of a person: whatever answers first. */
+  | { readonly kind: 'identity' }
