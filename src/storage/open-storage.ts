@@ -52,10 +52,13 @@ async function openDriver({ name, driver }: StorageDescription): Promise<Storage
       const { openAzureDriver } = await import('./drivers/azure/driver.ts')
       return openAzureDriver({ name, ...driver })
     }
+    case 'sftp': {
+      const { openSftpDriver } = await import('./drivers/sftp.ts')
+      return openSftpDriver(name, driver)
+    }
     case 's3':
     case 'gcs':
     case 'swift':
-    case 'sftp':
     case 'oss':
       throw new WalgError('NOT_AVAILABLE', `storages of the kind "${driver.kind}" are not available yet`)
   }

@@ -35,7 +35,6 @@ describe('the storage that the settings choose', () => {
       WALG_GS_PREFIX: 'gs://b/p',
       WALG_OSS_PREFIX: 'oss://b/p',
       WALG_SWIFT_PREFIX: 'swift://b/p',
-      WALG_SSH_PREFIX: 'ssh://h/p',
     }
     for (const [name, value] of Object.entries(LATER)) {
       for (const others of [{}, { WALG_FILE_PREFIX: '/a' }] as Record<string, string>[]) {

@@ -38,7 +38,11 @@ const STORAGE_KINDS: readonly StorageKind[] = [
     read: async texts => (await import('./drivers/azure/read-settings.ts')).readAzure(texts),
   },
   { prefix: 'WALG_SWIFT_PREFIX', definition: swiftSettings['WALG_SWIFT_PREFIX']! },
-  { prefix: 'WALG_SSH_PREFIX', definition: sftpSettings['WALG_SSH_PREFIX']! },
+  {
+    prefix: 'WALG_SSH_PREFIX',
+    definition: sftpSettings.WALG_SSH_PREFIX,
+    read: async texts => (await import('./drivers/sftp/read-settings.ts')).readSftp(texts),
+  },
 ]
 
 /**

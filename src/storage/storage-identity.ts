@@ -24,6 +24,6 @@ function placeOf(driver: DriverDescription): string {
     case 'swift':
       return `${driver.kind}:${driver.container}/${driver.root}`
     case 'sftp':
-      return `${driver.kind}:${driver.host}${driver.root}`
+      return `${driver.kind}:${driver.username}@${driver.host}:${driver.port}${driver.root}`
   }
 }

@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto'
-import { type CipherAlgorithm, Client, type ConnectConfig, type SFTPWrapper, type Stats } from 'ssh2'
+import {
+  type CipherAlgorithm,
+  Client,
+  type ConnectConfig,
+  type ServerHostKeyAlgorithm,
+  type SFTPWrapper,
+  type Stats,
+} from 'ssh2'
 import { errnoOf, WalgError } from '../../../kit/errors.ts'
-import type { SftpDescription } from './description.ts'
+import type { SftpDescription, SftpHostKeys } from './description.ts'
 
 /** What is believed of a handle: bytes that only the server understands. */
 export type SftpHandle = Buffer
@@ -242,11 +249,36 @@ function connectConfig(description: SftpDescription, hostVerifier: (key: Buffer)
     ...(privateKey === undefined ? {} : { privateKey }),
     ...(passphrase === undefined ? {} : { passphrase }),
     hostVerifier,
-    algorithms: { cipher: CIPHERS },
+    algorithms: { cipher: CIPHERS, ...hostKeyAlgorithms(description.hostKeys) },
     readyTimeout: CONNECT_TIMEOUT_MS,
     keepaliveInterval: KEEPALIVE_MS,
     keepaliveCountMax: KEEPALIVES_MAX,
   }
+}
+
+const RSA: ServerHostKeyAlgorithm[] = ['rsa-sha2-512', 'rsa-sha2-256', 'ssh-rsa']
+const ALGORITHMS_OF_KEY: Readonly<Record<string, ServerHostKeyAlgorithm[]>> = {
+  'ssh-ed25519': ['ssh-ed25519'],
+  'ecdsa-sha2-nistp256': ['ecdsa-sha2-nistp256'],
+  'ecdsa-sha2-nistp384': ['ecdsa-sha2-nistp384'],
+  'ecdsa-sha2-nistp521': ['ecdsa-sha2-nistp521'],
+  'ssh-rsa': RSA,
+}
+
+/** A server has keys of several kinds: it is asked for one of those that are known. */
+function hostKeyAlgorithms(hostKeys: SftpHostKeys | undefined): { serverHostKey?: ServerHostKeyAlgorithm[] } {
+  const kinds = new Set(hostKeys?.keys.map(kindOfKey))
+  const serverHostKey = Object.entries(ALGORITHMS_OF_KEY).flatMap(([kind, names]) =>
+    kinds.has(kind) ? names : [],
+  )
+  const isComplete = (hostKeys?.fingerprints.length ?? 0) === 0
+  return serverHostKey.length > 0 && isComplete ? { serverHostKey } : {}
+}
+
+/** A key begins with the length and the name of its kind. */
+function kindOfKey(key: string): string {
+  const bytes = Buffer.from(key, 'base64')
+  return bytes.length < 4 ? '' : bytes.toString('latin1', 4, 4 + bytes.readUInt32BE(0))
 }
 
 function isOpenSsh(client: Client): boolean {
