@@ -82,10 +82,17 @@ export async function describeStorage(
   }
 }
 
+export interface OpenOptions {
+  /** `none` for WAL, which a backup's limit must not starve. */
+  readonly limits?: 'network' | 'none'
+  /** See `CheckRootOptions`. */
+  readonly mayCreate?: boolean
+}
+
 /** Opens a storage and makes sure that its root answers, before any work. */
 export async function openCheckedStorage(
   description: StorageDescription,
-  limits: 'network' | 'none',
+  { limits = 'network', mayCreate = false }: OpenOptions,
   signal: AbortSignal,
 ): Promise<Storage> {
   const { openStorage } = await import('../storage/open-storage.ts')
@@ -95,7 +102,7 @@ export async function openCheckedStorage(
   let storage: Storage | undefined
   try {
     storage = await openStorage(isLimited ? description : unlimited)
-    await storage.checkRoot({ signal })
+    await storage.checkRoot({ signal, mayCreate })
     return storage
   } catch (error) {
     await storage?.close()

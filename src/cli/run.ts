@@ -216,11 +216,7 @@ async function perform(
     signal,
     print: createPrinter(signal),
     async openStorage(options = {}) {
-      const storage = await openCheckedStorage(
-        invocation.storageDescription,
-        options.limits ?? 'network',
-        signal,
-      )
+      const storage = await openCheckedStorage(invocation.storageDescription, options, signal)
       storages.add(storage)
       return storage
     },

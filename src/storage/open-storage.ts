@@ -53,7 +53,7 @@ async function openDriver({ name, driver }: StorageDescription): Promise<Storage
       return openAzureDriver({ name, ...driver })
     }
     case 'sftp': {
-      const { openSftpDriver } = await import('./drivers/sftp.ts')
+      const { openSftpDriver } = await import('./drivers/sftp/driver.ts')
       return openSftpDriver(name, driver)
     }
     case 's3':

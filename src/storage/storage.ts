@@ -31,6 +31,11 @@ export interface Abortable {
   readonly onProgress?: () => void
 }
 
+export interface CheckRootOptions extends Abortable {
+  /** For commands that write: a root that the original creates by itself (SFTP) is created. */
+  readonly mayCreate?: boolean
+}
+
 export interface ListOptions extends Abortable {
   /** true: every object below the prefix, no `prefix` entries. false (default): one level. */
   readonly recursive?: boolean
@@ -74,7 +79,7 @@ export interface Storage {
   readonly name: string
   readonly features: StorageFeatures
   /** Throws STORAGE_ROOT_MISSING / STORAGE_UNAVAILABLE / ACCESS_DENIED unless the root answers: the proof behind a positive "not there". */
-  checkRoot(options?: Abortable): Promise<void>
+  checkRoot(options?: CheckRootOptions): Promise<void>
   /** Entries under `prefix` (`''` = root, else without trailing `/`), any order. A prefix nobody wrote to is empty, not an error. */
   list(prefix: string, options?: ListOptions): AsyncIterable<StorageEntry>
   /** Throws OBJECT_NOT_FOUND. Never lists. */

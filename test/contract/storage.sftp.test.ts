@@ -1,5 +1,5 @@
 import { afterAll, beforeAll } from 'bun:test'
-import { openSftpDriver } from '../../src/storage/drivers/sftp.ts'
+import { openSftpDriver } from '../../src/storage/drivers/sftp/driver.ts'
 import { missingSshd, type SftpServer, startSftpServer } from '../support/sftp-server.ts'
 import { describeUnless } from '../support/skip.ts'
 import { storageContract } from './storage.ts'

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import type { SftpDescription } from '../../src/storage/drivers/sftp/description.ts'
+import { giveToClusterUser } from './cluster-user.ts'
 import { cleanUpAtEnd } from './leftovers.ts'
 import { runTool } from './process.ts'
 import type { SkipReason } from './skip.ts'
@@ -97,6 +98,8 @@ async function makeKeys(directory: TempDirectory, port: number) {
     pem: await make('id_pem', ...rsa, ...plain, '-m', 'PEM'),
     encrypted: await make('id_encrypted', '-t', 'ed25519', '-N', 'secret'),
   }
+  // wal-g runs as the user of the cluster, too
+  for (const file of Object.values(files)) giveToClusterUser(file)
   const publicKeys = Object.values(files).map(file => readFileSync(`${file}.pub`, 'utf8'))
   writeFileSync(directory.at('authorized_keys'), publicKeys.join(''), { mode: 0o600 })
   const [type, key] = readFileSync(`${host}.pub`, 'utf8').split(' ')

@@ -84,7 +84,7 @@ export const command: CommandDefinition = {
     warnOfDeltas(invocation)
     const policy =
       flags['apply-policy'] === true ? readPolicy({ flags: {}, positionals: [] }, settings) : null
-    const storage = await invocation.openStorage()
+    const storage = await invocation.openStorage({ mayCreate: true })
     try {
       const { backupPush } = await import('../../operations/backup-push/backup-push.ts')
       await backupPush({ ...invocation, storage, codec: openCodec(invocation.codecDescription) }, options)

@@ -50,6 +50,15 @@ export async function checkRootThere(session: SftpSession, place: SftpPlace, err
   if (statusOf(error) === SFTP_STATUS.noSuchFile) await checkRoot(session, place)
 }
 
+/** Makes the root and what is above it where it is missing. */
+export async function makeRoot(session: SftpSession, place: SftpPlace): Promise<void> {
+  try {
+    await ensureFolder(session, place, '', place.root, [])
+  } catch (error) {
+    throw fromSftpError(error, place, 'create', '')
+  }
+}
+
 /** Throws STORAGE_ROOT_MISSING unless the root is a folder. */
 export async function checkRoot(session: SftpSession, place: SftpPlace): Promise<void> {
   let kind: string
@@ -62,8 +71,8 @@ export async function checkRoot(session: SftpSession, place: SftpPlace): Promise
 }
 
 /**
- * Makes sure that `folder` is there; folders made on the way are added to `created`, outermost first. The root and what
- * is above it is made as well, as the original does. Throws KEY_REFUSED when a part of the path is an object.
+ * Makes sure that `folder` is there; folders made on the way are added to `created`, outermost first. Throws KEY_REFUSED
+ * when a part of the path is an object, STORAGE_ROOT_MISSING without the root, which only `makeRoot` (an empty `key`) makes.
  */
 export async function ensureFolder(
   session: SftpSession,
@@ -74,7 +83,9 @@ export async function ensureFolder(
 ): Promise<void> {
   const found = await unlessMissing(session.stat(folder))
   if (found?.kind === 'folder') return
+  if (found !== undefined && key === '') throw rootMissing(place, `"${folder}" is not a directory`)
   if (found !== undefined) throw refuse(key, place.name, `a part of its path, "${folder}", is an object`)
+  if (folder === place.root && key !== '') throw rootMissing(place, 'it has gone')
   if (folder === '/') return
   await ensureFolder(session, place, key, folderOf(folder), created)
   try {

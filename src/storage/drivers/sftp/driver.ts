@@ -1,26 +1,28 @@
-import { type ByteStream, streamFromSource } from '../../kit/bytes.ts'
-import { throwIfCancelled } from '../../kit/clock.ts'
-import { WalgError } from '../../kit/errors.ts'
-import type { RetryOptions } from '../../kit/retry.ts'
-import { checkKey, checkPrefix } from '../keys.ts'
-import { rangeWithin } from '../ranges.ts'
+import { type ByteStream, streamFromSource } from '../../../kit/bytes.ts'
+import { throwIfCancelled } from '../../../kit/clock.ts'
+import { WalgError } from '../../../kit/errors.ts'
+import type { RetryOptions } from '../../../kit/retry.ts'
+import { checkKey, checkPrefix } from '../../keys.ts'
+import { rangeWithin } from '../../ranges.ts'
+import { putThroughSink } from '../../requests/block-sink.ts'
 import type {
   Abortable,
+  CheckRootOptions,
   GetOptions,
   ListOptions,
   ObjectSink,
   PutOptions,
   Storage,
   StorageEntry,
-} from '../storage.ts'
-import { copyObject } from './sftp/copy.ts'
-import type { SftpDescription } from './sftp/description.ts'
-import { SftpLink } from './sftp/link.ts'
-import { listFolder } from './sftp/listing.ts'
-import { checkRoot, type SftpPlace } from './sftp/place.ts'
-import { removeObject, settleFolder } from './sftp/removal.ts'
-import { openSftpSink } from './sftp/sink.ts'
-import { openSftpSource, statObject } from './sftp/source.ts'
+} from '../../storage.ts'
+import { copyObject } from './copy.ts'
+import type { SftpDescription } from './description.ts'
+import { SftpLink } from './link.ts'
+import { listFolder } from './listing.ts'
+import { checkRoot, makeRoot, type SftpPlace } from './place.ts'
+import { removeObject, settleFolder } from './removal.ts'
+import { openSftpSink } from './sink.ts'
+import { openSftpSource, statObject } from './source.ts'
 
 const READ_CHUNK_BYTES = 1 << 20
 const DELETES_AT_ONCE = 64
@@ -72,9 +74,12 @@ class SftpDriver implements Storage {
     this.#place = place
   }
 
-  async checkRoot(options: Abortable = {}): Promise<void> {
+  async checkRoot(options: CheckRootOptions = {}): Promise<void> {
     this.#checkOpen(options)
-    await this.#link.run(session => checkRoot(session, this.#place), options.signal)
+    await this.#link.run(async session => {
+      if (options.mayCreate === true) await makeRoot(session, this.#place)
+      await checkRoot(session, this.#place)
+    }, options.signal)
   }
 
   list(prefix: string, options: ListOptions = {}): AsyncIterable<StorageEntry> {
@@ -101,8 +106,7 @@ class SftpDriver implements Storage {
   }
 
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {
-    const sink = await this.openSink(key, options)
-    await fill(sink, body, options)
+    await putThroughSink(await this.openSink(key, options), body, options.signal)
   }
 
   async copy(source: string, target: string, options: Abortable = {}): Promise<void> {
@@ -166,20 +170,4 @@ class SftpDriver implements Storage {
       facts: { storage: this.name },
     })
   }
-}
-
-/** Writes the body; whatever goes wrong, in it or here, leaves nothing and reaches the caller as it was. */
-async function fill(sink: ObjectSink, body: ByteStream, options: Abortable): Promise<void> {
-  try {
-    for await (const chunk of body) {
-      throwIfCancelled(options.signal)
-      await sink.write(chunk)
-      options.onProgress?.()
-    }
-    throwIfCancelled(options.signal)
-  } catch (error) {
-    await sink.abort()
-    throw error
-  }
-  await sink.end()
 }
