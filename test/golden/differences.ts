@@ -148,7 +148,7 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     case: 'bare',
-    reason: 'verbs of later pieces are not listed',
+    reason: 'verbs of our own; verbs of later pieces are not listed',
     ours: {
       stdout: `PostgreSQL backup tool
 
@@ -164,6 +164,7 @@ completion   Output shell completion code for the specified shell
 delete       Clears old backups and WALs
 flags        Display the list of available global flags for all wal-g commands
 help         Help about any command
+verify       Reads backups and their WAL in the storage and tells whether they are whole
 wal-fetch    Fetches a WAL file from storage
 wal-push     Uploads a WAL file to storage
 wal-show     Show storage WAL segments info grouped by timelines.
