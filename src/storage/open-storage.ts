@@ -48,6 +48,10 @@ async function openDriver({ name, driver }: StorageDescription): Promise<Storage
       const system = await loadSystem(driver)
       return openFsDriver({ name, ...driver, ...(system === undefined ? {} : { system }) })
     }
+    case 'gcs': {
+      const { openGcsDriver } = await import('./drivers/gcs/driver.ts')
+      return openGcsDriver({ name, ...driver })
+    }
     case 'azure': {
       const { openAzureDriver } = await import('./drivers/azure/driver.ts')
       return openAzureDriver({ name, ...driver })
@@ -57,7 +61,6 @@ async function openDriver({ name, driver }: StorageDescription): Promise<Storage
       return openSftpDriver(name, driver)
     }
     case 's3':
-    case 'gcs':
     case 'swift':
     case 'oss':
       throw new WalgError('NOT_AVAILABLE', `storages of the kind "${driver.kind}" are not available yet`)

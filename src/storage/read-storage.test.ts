@@ -32,7 +32,6 @@ describe('the storage that the settings choose', () => {
     const LATER: Record<string, string> = {
       WALG_S3_PREFIX: 's3://b/p',
       WALE_S3_PREFIX: 's3://b/p',
-      WALG_GS_PREFIX: 'gs://b/p',
       WALG_OSS_PREFIX: 'oss://b/p',
       WALG_SWIFT_PREFIX: 'swift://b/p',
     }

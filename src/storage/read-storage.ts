@@ -31,7 +31,11 @@ const STORAGE_KINDS: readonly StorageKind[] = [
     definition: fsSettings.WALG_FILE_PREFIX,
     read: async texts => (await import('./drivers/fs/read-settings.ts')).readFs(texts),
   },
-  { prefix: 'WALG_GS_PREFIX', definition: gcsSettings['WALG_GS_PREFIX']! },
+  {
+    prefix: 'WALG_GS_PREFIX',
+    definition: gcsSettings.WALG_GS_PREFIX,
+    read: async texts => (await import('./drivers/gcs/read-settings.ts')).readGcs(texts),
+  },
   {
     prefix: 'WALG_AZ_PREFIX',
     definition: azureSettings.WALG_AZ_PREFIX,
