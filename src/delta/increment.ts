@@ -2,7 +2,7 @@
  * The increment format: one relation segment as its changed pages (storage-format 3.3). Decoded as a stream:
  * header, block numbers, then pages, in whatever pieces they arrive.
  */
-import { WalgError } from '../kit/errors.ts'
+import { assert, WalgError } from '../kit/errors.ts'
 
 /** `wi1` and 0x55. */
 export const INCREMENT_MAGIC: readonly number[] = [0x77, 0x69, 0x31, 0x55]
@@ -33,6 +33,23 @@ export interface IncrementDecoder {
 /** Size of an increment with `blocksCount` pages. */
 export function incrementSizeBytes(blocksCount: number, pageBytes: number): number {
   return INCREMENT_HEADER_BYTES + blocksCount * (BLOCK_NUMBER_BYTES + pageBytes)
+}
+
+/**
+ * The beginning of an increment: header and block numbers, which must be strictly ascending (the original's reverse
+ * restore ruins files otherwise). The pages follow in the same order.
+ */
+export function encodeIncrementHead(fileSizeBytes: number, blocks: Uint32Array): Uint8Array {
+  const head = new Uint8Array(INCREMENT_HEADER_BYTES + blocks.length * BLOCK_NUMBER_BYTES)
+  const view = new DataView(head.buffer)
+  head.set(INCREMENT_MAGIC)
+  view.setBigUint64(4, BigInt(fileSizeBytes), true)
+  view.setUint32(12, blocks.length, true)
+  for (let index = 0; index < blocks.length; index++) {
+    assert(index === 0 || blocks[index]! > blocks[index - 1]!, 'block numbers of an increment ascend')
+    view.setUint32(INCREMENT_HEADER_BYTES + index * BLOCK_NUMBER_BYTES, blocks[index]!, true)
+  }
+  return head
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Parsers for settings tables. Each throws an Error whose message says what was expected. */
 import type { SettingParser } from './settings.ts'
-import { parseByteSize, parseDurationMs, parsePeriodMs } from './sizes.ts'
+import { parseByteSize, parseDurationMs } from './sizes.ts'
 
 export const text: SettingParser<string> = value => value
 
@@ -26,6 +26,13 @@ export function wholeNumber(
     if (limits.max === undefined) throw new Error(`a whole number of at least ${min}`)
     throw new Error(`a whole number from ${min} to ${max}`)
   }
+}
+
+/** A share from 0 to 1, such as `0.3`. */
+export const share: SettingParser<number> = value => {
+  const number = /^\d*\.?\d+$/.test(value.trim()) ? Number(value) : Number.NaN
+  if (number >= 0 && number <= 1) return number
+  throw new Error('a number from 0 to 1, e.g. 0.5')
 }
 
 /** One of `words`, exactly as written there. */
@@ -62,13 +69,6 @@ export function duration(minMs = 0): SettingParser<number> {
     if (ms < minMs) throw new Error(`a duration of at least ${minMs}ms`)
     return ms
   }
-}
-
-/** Milliseconds, more than none, of a long span such as `14d`. */
-export const period: SettingParser<number> = value => {
-  const ms = parsePeriodMs(value)
-  if (ms === 0) throw new Error('a span longer than nothing')
-  return ms
 }
 
 /** JSON, kept as the exact text that was given. */

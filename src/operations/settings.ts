@@ -1,9 +1,17 @@
-import { boolean, byteSize, duration, jsonText, oneOf, text, wholeNumber } from '../kit/setting-parsers.ts'
+import {
+  boolean,
+  byteSize,
+  duration,
+  jsonText,
+  oneOf,
+  share,
+  text,
+  wholeNumber,
+} from '../kit/setting-parsers.ts'
 import type { SettingsTable, SettingsTableOf } from '../kit/settings.ts'
-import { type PolicySettings, policySettings } from './delete/policy-settings.ts'
 
 /** How backups and WAL are pushed and fetched. */
-export interface OperationSettings extends PolicySettings {
+export interface OperationSettings {
   readonly WALG_DOWNLOAD_CONCURRENCY: number
   readonly WALG_DOWNLOAD_FILE_RETRIES: number
   readonly WALG_UPLOAD_CONCURRENCY: number
@@ -14,12 +22,14 @@ export interface OperationSettings extends PolicySettings {
   readonly WALG_TAR_DISABLE_FSYNC: boolean
   readonly WALG_DELTA_MAX_STEPS: number
   readonly WALG_DELTA_ORIGIN: 'LATEST' | 'LATEST_FULL'
+  readonly WALG_DELTA_MAX_RATIO: number | undefined
   readonly WALG_DELTA_FROM_NAME: string | undefined
   readonly WALG_DELTA_FROM_USER_DATA: string | undefined
   readonly WALG_SENTINEL_USER_DATA: string | undefined
   readonly WALG_FETCH_TARGET_USER_DATA: string | undefined
   readonly WALG_VERIFY_PAGE_CHECKSUMS: boolean
   readonly WALG_STORE_ALL_CORRUPT_BLOCKS: boolean
+  readonly WALG_FAIL_ON_CORRUPT: boolean
   readonly WALG_WITHOUT_FILES_METADATA: boolean
   readonly WALG_USE_REVERSE_UNPACK: boolean
   readonly WALG_SKIP_REDUNDANT_TARS: boolean
@@ -43,7 +53,6 @@ export interface OperationSettings extends PolicySettings {
 }
 
 export const operationSettings: SettingsTableOf<OperationSettings> = {
-  ...policySettings,
   WALG_DOWNLOAD_CONCURRENCY: {
     parse: wholeNumber({ min: 1, max: 1024 }),
     default: 10,
@@ -81,12 +90,17 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
   WALG_DELTA_MAX_STEPS: {
     parse: wholeNumber({ max: 1_000_000 }),
     default: 0,
-    doc: 'Longest chain of delta backups; 0 = only full ones. Delta backups are a later piece: until then a value above 0 gives a WARNING and a full backup.',
+    doc: 'Longest chain of delta backups; 0 = only full ones.',
   },
   WALG_DELTA_ORIGIN: {
     parse: oneOf('LATEST', 'LATEST_FULL'),
     default: 'LATEST',
     doc: 'Parent of a delta backup: the newest backup, or the full one of its chain.',
+  },
+  WALG_DELTA_MAX_RATIO: {
+    parse: share,
+    defaultText: 'off',
+    doc: 'A delta that would be larger than this share of a full backup, from 0 to 1, is taken as a full one. Decided before anything is copied: exactly with a block map, else by a sample of pages.',
   },
   WALG_DELTA_FROM_NAME: { parse: text, doc: 'Parent of a delta backup, by name.' },
   WALG_DELTA_FROM_USER_DATA: { parse: jsonText, doc: 'Parent of a delta backup, by its user data.' },
@@ -104,6 +118,11 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
     parse: boolean,
     default: false,
     doc: 'Record the number of every corrupt page, not only of the first 10 of a file.',
+  },
+  WALG_FAIL_ON_CORRUPT: {
+    parse: boolean,
+    default: false,
+    doc: 'Corrupt pages fail a backup that verifies page checksums, instead of being recorded with it.',
   },
   WALG_WITHOUT_FILES_METADATA: {
     parse: boolean,
@@ -199,8 +218,8 @@ export const laterOperationSettings: SettingsTable = {
   WALG_USE_RATING_COMPOSER: composer('by update frequency'),
   WALG_USE_COPY_COMPOSER: composer('by copying unchanged parts of the previous backup'),
   WALG_USE_DATABASE_COMPOSER: composer('by database'),
-  WALG_USE_WAL_DELTA: ignored('Find changed pages through WAL.', 'delta backups are a later piece'),
-  WALG_FORCE_WAL_DELTA: ignored('Fail when that is not possible.', 'delta backups are a later piece'),
+  WALG_USE_WAL_DELTA: ignored('Find changed pages through WAL.', 'changed pages are found by reading'),
+  WALG_FORCE_WAL_DELTA: ignored('Fail when that is not possible.', 'changed pages are found by reading'),
   WALG_UPLOAD_QUEUE: ignored('Parts waiting for upload.', 'parts are sent while they are packed'),
   WALG_DIRECT_IO: ignored('Read past the page cache.', 'a later piece'),
   WALG_DIRECT_IO_BLOCK_COUNT: ignored('Blocks in one such read.', 'a later piece'),

@@ -2,7 +2,7 @@ import { type BigIntStats, lstatSync, readdirSync, readlinkSync, realpathSync, s
 import { throwIfCancelled } from '../kit/clock.ts'
 import { errnoOf, fromSystemError, WalgError } from '../kit/errors.ts'
 import type { Logger } from '../kit/log.ts'
-import { type DataEntries, DataEntryColumns, type EntryKind } from './walk/data-entries.ts'
+import { type DataEntries, type DataEntry, DataEntryColumns, type EntryKind } from './walk/data-entries.ts'
 import { leftOutFor } from './walk/left-out.ts'
 import { listNames } from './walk/list-names.ts'
 import { isReadable, Refusals } from './walk/readable.ts'
@@ -221,12 +221,13 @@ function addEntry(walk: Walk, place: Place, name: string, stats: BigIntStats, ki
   walk.entries.add(place.number, name, { kind, sizeBytes, ...attributesOf(stats) })
 }
 
-function attributesOf(stats: BigIntStats): { mode: number; uid: number; gid: number; mtimeNs: bigint } {
+function attributesOf(stats: BigIntStats): Omit<DataEntry, 'path' | 'memberName' | 'kind' | 'sizeBytes'> {
   return {
     mode: Number(stats.mode & PERMISSION_BITS),
     uid: Number(stats.uid),
     gid: Number(stats.gid),
     mtimeNs: stats.mtimeNs,
+    ctimeNs: stats.ctimeNs,
   }
 }
 

@@ -5,7 +5,7 @@ export const PAGE_BYTES_DEFAULT = 8192
 /** Bytes of a relation file before the next one begins, whatever the page size. */
 export const RELATION_FILE_BYTES: number = 1 << 30
 
-const HEADER_BYTES = 24
+export const PAGE_HEADER_BYTES = 24
 const LAYOUT_VERSION_MAX = 5
 const FLAGS_KNOWN = 0x7
 
@@ -23,20 +23,24 @@ export type PageState = 'new' | 'valid' | 'invalid'
 
 /** Judges a page by its header alone; `page` is exactly one page. */
 export function judgePage(page: Uint8Array): PageState {
-  const view = new DataView(page.buffer, page.byteOffset, page.byteLength)
-  const flags = view.getUint16(10, true)
-  const lower = view.getUint16(12, true)
-  const upper = view.getUint16(14, true)
-  const special = view.getUint16(16, true)
-  const sizeAndVersion = view.getUint16(18, true)
+  return judgePageAt(new DataView(page.buffer, page.byteOffset, page.byteLength), 0, page.length)
+}
+
+/** The same for the page at `at` of `view`: nothing is allocated. */
+export function judgePageAt(view: DataView, at: number, pageBytes: number): PageState {
+  const flags = view.getUint16(at + 10, true)
+  const lower = view.getUint16(at + 12, true)
+  const upper = view.getUint16(at + 14, true)
+  const special = view.getUint16(at + 16, true)
+  const sizeAndVersion = view.getUint16(at + 18, true)
   const isValid =
     (flags & ~FLAGS_KNOWN) === 0 &&
-    lower >= HEADER_BYTES &&
+    lower >= PAGE_HEADER_BYTES &&
     lower <= upper &&
     upper <= special &&
-    special <= page.length &&
-    (view.getUint32(0, true) !== 0 || view.getUint32(4, true) !== 0) &&
-    (sizeAndVersion & 0xff00) === page.length &&
+    special <= pageBytes &&
+    (view.getUint32(at, true) !== 0 || view.getUint32(at + 4, true) !== 0) &&
+    (sizeAndVersion & 0xff00) === pageBytes &&
     (sizeAndVersion & 0xff) <= LAYOUT_VERSION_MAX
   if (isValid) return 'valid'
   return upper === 0 ? 'new' : 'invalid'

@@ -66,6 +66,10 @@ function checkParent(child: ChainBackup, parent: ChainBackup): void {
   ) {
     throw brokenChain(child, parent.name, 'it is of another cluster')
   }
+  const wanted = above.contentManifest?.parentHash
+  if (wanted !== undefined && wanted !== below.contentManifest?.hash) {
+    throw brokenChain(child, parent.name, 'its content manifest is not the one that the parent had')
+  }
 }
 
 function brokenChain(child: ChainBackup, parent: string, why: string, cause?: unknown): WalgError {

@@ -2,6 +2,7 @@ import { type ByteStream, concatBytes } from '../kit/bytes.ts'
 import { WalgError } from '../kit/errors.ts'
 import { quoteJson } from '../kit/json.ts'
 import { parsePiece } from '../kit/json-stream.ts'
+import { epochNs, formatTimestamp, parseTimestamp, timestampFromNs } from '../kit/timestamp.ts'
 import {
   ContentManifest,
   type ManifestHeader,
@@ -9,7 +10,7 @@ import {
   type ManifestSource,
   type ScannedManifestFile,
 } from './manifest.ts'
-import { scanManifestFile } from './manifest-scan.ts'
+import { scanKeptFile, scanManifestFile } from './manifest-scan.ts'
 import { NameTable } from './name-table.ts'
 
 /** What the header line of this version says. */
@@ -36,22 +37,35 @@ export async function* encodeContentManifest(manifest: ManifestSource): AsyncGen
 }
 
 function* lines(manifest: ManifestSource): Generator<string> {
-  const { backup, hashAlgorithm } = manifest.header
+  const { backup, hashAlgorithm, walkedNs } = manifest.header
   const hash = quoteJson(hashAlgorithm, 'v2')
-  yield `{"format":"${FORMAT}","version":${VERSION},"backup":${quoteJson(backup, 'v2')},"hash":${hash}}`
+  const walked = walkedNs === undefined ? '' : `,"walked":"${formatTimestamp(timestampFromNs(walkedNs))}"`
+  const head = `"format":"${FORMAT}","version":${VERSION},"backup":${quoteJson(backup, 'v2')}`
+  yield `{${head},"hash":${hash}${walked}}`
   const numbers = new Map<string, number>()
   for (const { key, sizeBytes, hash } of manifest.objects()) {
     yield `{"object":${numbers.size},"key":${quoteJson(key, 'v2')},"size":${sizeBytes},"hash":"${hash}"}`
     numbers.set(key, numbers.size)
   }
   let filesCount = 0
-  for (const { name, object, sizeBytes, hash } of manifest.files()) {
+  for (const { name, object, sizeBytes, hash, fileSizeBytes, usedBytes } of manifest.files()) {
     const number = numbers.get(object)
     if (number === undefined) throw new RangeError(`unknown object "${object}"`)
-    yield `{"file":${quoteJson(name, 'v2')},"in":${number},"size":${sizeBytes},"hash":"${hash}"}`
+    const more = optional('fileSize', fileSizeBytes) + optional('used', usedBytes)
+    yield `{"file":${quoteJson(name, 'v2')},"in":${number},"size":${sizeBytes},"hash":"${hash}"${more}}`
     filesCount += 1
   }
-  yield `{"objects":${numbers.size},"files":${filesCount}}`
+  let keptCount = 0
+  for (const { name, sizeBytes, usedBytes } of manifest.kept?.() ?? []) {
+    yield `{"kept":${quoteJson(name, 'v2')},"size":${sizeBytes}${optional('used', usedBytes)}}`
+    keptCount += 1
+  }
+  const kept = keptCount === 0 ? '' : `,"kept":${keptCount}`
+  yield `{"objects":${numbers.size},"files":${filesCount}${kept}}`
+}
+
+function optional(key: string, value: number | undefined): string {
+  return value === undefined ? '' : `,"${key}":${value}`
 }
 
 /**
@@ -107,10 +121,13 @@ class ManifestReader {
     object: 0,
     sizeBytes: 0,
     hash: new Uint8Array(16),
+    fileSizeBytes: -1,
+    usedBytes: -1,
   }
   #sink: ManifestSink | undefined
   #objectsCount = 0
   #filesCount = 0
+  #keptCount = 0
   #isEnded = false
 
   constructor(open: (header: ManifestHeader) => ManifestSink) {
@@ -138,12 +155,17 @@ class ManifestReader {
       this.#takeFile(this.#sink, this.#scanned)
       return
     }
+    if (this.#sink !== undefined && !this.#isEnded && scanKeptFile(bytes, from, to, this.#scanned)) {
+      this.#takeKept(this.#sink, this.#scanned)
+      return
+    }
     const line = parseLine(bytes.subarray(from, to))
     if (this.#isEnded) throw invalid('there are lines behind the last one')
     if (this.#sink === undefined) this.#sink = this.#open(parseHeader(line))
     else if ('file' in line) this.#takeFile(this.#sink, scannedOf(line))
     else if ('key' in line) this.#takeObject(this.#sink, line)
     else if ('files' in line) this.#takeEnd(line)
+    else if ('kept' in line) this.#takeKept(this.#sink, keptOf(line))
     else throw invalid('a line is neither object, file nor end')
   }
 
@@ -160,8 +182,17 @@ class ManifestReader {
     this.#filesCount += 1
   }
 
+  #takeKept(sink: ManifestSink, file: ScannedManifestFile): void {
+    sink.takeKept?.(file)
+    this.#keptCount += 1
+  }
+
   #takeEnd(line: Record<string, unknown>): void {
-    if (line['files'] !== this.#filesCount || line['objects'] !== this.#objectsCount) {
+    const isComplete =
+      line['files'] === this.#filesCount &&
+      line['objects'] === this.#objectsCount &&
+      (line['kept'] ?? 0) === this.#keptCount
+    if (!isComplete) {
       throw invalid('the counts of the last line are not those of the document')
     }
     this.#isEnded = true
@@ -188,7 +219,11 @@ function parseHeader(line: Record<string, unknown>): ManifestHeader {
       `version ${String(line['version'])} is not known to this program`,
     )
   }
-  return { backup: text(line['backup'], 'backup'), hashAlgorithm: text(line['hash'], 'hash') }
+  const header = { backup: text(line['backup'], 'backup'), hashAlgorithm: text(line['hash'], 'hash') }
+  const { walked } = line
+  return walked === undefined
+    ? header
+    : { ...header, walkedNs: epochNs(parseTimestamp(text(walked, 'walked'))) }
 }
 
 function scannedOf(line: Record<string, unknown>): ScannedManifestFile {
@@ -200,7 +235,27 @@ function scannedOf(line: Record<string, unknown>): ScannedManifestFile {
     object: size(line['in'], 'in'),
     sizeBytes: size(line['size'], 'size'),
     hash: parseHash(text(line['hash'], 'hash')),
+    fileSizeBytes: optionalSize(line['fileSize'], 'fileSize'),
+    usedBytes: optionalSize(line['used'], 'used'),
   }
+}
+
+function keptOf(line: Record<string, unknown>): ScannedManifestFile {
+  const bytes = new TextEncoder().encode(text(line['kept'], 'kept'))
+  return {
+    bytes,
+    nameFrom: 0,
+    nameTo: bytes.length,
+    object: -1,
+    sizeBytes: size(line['size'], 'size'),
+    hash: new Uint8Array(0),
+    fileSizeBytes: -1,
+    usedBytes: optionalSize(line['used'], 'used'),
+  }
+}
+
+function optionalSize(value: unknown, key: string): number {
+  return value === undefined ? -1 : size(value, key)
 }
 
 function parseHash(hex: string): Uint8Array {

@@ -5,7 +5,12 @@ const BEFORE_NAME = ascii('{"file":')
 const BEFORE_OBJECT = ascii(',"in":')
 const BEFORE_SIZE = ascii(',"size":')
 const BEFORE_HASH = ascii(',"hash":')
+const BEFORE_FILE_SIZE = ascii(',"fileSize":')
+const BEFORE_USED = ascii(',"used":')
+const BEFORE_KEPT = ascii('{"kept":')
 const CLOSE_OBJECT = 0x7d
+
+const ABSENT = -1
 
 const scanner = new ByteScanner()
 
@@ -30,7 +35,33 @@ export function scanManifestFile(
   into.sizeBytes = scanner.number
   if (!scanner.skipAll(BEFORE_HASH) || !scanner.scanText()) return false
   if (!decodeHex(bytes, scanner.textFrom, scanner.textTo, into)) return false
+  into.fileSizeBytes = scanOptional(BEFORE_FILE_SIZE)
+  into.usedBytes = scanOptional(BEFORE_USED)
   return scanner.skip(CLOSE_OBJECT) && scanner.isAtEnd()
+}
+
+/** The same for the line of a file that is the parent's. */
+export function scanKeptFile(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  into: ScannedManifestFile,
+): boolean {
+  scanner.begin(bytes, from, to)
+  if (!scanner.skipAll(BEFORE_KEPT) || !scanner.scanText()) return false
+  into.bytes = bytes
+  into.nameFrom = scanner.textFrom
+  into.nameTo = scanner.textTo
+  if (!scanner.skipAll(BEFORE_SIZE) || !scanner.scanNumber()) return false
+  into.sizeBytes = scanner.number
+  into.fileSizeBytes = ABSENT
+  into.usedBytes = scanOptional(BEFORE_USED)
+  return scanner.skip(CLOSE_OBJECT) && scanner.isAtEnd()
+}
+
+/** What cannot be read here leaves the scanner before the end of the line, which is noticed there. */
+function scanOptional(before: Uint8Array): number {
+  return scanner.skipAll(before) && scanner.scanNumber() ? scanner.number : ABSENT
 }
 
 function decodeHex(bytes: Uint8Array, from: number, to: number, into: ScannedManifestFile): boolean {

@@ -5,6 +5,11 @@ export interface ManifestHeader {
   readonly backup: string
   /** `xxh3-128`. */
   readonly hashAlgorithm: string
+  /**
+   * Nothing that was written before this moment, by the clock of the file system, can have changed between the look at its
+   * time and the reading of its content. Absent in manifests that do not say.
+   */
+  readonly walkedNs?: bigint
 }
 
 /** One stored object. `key` is relative to `<BACKUP>/`; size and hash are of the stored bytes. */
@@ -22,6 +27,17 @@ export interface ManifestFile {
   readonly object: string
   readonly sizeBytes: number
   readonly hash: string
+  /** Of an increment: size of the whole file. */
+  readonly fileSizeBytes?: number
+  /** Of a file of pages that ends in zeros, or an increment of one: what comes before them. */
+  readonly usedBytes?: number
+}
+
+/** A file of pages that is the parent's: no part holds it. What the next delta wants to know of it. */
+export interface KeptFile {
+  readonly name: string
+  readonly sizeBytes: number
+  readonly usedBytes?: number
 }
 
 /** What the encoder needs; `ContentManifest` is one, a push may offer its own columns. */
@@ -30,6 +46,7 @@ export interface ManifestSource {
   readonly filesCount: number
   objects(): Iterable<ManifestObject>
   files(): Iterable<ManifestFile>
+  kept?(): Iterable<KeptFile>
 }
 
 /** A file as it is found in a document, reused for the next one. */
@@ -43,12 +60,18 @@ export interface ScannedManifestFile {
   sizeBytes: number
   /** The hash as bytes. */
   hash: Uint8Array
+  /** -1: not said. */
+  fileSizeBytes: number
+  /** -1: not said. */
+  usedBytes: number
 }
 
 /** Takes the records of a manifest in the order of the document; objects come before files. */
 export interface ManifestSink {
   takeObject(object: ManifestObject): void
   takeFile(file: ScannedManifestFile): void
+  /** `name`, `sizeBytes` and `usedBytes` are those of a file that is the parent's. */
+  takeKept?(file: ScannedManifestFile): void
 }
 
 const NONE = -1

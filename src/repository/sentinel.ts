@@ -34,6 +34,8 @@ export interface ContentManifestLink {
   readonly sizeBytes: number
   /** Of the stored bytes, `xxh3-128:<hex>`. */
   readonly hash: string
+  /** Of a delta: the hash of the parent's content manifest, so that another parent is noticed. */
+  readonly parentHash?: string
   /** What the backup is sealed with; absent when it is not. */
   readonly encryption?: SealedWith
 }
@@ -120,6 +122,7 @@ export function formatSentinel(sentinel: Sentinel): string {
             Object: contentManifest.object,
             Size: contentManifest.sizeBytes,
             Hash: contentManifest.hash,
+            Parent: contentManifest.parentHash,
             Encryption:
               contentManifest.encryption === undefined
                 ? undefined
@@ -208,14 +211,16 @@ function parseContentManifestLink(members: JsonMembers): ContentManifestLink | n
   if (object === undefined || sizeBytes === undefined || hash === undefined) {
     throw new WalgError('FORMAT_INVALID', '"ContentManifest" without "Object", "Size" and "Hash"')
   }
+  const parentHash = link.string('Parent')
+  const known = { object, sizeBytes, hash, ...(parentHash === undefined ? {} : { parentHash }) }
   const encryption = link.object('Encryption')
-  if (encryption === undefined) return { object, sizeBytes, hash }
+  if (encryption === undefined) return known
   const method = encryption.string('Method')
   const key = encryption.string('Key')
   if (method === undefined || key === undefined) {
     throw new WalgError('FORMAT_INVALID', '"Encryption" without "Method" and "Key"')
   }
-  return { object, sizeBytes, hash, encryption: { method, key } }
+  return { ...known, encryption: { method, key } }
 }
 
 function parseLsnNumber(members: JsonMembers, key: string): Lsn | null {

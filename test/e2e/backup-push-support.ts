@@ -1,10 +1,21 @@
 import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
+import type { DeltaOptions } from '../../src/operations/backup-push/delta/options.ts'
 import type { BackupPushOptions } from '../../src/operations/backup-push/options.ts'
 import type { Cluster } from '../support/cluster.ts'
 
 const MIB = 1024 * 1024
+
+/** Without WALG_DELTA_MAX_STEPS every backup is a full one. */
+export const NO_DELTA: DeltaOptions = {
+  stepsMax: 0,
+  origin: 'LATEST',
+  fromName: undefined,
+  fromUserData: undefined,
+  isFull: false,
+  ratioMax: undefined,
+}
 
 /** Options as the command line would give them without any flag. */
 export function pushOptions(
@@ -17,7 +28,9 @@ export function pushOptions(
     connection: cluster?.environment ?? { PGHOST: '127.0.0.1', PGPORT: '1' },
     isPermanent: false,
     userData: null,
+    delta: NO_DELTA,
     isVerifying: false,
+    failsOnCorrupt: false,
     storesAllCorrupt: false,
     hasFilesMetadata: true,
     hasDatabaseNames: true,

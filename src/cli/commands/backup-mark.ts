@@ -1,7 +1,6 @@
 import { hasCode } from '../../kit/errors.ts'
 import { checkJson } from '../../kit/json.ts'
 import { backupMark } from '../../operations/backup-mark/backup-mark.ts'
-import { storageIdentity } from '../../storage/storage-identity.ts'
 import { usage } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
 
@@ -54,10 +53,8 @@ function readUserData({ flags }: Pick<Invocation, 'flags'>): string | null {
   return text
 }
 
-function placeOf(description: Invocation['storageDescription']): string {
-  const { driver, prefix } = description
-  if (driver.kind !== 'fs') return storageIdentity(description)
-  const root = driver.root.replace(/\/$/, '')
+function placeOf({ driver, prefix }: Invocation['storageDescription']): string {
+  const root = driver.kind === 'fs' ? driver.root.replace(/\/$/, '') : driver.id
   const below = prefix.split('/').filter(component => component !== '')
   return [root, ...below].join('/')
 }

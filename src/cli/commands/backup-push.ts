@@ -2,11 +2,11 @@ import { openCodec } from '../../codec/open-codec.ts'
 import { WalgError } from '../../kit/errors.ts'
 import { checkJson } from '../../kit/json.ts'
 import { MIB } from '../../kit/sizes.ts'
+import type { DeltaOptions } from '../../operations/backup-push/delta/options.ts'
 import type { BackupPushOptions } from '../../operations/backup-push/options.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, FlagDefinition, Invocation } from '../command.ts'
 import { connectionOf } from '../connection.ts'
-import { applyPolicy, readPolicy } from './delete-policy.ts'
 
 const FLAGS: readonly FlagDefinition[] = [
   { name: 'permanent', short: 'p', type: 'boolean', doc: 'Pushes permanent backup' },
@@ -56,11 +56,6 @@ const FLAGS: readonly FlagDefinition[] = [
     type: 'boolean',
     doc: 'Do not track files metadata, significantly reducing memory usage',
   },
-  {
-    name: 'apply-policy',
-    type: 'boolean',
-    doc: 'When the backup is complete, delete what the retention policy does not keep',
-  },
   TARGET_STORAGE_FLAG,
 ]
 
@@ -79,16 +74,11 @@ export const command: CommandDefinition = {
         hint: 'give the data directory: wal-g backup-push "$PGDATA", on the host of the server',
       })
     }
-    const { flags, settings } = invocation
     const options = await readOptions(invocation, dataDirectory)
-    warnOfDeltas(invocation)
-    const policy =
-      flags['apply-policy'] === true ? readPolicy({ flags: {}, positionals: [] }, settings) : null
-    const storage = await invocation.openStorage({ mayCreate: true })
+    const storage = await invocation.openStorage()
     try {
       const { backupPush } = await import('../../operations/backup-push/backup-push.ts')
       await backupPush({ ...invocation, storage, codec: openCodec(invocation.codecDescription) }, options)
-      if (policy !== null) await applyPolicy(invocation, storage, policy)
       return 0
     } finally {
       await storage.close()
@@ -110,7 +100,9 @@ async function readOptions(invocation: Invocation, dataDirectory: string): Promi
     connection: connectionOf(invocation.settings),
     isPermanent: flags['permanent'] === true,
     userData: userDataOf(invocation),
+    delta: deltaOptions(invocation),
     isVerifying: flags['verify'] === true || settings.WALG_VERIFY_PAGE_CHECKSUMS,
+    failsOnCorrupt: settings.WALG_FAIL_ON_CORRUPT,
     storesAllCorrupt: flags['store-all-corrupt'] === true || settings.WALG_STORE_ALL_CORRUPT_BLOCKS,
     hasFilesMetadata: flags['without-files-metadata'] !== true && !settings.WALG_WITHOUT_FILES_METADATA,
     hasDatabaseNames: !settings.WALG_DISABLE_PARTIAL_RESTORE,
@@ -139,21 +131,31 @@ function userDataOf({ flags, settings }: Invocation): string | null {
   return text
 }
 
-/** Deltas are a later piece: whoever asks for one gets a full, and is told. */
-function warnOfDeltas({ flags, settings, log }: Invocation): void {
-  const name = flags['delta-from-name'] || settings.WALG_DELTA_FROM_NAME
-  const userData = flags['delta-from-user-data'] || settings.WALG_DELTA_FROM_USER_DATA
-  if (name && userData) throw new WalgError('USAGE', 'only one delta target should be specified')
+/** Flags go before settings; a backup without a list of files is always a full one. */
+function deltaOptions({ flags, settings }: Invocation): DeltaOptions {
+  const fromName = given(flags['delta-from-name']) ?? given(settings.WALG_DELTA_FROM_NAME)
+  const fromUserData = given(flags['delta-from-user-data']) ?? given(settings.WALG_DELTA_FROM_USER_DATA)
+  if (fromName !== undefined && fromUserData !== undefined) {
+    throw new WalgError('USAGE', 'only one delta target should be specified', {
+      hint: 'give the parent by its name or by its user data',
+    })
+  }
   const hasNoFiles = flags['without-files-metadata'] === true || settings.WALG_WITHOUT_FILES_METADATA
-  if (hasNoFiles && (name || userData)) {
+  if (hasNoFiles && (fromName !== undefined || fromUserData !== undefined)) {
     throw new WalgError('USAGE', 'a backup without files metadata cannot be a delta', {
       hint: 'leave out --without-files-metadata or the parent',
     })
   }
-  if (flags['full'] === true) {
-    log.info('Doing full backup.')
-    return
+  return {
+    stepsMax: settings.WALG_DELTA_MAX_STEPS,
+    origin: settings.WALG_DELTA_ORIGIN,
+    fromName,
+    fromUserData,
+    isFull: flags['full'] === true || hasNoFiles,
+    ratioMax: settings.WALG_DELTA_MAX_RATIO,
   }
-  if (settings.WALG_DELTA_MAX_STEPS === 0 && !name && !userData) return
-  log.warning('delta backups are not available yet: doing a full backup')
+}
+
+function given(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
 }

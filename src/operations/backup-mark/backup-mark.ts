@@ -1,4 +1,3 @@
-import { collect, streamOf } from '../../kit/bytes.ts'
 import { hasCode, WalgError } from '../../kit/errors.ts'
 import { checkJson, replaceJsonMember } from '../../kit/json.ts'
 import {
@@ -8,8 +7,14 @@ import {
   walFileOfName,
 } from '../../repository/backup-name.ts'
 import { listBackups, readSentinel } from '../../repository/catalog.ts'
-import { metadataKey } from '../../repository/layout.ts'
-import { parseMetadata } from '../../repository/metadata.ts'
+import {
+  chainToMark,
+  type MarkPlace,
+  type MetadataText,
+  readMetadataText,
+  writeMetadataText,
+  writePermanence,
+} from '../../repository/permanence.ts'
 import type { OperationContext } from '../context.ts'
 
 export interface BackupMarkOptions {
@@ -24,13 +29,6 @@ export interface BackupMarkOptions {
 
 type MarkContext = Pick<OperationContext, 'storage' | 'log' | 'signal'>
 
-interface Metadata {
-  readonly name: BackupName
-  readonly text: string
-  readonly isPermanent: boolean
-}
-
-const METADATA_BYTES_MAX = 64 << 20
 const READS_MAX = 16
 
 /**
@@ -46,8 +44,9 @@ export async function backupMark(
   if (options.userData !== null) checkJson(options.userData)
   const marked = options.permanence === null ? [] : await mark(context, name, options)
   if (options.userData !== null) {
-    const { text } = await readText(context, name, options)
-    await write(context, name, replaceJsonMember(text, 'user_data', options.userData))
+    const place = placeOf(context, options)
+    const { text } = await readMetadataText(place, name)
+    await writeMetadataText(place, name, replaceJsonMember(text, 'user_data', options.userData))
     context.log.info(`User data of backup ${name} replaced`)
   }
   return options.userData === null || marked.includes(name) ? marked : [...marked, name]
@@ -59,44 +58,28 @@ async function mark(
   options: BackupMarkOptions,
 ): Promise<readonly BackupName[]> {
   const { log } = context
+  const place = placeOf(context, options)
   const isPermanent = options.permanence === 'permanent'
   log.info(`Retrieving previous related backups to be marked: toPermanent=${isPermanent}`)
   const found = await explained(() =>
-    isPermanent ? chainToMark(context, name, options) : singleToUnmark(context, name, options),
+    isPermanent ? chainToMark(place, name) : singleToUnmark(context, name, options),
   )
   const names = found.map(metadata => metadata.name)
   log.info(`Retrieved backups to be marked, marking: [${names.join(' ')}]`)
-  for (const { name: each, text } of found) {
-    await write(context, each, replaceJsonMember(text, 'is_permanent', String(isPermanent)))
-  }
+  for (const metadata of found) await writePermanence(place, metadata, isPermanent)
   return names
 }
 
-/** What is not permanent yet of the backup and everything above it; the full first. */
-async function chainToMark(
-  context: MarkContext,
-  name: BackupName,
-  options: BackupMarkOptions,
-): Promise<Metadata[]> {
-  const chain: Metadata[] = []
-  const seen = new Set<string>()
-  for (let at: BackupName | undefined = name; at !== undefined && !seen.has(at); ) {
-    seen.add(at)
-    const metadata = await readText(context, at, options)
-    if (metadata.isPermanent) {
-      context.log.warning(`Backup ${at} is already marked as permanent, ignoring...`)
-    } else chain.unshift(metadata)
-    at = (await readSentinel(context.storage, at, context)).sentinel.delta?.parent
-  }
-  return chain
+function placeOf({ storage, log, signal }: MarkContext, { place }: BackupMarkOptions): MarkPlace {
+  return { storage, log, signal, place }
 }
 
 async function singleToUnmark(
   context: MarkContext,
   name: BackupName,
   options: BackupMarkOptions,
-): Promise<Metadata[]> {
-  const metadata = await readText(context, name, options)
+): Promise<MetadataText[]> {
+  const metadata = await readMetadataText(placeOf(context, options), name)
   if (!metadata.isPermanent) {
     context.log.warning(`Backup ${name} is already marked as impermanent, ignoring...`)
   }
@@ -128,7 +111,7 @@ async function hasPermanentChild(
       next += 1
       try {
         if (!(await isChild(context, child, name))) continue
-        if ((await readText(context, child, options)).isPermanent) isFound = true
+        if ((await readMetadataText(placeOf(context, options), child)).isPermanent) isFound = true
       } catch (error) {
         if (!hasCode(error, 'BACKUP_BROKEN', 'BACKUP_NOT_FOUND', 'OBJECT_NOT_FOUND')) throw error
         log.warning(`${error.message}; whether backup ${child} depends on ${name} is not known`)
@@ -147,28 +130,6 @@ async function isChild(context: MarkContext, child: BackupName, parent: BackupNa
     if (!hasCode(error, 'BACKUP_BROKEN')) throw error
     return parseBackupName(child)?.parentWalFile === walFileOfName(parent)
   }
-}
-
-async function readText(
-  { storage, signal }: MarkContext,
-  name: BackupName,
-  { place }: BackupMarkOptions,
-): Promise<Metadata> {
-  const key = metadataKey(name)
-  try {
-    const bytes = await collect(await storage.get(key, { signal }), METADATA_BYTES_MAX)
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-    return { name, text, isPermanent: parseMetadata(key, text).isPermanent }
-  } catch (error) {
-    if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
-    throw new WalgError('OBJECT_NOT_FOUND', `object '${place}/${key}' not found in storage`, {
-      facts: { key, backup: name },
-    })
-  }
-}
-
-async function write({ storage, signal }: MarkContext, name: BackupName, text: string): Promise<void> {
-  await storage.put(metadataKey(name), streamOf(new TextEncoder().encode(text)), { signal })
 }
 
 /** As the original says it. */

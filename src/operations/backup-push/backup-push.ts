@@ -1,22 +1,28 @@
 import { prepareThreads } from '../../codec/prepare-threads.ts'
 import { ceilToMicroseconds, nowNs } from '../../kit/timestamp.ts'
-import { walkDataDirectory } from '../../postgres/data-directory.ts'
+import type { DatabasesByNames } from '../../postgres/cluster/database-names.ts'
 import { formatLsn } from '../../postgres/lsn.ts'
+import { formatBackupName } from '../../repository/backup-name.ts'
 import type { OperationContext } from '../context.ts'
 import type { PackedContents, SmallPart } from './backup-record.ts'
 import { claimName, takingBackOnFailure } from './claim-name.ts'
 import { commitBackup } from './commit-backup.ts'
-import { type Contents, planContents } from './contents.ts'
+import type { Contents } from './contents.ts'
+import { type DamagedFile, reportDamage } from './damage-report.ts'
+import { chooseParent } from './delta/choose-parent.ts'
+import { assertParentStored, beginReadingParent, markAncestors, openDelta } from './delta/open-delta.ts'
 import type { BackupPushOptions, BackupPushResult } from './options.ts'
 import { PartWorkers } from './part/part-workers.ts'
+import { planBackup } from './plan-backup.ts'
 import { nextPart, type PushedParts, pushParts } from './push-parts.ts'
 import { pushControlFile, pushLabels, pushWalMembers } from './small-parts.ts'
 import type { BackupSource } from './source/backup-source.ts'
 import { type CheckedDirectory, checkDataDirectory, isAtRest } from './source/data-directory-check.ts'
+import { formatDatabases } from './source/database-names.ts'
 
 /**
- * Takes a full backup of a local data directory. The sentinel is written last, when everything it speaks of is
- * durable and the WAL it needs is in the archive; any failure or interruption before leaves no backup, nothing on
+ * Takes a backup of a local data directory, a full one or a delta. The sentinel is written last, when everything it speaks of
+ * is durable and the WAL it needs is in the archive; any failure or interruption before leaves no backup, nothing on
  * the server, and as little as possible in the storage.
  */
 export async function backupPush(
@@ -26,6 +32,8 @@ export async function backupPush(
   const { log, storage } = context
   log.info(`Backup will be pushed to storage: ${storage.name}`)
   const directory = await checkDataDirectory(options.dataDirectory)
+  if (!options.hasFilesMetadata) log.info('Files metadata tracking is disabled')
+  const chosen = await chooseParent(context, options.delta, options.isPermanent)
   await prepareThreads(context.codecDescription)
   await using workers = new PartWorkers({
     workersCount: options.partsAtOnce,
@@ -33,28 +41,48 @@ export async function backupPush(
     codec: context.codecDescription,
   })
   const startTime = ceilToMicroseconds(nowNs())
+  const reading = beginReadingParent(context, chosen, options.pageBytes)
   await using source = await openSource(context, directory, options)
   const push: OperationContext = { ...context, signal: AbortSignal.any([context.signal, source.failed]) }
-  await claimName(push, source.name)
-  log.info(`Started backup with name ${source.name} at LSN ${formatLsn(source.startLsn)}`)
-  return await takingBackOnFailure(context, source.name, async tentative => {
-    const contents = await planBackup(push, directory.root, options)
+  log.info(
+    `Started backup with name ${formatBackupName(source.startWalFile)} at LSN ${formatLsn(source.startLsn)}`,
+  )
+  const base = await openDelta(push, directory, source, chosen, reading)
+  const contents = await planBackup(push, directory.root, source, base, options)
+  const { name, delta } = contents.identity
+  const parent = delta === null ? undefined : base?.parent
+  await claimName(push, name)
+  return await takingBackOnFailure(context, name, async tentative => {
     const pushed = await pushParts(push, workers, source, contents, options)
+    if (options.failsOnCorrupt) await reportAll(push, source, contents, pushed, true)
     const smallParts = await pushControlAndWal(push, source, contents, pushed)
     const stop = await source.stop()
     const number = nextPart(pushed.parts, '').number + smallParts.length
     if (stop.labels !== undefined) {
-      smallParts.push(await pushLabels({ context: push, backup: source.name, number }, stop.labels))
+      smallParts.push(await pushLabels({ context: push, backup: name, number }, stop.labels))
     }
     await source.waitForWal(stop)
-    const databases = await source.readDatabases()
-    const packed = recordOf(source, contents, pushed, smallParts, options)
-    const finished = { source, contents, packed, stop, startTime, databases }
+    const databases = options.hasDatabaseNames ? await source.readDatabases() : null
+    const packed = recordOf(contents, pushed, smallParts, options)
+    if (parent !== undefined && options.isPermanent) await markAncestors(push, parent.name)
+    const finished = {
+      source,
+      contents,
+      packed,
+      stop,
+      startTime,
+      databases: databases === null ? null : formatDatabases(databases),
+      assertParent: async () => {
+        if (parent !== undefined) await assertParentStored(push, parent)
+      },
+    }
     const sizes = await commitBackup(push, options, finished, tentative)
-    log.info(`Wrote backup with name ${source.name} to storage ${storage.name}`)
+    await reportAll(push, source, contents, pushed, false, databases)
+    log.info(`Wrote backup with name ${name} to storage ${storage.name}`)
     return {
-      name: source.name,
+      name,
       storageName: storage.name,
+      parent: parent?.name ?? null,
       ...sizes,
       filesCount: contents.headers.length,
       partsCount: packed.parts.length + smallParts.length,
@@ -77,18 +105,6 @@ async function openSource(
   return openRunningSource(context, directory, options)
 }
 
-async function planBackup(
-  context: OperationContext,
-  root: string,
-  options: BackupPushOptions,
-): Promise<Contents> {
-  const { log, signal } = context
-  if (!options.hasFilesMetadata) log.info('Files metadata tracking is disabled')
-  log.info('Starting a new tar bundle')
-  log.info('Walking ...')
-  return planContents(await walkDataDirectory(root, { log, signal }))
-}
-
 /** pg_control comes after all data; WAL that travels inside the backup before it. */
 async function pushControlAndWal(
   context: OperationContext,
@@ -98,7 +114,7 @@ async function pushControlAndWal(
 ): Promise<SmallPart[]> {
   const smallParts: SmallPart[] = []
   const next = nextPart(pushed.parts, context.codec.extension)
-  const place = { context, backup: source.name }
+  const place = { context, backup: contents.identity.name }
   if (source.wal.length > 0) {
     smallParts.push(await pushWalMembers({ ...place, number: next.number }, next.name, source.wal))
   }
@@ -107,15 +123,32 @@ async function pushControlAndWal(
   return smallParts
 }
 
-function recordOf(
+/** Says which relations have damaged pages; `known` spares asking the server again. */
+async function reportAll(
+  { log }: OperationContext,
   source: BackupSource,
+  { files }: Contents,
+  { damage }: PushedParts,
+  isFatal: boolean,
+  known: DatabasesByNames | null = null,
+): Promise<void> {
+  if (damage.size === 0) return
+  const damaged: DamagedFile[] = [...damage].map(([index, blocks]) => ({
+    memberName: files.memberName(index),
+    blocks,
+  }))
+  reportDamage(log, damaged, known ?? (await source.readDatabases()), isFatal)
+}
+
+function recordOf(
   contents: Contents,
   pushed: PushedParts,
   smallParts: readonly SmallPart[],
   options: BackupPushOptions,
 ): PackedContents {
   return {
-    backup: source.name,
+    identity: contents.identity,
+    pageBytes: options.pageBytes,
     files: contents.files,
     headers: contents.headers,
     parts: pushed.parts,

@@ -1,10 +1,12 @@
+import { incrementSizeBytes } from '../../delta/increment.ts'
 import { HASH_ALGORITHM } from '../../kit/hash.ts'
 import { localTimestampFromNs } from '../../kit/timestamp.ts'
-import type { BackupName } from '../../repository/backup-name.ts'
+import { isPagedFile } from '../../postgres/relation-file.ts'
 import type { CorruptBlocks, FileEntry, FilesMetadataSource } from '../../repository/files-metadata.ts'
 import { PARTS_FOLDER } from '../../repository/layout.ts'
-import type { ManifestFile, ManifestObject, ManifestSource } from '../../repository/manifest.ts'
+import type { KeptFile, ManifestFile, ManifestObject, ManifestSource } from '../../repository/manifest.ts'
 import type { TarMember } from '../../tar/pack.ts'
+import type { BackupIdentity } from './contents.ts'
 import type { NumberedPart } from './part/pack-parts.ts'
 import type { PackedFiles } from './part/packed-files.ts'
 import type { StoredPart } from './part/part.ts'
@@ -27,7 +29,8 @@ export interface SmallPart extends StoredPart {
 
 /** Everything that was packed, and where it is. */
 export interface PackedContents {
-  readonly backup: BackupName
+  readonly identity: BackupIdentity
+  readonly pageBytes: number
   readonly files: PackedFiles
   readonly headers: readonly TarMember[]
   readonly parts: readonly NumberedPart[]
@@ -46,17 +49,19 @@ export function filesMetadataOf(packed: PackedContents, databases: string | null
   const numbers = new Map(packed.parts.map(part => [part.name, part.number]))
   const small = new Map(packed.smallParts.map(part => [part.name, part]))
   return {
-    filesCount: packed.headers.length + byPart.packed.length + listedCount(packed),
+    filesCount: packed.headers.length + byPart.listed.length + listedCount(packed),
     databases,
     *entries(): Generator<FileEntry> {
       const entry = { isIncremented: false, isSkipped: false }
       for (const { name, mtimeNs } of packed.headers)
         yield { ...entry, name, mtime: localTimestampFromNs(mtimeNs) }
-      for (const index of byPart.packed) {
+      for (const index of byPart.listed) {
         const mtimeNs = files.mtimeNs(index)
         const blocks = packed.damage.get(index)
+        const state = files.state(index)
         yield {
-          ...entry,
+          isIncremented: state === 'incremented',
+          isSkipped: state === 'unchanged',
           name: files.memberName(index),
           mtime: localTimestampFromNs(mtimeNs),
           ...(blocks === undefined ? {} : { corruptBlocks: corruptBlocks(blocks, packed.storesAllCorrupt) }),
@@ -85,12 +90,12 @@ export function filesMetadataOf(packed: PackedContents, databases: string | null
 
 /** The content manifest straight from the columns of the push. */
 export function contentManifestOf(packed: PackedContents): ManifestSource {
-  const { files } = packed
+  const { files, identity } = packed
   const byPart = filesByPart(files)
   const keyOf = (part: string): string => `${PARTS_FOLDER}/${part}`
   return {
-    header: { backup: packed.backup, hashAlgorithm: HASH_ALGORITHM },
-    filesCount: byPart.packed.length + packed.smallParts.reduce((sum, part) => sum + part.members.length, 0),
+    header: { backup: identity.name, hashAlgorithm: HASH_ALGORITHM, walkedNs: identity.walkedNs },
+    filesCount: byPart.packedCount + packed.smallParts.reduce((sum, part) => sum + part.members.length, 0),
     *objects(): Generator<ManifestObject> {
       for (const { name, storedBytes, storedHash } of [...packed.parts, ...packed.smallParts]) {
         yield { key: keyOf(name), sizeBytes: storedBytes, hash: storedHash }
@@ -100,19 +105,40 @@ export function contentManifestOf(packed: PackedContents): ManifestSource {
       for (const part of packed.parts) {
         const object = keyOf(part.name)
         for (const index of byPart.ofPart(part.number)) {
-          yield {
-            name: files.memberName(index),
-            object,
-            sizeBytes: files.sizeBytes(index),
-            hash: files.hash(index),
-          }
+          yield { ...fileOf(packed, index), object, hash: files.hash(index) }
         }
       }
       for (const part of packed.smallParts) {
         for (const member of part.members) yield { ...member, object: keyOf(part.name) }
       }
     },
+    *kept(): Generator<KeptFile> {
+      for (const index of byPart.listed) {
+        if (files.state(index) === 'unchanged') yield* keptOf(packed, index)
+      }
+    },
   }
+}
+
+/** Name and sizes of a packed file: of an increment also that of the whole file. */
+function fileOf({ files, pageBytes }: PackedContents, index: number): Omit<ManifestFile, 'object' | 'hash'> {
+  const name = files.memberName(index)
+  const sizeBytes = files.sizeBytes(index)
+  const usedBytes = files.usedBlocks(index) * pageBytes
+  const isPaged = isPagedFile(name, sizeBytes, pageBytes)
+  const used = isPaged && usedBytes < sizeBytes ? { usedBytes } : {}
+  if (files.state(index) !== 'incremented') return { name, sizeBytes, ...used }
+  const storedBytes = incrementSizeBytes(files.pages(index), pageBytes)
+  return { name, sizeBytes: storedBytes, fileSizeBytes: sizeBytes, ...used }
+}
+
+/** What the next delta wants to know of a file that is the parent's; nothing of one without pages. */
+function* keptOf({ files, pageBytes }: PackedContents, index: number): Generator<KeptFile> {
+  const name = files.memberName(index)
+  const sizeBytes = files.sizeBytes(index)
+  if (!isPagedFile(name, sizeBytes, pageBytes)) return
+  const usedBytes = (files.parent(index)?.usedBlocks ?? Number.POSITIVE_INFINITY) * pageBytes
+  yield { name, sizeBytes, ...(usedBytes < sizeBytes ? { usedBytes } : {}) }
 }
 
 function listedCount(packed: PackedContents): number {
@@ -124,8 +150,9 @@ function corruptBlocks(blocks: readonly number[], storesAll: boolean): CorruptBl
 }
 
 interface FilesByPart {
-  /** Entries of all packed files, in the order of handing out. */
-  readonly packed: Uint32Array
+  /** Entries of all files of the backup: those that were packed, in the order of handing out, and the parent's. */
+  readonly listed: Uint32Array
+  readonly packedCount: number
   ofPart(number: number): Uint32Array
 }
 
@@ -133,27 +160,32 @@ interface FilesByPart {
 function filesByPart(files: PackedFiles): FilesByPart {
   const counts: number[] = []
   let packedCount = 0
+  let keptCount = files.skipped().length
   for (const index of files.indexes()) {
-    if (files.state(index) !== 'packed') continue
+    if (files.state(index) === 'unchanged') keptCount += 1
+    if (!files.isPacked(index)) continue
     const part = files.part(index)
     counts[part] = (counts[part] ?? 0) + 1
     packedCount += 1
   }
   const begins: number[] = [0]
   for (let part = 0; part < counts.length; part++) begins[part + 1] = begins[part]! + (counts[part] ?? 0)
-  const packed = new Uint32Array(packedCount)
+  const listed = new Uint32Array(packedCount + keptCount)
   const sorted = new Uint32Array(packedCount)
   const next = [...begins]
   let at = 0
   for (const index of files.indexes()) {
-    if (files.state(index) !== 'packed') continue
-    packed[at++] = index
+    const isPacked = files.isPacked(index)
+    if (isPacked || files.state(index) === 'unchanged') listed[at++] = index
+    if (!isPacked) continue
     const part = files.part(index)
     sorted[next[part]!] = index
     next[part]! += 1
   }
+  listed.set(files.skipped(), at)
   return {
-    packed,
+    listed,
+    packedCount,
     ofPart: number => sorted.subarray(begins[number] ?? packedCount, begins[number + 1] ?? packedCount),
   }
 }

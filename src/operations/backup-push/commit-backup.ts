@@ -29,8 +29,10 @@ export interface FinishedBackup {
   readonly packed: PackedContents
   readonly stop: SourceStop
   readonly startTime: Timestamp
-  /** JSON text, or null. */
+  /** JSON text of `DatabasesByNames`, or null. */
   readonly databases: string | null
+  /** Throws when what the backup hangs on is not there any more. */
+  readonly assertParent: () => Promise<void>
 }
 
 export interface BackupSizes {
@@ -46,7 +48,7 @@ export async function commitBackup(
   tentative: Tentative,
 ): Promise<BackupSizes> {
   const { log, storage, signal } = context
-  const { name } = backup.source
+  const { name, delta } = backup.contents.identity
   const put = (key: string, text: string): Promise<void> =>
     storage.put(key, streamOf(new TextEncoder().encode(text)), { signal })
   const facts = factsOf(options, backup)
@@ -61,7 +63,7 @@ export async function commitBackup(
   const sentinel = formatSentinel({
     ...facts,
     lsn: backup.source.startLsn,
-    delta: null,
+    delta,
     dataCatalogSizeBytes: backup.contents.catalogBytes,
     spec: backup.contents.spec,
     isFilesMetadataDisabled: !options.hasFilesMetadata,
@@ -69,9 +71,11 @@ export async function commitBackup(
     contentManifest,
   })
   await assertAllStored(context, backup.packed)
+  await backup.assertParent()
   tentative.sentinel = sentinel
   await put(sentinelKey(name), sentinel)
   await assertAllStored(context, backup.packed)
+  await backup.assertParent()
   return {
     uncompressedBytes: facts.uncompressedSizeBytes,
     compressedBytes: facts.compressedSizeBytes,
@@ -82,10 +86,16 @@ async function putContentManifest(
   context: OperationContext,
   packed: PackedContents,
 ): Promise<ContentManifestLink> {
-  const key = contentManifestKey(packed.backup, context.codec.extension)
+  const { name, parentHash } = packed.identity
+  const key = contentManifestKey(name, context.codec.extension)
   const lines = encodeContentManifest(contentManifestOf(packed))
   const { sizeBytes, hash } = await putMeasured(context, key, lines)
-  const link = { object: key.slice(key.lastIndexOf('/') + 1), sizeBytes, hash: `${HASH_ALGORITHM}:${hash}` }
+  const link = {
+    object: key.slice(key.lastIndexOf('/') + 1),
+    sizeBytes,
+    hash: `${HASH_ALGORITHM}:${hash}`,
+    ...(parentHash === undefined ? {} : { parentHash }),
+  }
   const sealedWith = context.codecDescription.encryption?.write
   if (sealedWith === undefined) return link
   return { ...link, encryption: { method: sealedWith.method, key: sealedWith.keyId } }
@@ -98,11 +108,11 @@ async function putContentManifest(
 async function assertAllStored(context: OperationContext, packed: PackedContents): Promise<void> {
   const { storage, signal } = context
   const sizes = new Map<string, number>()
-  for await (const entry of storage.list(partsPrefix(packed.backup), { signal })) {
+  for await (const entry of storage.list(partsPrefix(packed.identity.name), { signal })) {
     if (entry.kind === 'object') sizes.set(entry.key, entry.sizeBytes)
   }
   for (const { name, storedBytes } of [...packed.parts, ...packed.smallParts]) {
-    const key = partKey(packed.backup, name)
+    const key = partKey(packed.identity.name, name)
     if (sizes.get(key) === storedBytes) continue
     throw new WalgError('INTEGRITY', `"${key}" is not in the storage any more as it was put there`, {
       facts: { key, storage: storage.name },

@@ -1,10 +1,26 @@
 import type { ControlEntry, DataDirectory } from '../../postgres/data-directory.ts'
+import type { DataEntries } from '../../postgres/walk/data-entries.ts'
+import type { BackupName } from '../../repository/backup-name.ts'
+import type { DeltaLink } from '../../repository/sentinel.ts'
 import type { TablespaceSpec } from '../../repository/tablespace-spec.ts'
 import type { TarMember } from '../../tar/pack.ts'
+import type { FilePlan } from './delta/file-plan.ts'
 import { PackedFiles } from './part/packed-files.ts'
+
+/** What a backup is called and what it hangs on. */
+export interface BackupIdentity {
+  readonly name: BackupName
+  /** Null for a full backup. */
+  readonly delta: DeltaLink | null
+  /** Hash of the parent's content manifest, when it has one. */
+  readonly parentHash?: string
+  /** By the clock of the file system, see `ManifestHeader`. */
+  readonly walkedNs: bigint
+}
 
 /** What a backup will hold, decided before the first byte is read. */
 export interface Contents {
+  readonly identity: BackupIdentity
   /** Regular files. */
   readonly files: PackedFiles
   /** Directories, in the order of the walk. */
@@ -21,7 +37,11 @@ export interface Contents {
 const LABEL_FILES: readonly string[] = ['backup_label', 'tablespace_map']
 
 /** Decides what of the walk's findings becomes what. */
-export function planContents(directory: DataDirectory): Contents {
+export function planContents(
+  directory: DataDirectory,
+  identity: BackupIdentity,
+  plan: FilePlan | undefined,
+): Contents {
   const { entries } = directory
   const headers: TarMember[] = []
   for (let index = 0; index < entries.count; index++) {
@@ -29,16 +49,22 @@ export function planContents(directory: DataDirectory): Contents {
     const entry = entries.at(index)
     headers.push({ ...entry, kind: 'directory', name: entry.memberName })
   }
-  const isLabel = (index: number): boolean =>
-    entries.places[entries.placeOf(index)]?.member === '' && LABEL_FILES.includes(entries.baseName(index))
   return {
+    identity,
     headers,
     controlFile: directory.controlFile,
-    files: new PackedFiles(entries, index => !entries.isDirectory(index) && !isLabel(index)),
+    files: new PackedFiles(entries, index => isContent(entries, index), plan),
     catalogBytes: directory.catalogBytes,
     spec: specOf(directory),
     root: directory.root,
   }
+}
+
+/** True for an entry that is packed as a file. */
+export function isContent(entries: DataEntries, index: number): boolean {
+  if (entries.isDirectory(index)) return false
+  const isAtTop = entries.places[entries.placeOf(index)]?.member === ''
+  return !isAtTop || !LABEL_FILES.includes(entries.baseName(index))
 }
 
 function specOf({ root, tablespaces }: DataDirectory): TablespaceSpec | null {

@@ -1,6 +1,7 @@
 import type { ConnectionSettings } from '../../postgres/cluster/cluster.ts'
+import type { DeltaOptions } from './delta/options.ts'
 
-/** What a full backup of a local data directory needs to know. */
+/** What a backup of a local data directory needs to know. */
 export interface BackupPushOptions {
   /** As given by the person; compared with the server's own after resolving both. */
   readonly dataDirectory: string
@@ -8,7 +9,10 @@ export interface BackupPushOptions {
   readonly isPermanent: boolean
   /** Valid JSON text, stored exactly as it is; null for none. */
   readonly userData: string | null
+  readonly delta: DeltaOptions
   readonly isVerifying: boolean
+  /** Damaged pages fail the backup. */
+  readonly failsOnCorrupt: boolean
   /** Record the number of every damaged page, not only of the first ten of a file. */
   readonly storesAllCorrupt: boolean
   readonly hasFilesMetadata: boolean
@@ -30,6 +34,8 @@ export interface BackupPushOptions {
 export interface BackupPushResult {
   readonly name: string
   readonly storageName: string
+  /** Null for a full backup. */
+  readonly parent: string | null
   readonly uncompressedBytes: number
   readonly compressedBytes: number
   readonly filesCount: number

@@ -1,3 +1,4 @@
+import type { WholeReason } from '../../delta/page-selection.ts'
 import { createRateLimit } from '../../kit/limits.ts'
 import { partName } from '../../repository/layout.ts'
 import type { OperationContext } from '../context.ts'
@@ -31,12 +32,15 @@ export async function pushParts(
   const { files } = contents
   const damage = new Map<number, readonly number[]>()
   const onReport = (report: PackReport): void => {
-    if (report.kind === 'part begun') log.info(`Starting part ${report.number} of backup ${source.name} ...`)
+    if (report.kind === 'part begun')
+      log.info(`Starting part ${report.number} of backup ${contents.identity.name} ...`)
     else if (report.kind === 'part done')
-      log.info(`Finished writing part ${report.part.number} of backup ${source.name}.`)
+      log.info(`Finished writing part ${report.part.number} of backup ${contents.identity.name}.`)
     else if (report.kind === 'odd size') {
       const { path, sizeBytes } = files.file(files.indexOfTurn(report.turn))
       log.warning(`"${path}" has ${sizeBytes} bytes, not whole pages: packed without verifying its pages`)
+    } else if (report.kind === 'whole') {
+      sayWhole(context, files.memberName(files.indexOfTurn(report.turn)), report.reason)
     } else {
       const index = files.indexOfTurn(report.turn)
       damage.set(index, report.blocks)
@@ -78,14 +82,29 @@ function taskOf(
   workersCount: number,
 ): PartsTask {
   const { diskBytesPerSecond, isVerifying } = options
+  const { delta } = contents.identity
   const isChecked = isVerifying && source.pages !== undefined
   return {
-    backup: source.name,
+    backup: contents.identity.name,
     control: createPartControl(workersCount),
     headers: contents.headers,
     partBytesMax: options.partBytesMax,
+    pageBytes: options.pageBytes,
     ...(diskBytesPerSecond === undefined ? {} : { diskLimit: createRateLimit(diskBytesPerSecond) }),
     ...(isChecked ? { pages: { ...source.pages!, startLsn: source.startLsn } } : {}),
+    ...(delta === null ? {} : { scan: { pageBytes: options.pageBytes, sinceLsn: delta.lsn } }),
+  }
+}
+
+function sayWhole({ log }: OperationContext, name: string, reason: WholeReason): void {
+  if (reason.kind === 'invalid page') {
+    log.warning(
+      `failed to read file '${name}' as incremented: block ${reason.block} is no valid page; it is stored whole`,
+    )
+  } else {
+    log.info(
+      `'${name}' is stored whole: block ${reason.block} is zero and may not have been so in the parent backup`,
+    )
   }
 }
 

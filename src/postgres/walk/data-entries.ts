@@ -15,6 +15,8 @@ export interface DataEntry {
   readonly gid: number
   /** Taken during the walk, before any content is read. */
   readonly mtimeNs: bigint
+  /** When content, name or attributes last changed: nobody can set it back. */
+  readonly ctimeNs: bigint
 }
 
 /**
@@ -38,6 +40,7 @@ export interface DataEntries {
   uid(index: number): number
   gid(index: number): number
   mtimeNs(index: number): bigint
+  ctimeNs(index: number): bigint
 }
 
 /** A directory on disk and the member name of what is in it; the data directory itself has an empty name. */
@@ -61,6 +64,7 @@ export class DataEntryColumns implements DataEntries {
   #placeOf: Uint32Array = new Uint32Array(ROWS_MIN)
   #sizes: Float64Array = new Float64Array(ROWS_MIN)
   #times: BigInt64Array = new BigInt64Array(ROWS_MIN)
+  #changeTimes: BigInt64Array = new BigInt64Array(ROWS_MIN)
   #modes: Uint16Array = new Uint16Array(ROWS_MIN)
   #uids: Uint32Array = new Uint32Array(ROWS_MIN)
   #gids: Uint32Array = new Uint32Array(ROWS_MIN)
@@ -79,6 +83,7 @@ export class DataEntryColumns implements DataEntries {
     this.#placeOf[index] = place
     this.#sizes[index] = entry.sizeBytes
     this.#times[index] = entry.mtimeNs
+    this.#changeTimes[index] = entry.ctimeNs
     this.#modes[index] = entry.mode
     this.#uids[index] = entry.uid
     this.#gids[index] = entry.gid
@@ -96,6 +101,7 @@ export class DataEntryColumns implements DataEntries {
       uid: this.uid(index),
       gid: this.gid(index),
       mtimeNs: this.mtimeNs(index),
+      ctimeNs: this.ctimeNs(index),
     }
   }
 
@@ -137,6 +143,10 @@ export class DataEntryColumns implements DataEntries {
     return this.#times[index]!
   }
 
+  ctimeNs(index: number): bigint {
+    return this.#changeTimes[index]!
+  }
+
   #place(index: number): EntryPlace {
     if (index < 0 || index >= this.count) throw new RangeError(`no entry ${index}`)
     return this.places[this.#placeOf[index]!]!
@@ -163,6 +173,7 @@ export class DataEntryColumns implements DataEntries {
     this.#placeOf = copyInto(new Uint32Array(rows), this.#placeOf)
     this.#sizes = copyInto(new Float64Array(rows), this.#sizes)
     this.#times = copyInto(new BigInt64Array(rows), this.#times)
+    this.#changeTimes = copyInto(new BigInt64Array(rows), this.#changeTimes)
     this.#modes = copyInto(new Uint16Array(rows), this.#modes)
     this.#uids = copyInto(new Uint32Array(rows), this.#uids)
     this.#gids = copyInto(new Uint32Array(rows), this.#gids)

@@ -13,7 +13,7 @@ function entriesOf(files: readonly { name: string; sizeBytes: number }[]): DataE
   const entries = new DataEntryColumns()
   const place = entries.addPlace(base.path, base.member)
   for (const { name, sizeBytes } of files)
-    entries.add(place, name, { kind: 'file', ...attributes, sizeBytes })
+    entries.add(place, name, { kind: 'file', ...attributes, ctimeNs: 0n, sizeBytes })
   return entries
 }
 
@@ -113,6 +113,7 @@ describe('the feed of a worker', () => {
     rows: new ArrayBuffer(0),
     names: new ArrayBuffer(0),
     places: [],
+    blocks: new Map(),
   })
 
   test('asks one batch ahead while files are small, once at a time', async () => {

@@ -1,3 +1,4 @@
+import type { ParentFile } from '../../../delta/page-selection.ts'
 import type { EntryPlace } from '../../../postgres/walk/data-entries.ts'
 
 /**
@@ -15,6 +16,22 @@ export interface FileAttributes {
   readonly mtimeNs: bigint
 }
 
+/**
+ * `whole`: all of it. `scan`: the pages that changed since the parent, found by reading all. `blocks`: the pages that a block
+ * map calls changed; nothing else is read.
+ */
+export type PackMethod = 'whole' | 'scan' | 'blocks'
+const METHODS: readonly PackMethod[] = ['whole', 'scan', 'blocks']
+
+/** How a file is packed; without one it is `whole`. */
+export interface FileOrder {
+  readonly method: PackMethod
+  /** What the parent has of it; undefined when that is not known. */
+  readonly parent: ParentFile | undefined
+  /** For `blocks`: ascending. */
+  readonly blocks: Uint32Array | undefined
+}
+
 /** One regular file to pack, as the walk found it. */
 export interface BatchFile extends FileAttributes {
   readonly path: string
@@ -30,12 +47,15 @@ export interface FileBatchData {
   readonly rows: ArrayBuffer
   readonly names: ArrayBuffer
   readonly places: readonly EntryPlace[]
+  /** Blocks by row, for those packed by `blocks`. */
+  readonly blocks: ReadonlyMap<number, Uint32Array>
 }
 
-export type FileState = 'waiting' | 'packed' | 'vanished'
-const STATES: readonly FileState[] = ['waiting', 'packed', 'vanished']
+/** `unchanged`: nothing of the file had to be packed, it is the parent's. */
+export type FileState = 'waiting' | 'packed' | 'incremented' | 'unchanged' | 'vanished'
+const STATES: readonly FileState[] = ['waiting', 'packed', 'incremented', 'unchanged', 'vanished']
 
-const ROW_BYTES = 64
+const ROW_BYTES = 80
 const WORDS = ROW_BYTES / 4
 const LONGS = ROW_BYTES / 8
 /** Columns, in 32-bit words. */
@@ -46,6 +66,13 @@ const UID = 7
 const GID = 8
 const PART = 9
 const STATE = 10
+const METHOD = 11
+/** Of the parent's file, plus 1; 0: not known. */
+const PARENT_BLOCKS = 16
+const PARENT_USED = 17
+/** Results: pages of the increment; blocks up to the last that is not zero. */
+const PAGES = 18
+const USED_BLOCKS = 19
 /** Columns, in 64-bit words. */
 const SIZE = 1
 const MTIME = 2
@@ -64,6 +91,7 @@ export class FileBatchBuilder {
   #names: Uint8Array = new Uint8Array(NAMES_BYTES_MIN)
   #namesBytes = 0
   readonly #places: EntryPlace[] = []
+  readonly #blocks = new Map<number, Uint32Array>()
   readonly #numbers = new Map<number, number>()
   #count = 0
   #bytes = 0
@@ -76,7 +104,13 @@ export class FileBatchBuilder {
   }
 
   /** `placeNumber` tells places apart; equal numbers mean the same `place`. */
-  add(placeNumber: number, place: EntryPlace, baseName: string, file: FileAttributes): void {
+  add(
+    placeNumber: number,
+    place: EntryPlace,
+    baseName: string,
+    file: FileAttributes,
+    order?: FileOrder,
+  ): void {
     const row = this.#count++
     const at = row * WORDS
     let number = this.#numbers.get(placeNumber)
@@ -93,11 +127,29 @@ export class FileBatchBuilder {
     this.#sizes[row * LONGS + SIZE] = file.sizeBytes
     this.#times[row * LONGS + MTIME] = file.mtimeNs
     this.#bytes += file.sizeBytes
+    if (order !== undefined) this.#addOrder(row, order)
+  }
+
+  #addOrder(row: number, { method, parent, blocks }: FileOrder): void {
+    const at = row * WORDS
+    this.#words[at + METHOD] = METHODS.indexOf(method)
+    if (parent !== undefined) {
+      this.#words[at + PARENT_BLOCKS] = parent.blocks + 1
+      this.#words[at + PARENT_USED] = parent.usedBlocks
+    }
+    if (blocks !== undefined) this.#blocks.set(row, blocks)
   }
 
   finish(firstTurn: number): FileBatchData {
     const names = this.#names.slice(0, this.#namesBytes).buffer as ArrayBuffer
-    return { firstTurn, bytes: this.#bytes, rows: this.#rows, names, places: this.#places }
+    return {
+      firstTurn,
+      bytes: this.#bytes,
+      rows: this.#rows,
+      names,
+      places: this.#places,
+      blocks: this.#blocks,
+    }
   }
 
   #addName(name: string): void {
@@ -147,6 +199,17 @@ export class FileBatch {
     }
   }
 
+  order(row: number): FileOrder {
+    const at = row * WORDS
+    const parentBlocks = this.#words[at + PARENT_BLOCKS]!
+    const usedBlocks = this.#words[at + PARENT_USED]!
+    return {
+      method: METHODS[this.#words[at + METHOD]!]!,
+      parent: parentBlocks === 0 ? undefined : { blocks: parentBlocks - 1, usedBlocks },
+      blocks: this.data.blocks.get(row),
+    }
+  }
+
   sizeBytes(row: number): number {
     return this.#sizes[row * LONGS + SIZE]!
   }
@@ -171,6 +234,30 @@ export class FileBatch {
     this.#longs[row * LONGS + HASH + 1] = BigInt(`0x${hash.slice(16)}`)
     this.#words[row * WORDS + PART] = part
     this.#words[row * WORDS + STATE] = STATES.indexOf('packed')
+  }
+
+  /** Packed as an increment of `pages` pages. */
+  setIncremented(row: number, part: number, hash: string, pages: number): void {
+    this.setPacked(row, part, hash)
+    this.#words[row * WORDS + PAGES] = pages
+    this.#words[row * WORDS + STATE] = STATES.indexOf('incremented')
+  }
+
+  setUnchanged(row: number): void {
+    this.#words[row * WORDS + STATE] = STATES.indexOf('unchanged')
+  }
+
+  pages(row: number): number {
+    return this.#words[row * WORDS + PAGES]!
+  }
+
+  /** Blocks up to the last that is not zero, of a file that is made of pages. */
+  setUsedBlocks(row: number, count: number): void {
+    this.#words[row * WORDS + USED_BLOCKS] = count
+  }
+
+  usedBlocks(row: number): number {
+    return this.#words[row * WORDS + USED_BLOCKS]!
   }
 
   setVanished(row: number): void {

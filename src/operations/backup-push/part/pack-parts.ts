@@ -1,10 +1,13 @@
+import type { WholeReason } from '../../../delta/page-selection.ts'
 import type { RateLimit } from '../../../kit/limits.ts'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
 import type { BackupName } from '../../../repository/backup-name.ts'
 import { partKey, partName } from '../../../repository/layout.ts'
 import type { TarMember } from '../../../tar/pack.ts'
 import { FileBatch, type FileBatchData } from './file-batch.ts'
-import { PageCheck, type PageCheckOptions } from './page-check.ts'
+import { FilePacker } from './file-packer.ts'
+import type { PageCheckOptions } from './page-check.ts'
+import type { ScanOptions } from './page-scan.ts'
 import { type OpenPart, openPart, type PartPlace, type StoredPart } from './part.ts'
 import { PartControl, type PartControlData } from './part-control.ts'
 import { packedBytes } from './part-packer.ts'
@@ -18,8 +21,11 @@ export interface PartsTask {
   /** A part is closed when the next file would make its tar larger than this. */
   readonly partBytesMax: number
   readonly diskLimit?: RateLimit
+  readonly pageBytes: number
   /** Absent: page checksums are not verified. */
   readonly pages?: PageCheckOptions
+  /** Absent: every file is packed whole. */
+  readonly scan?: ScanOptions
 }
 
 export interface NumberedPart extends StoredPart {
@@ -34,6 +40,8 @@ export type PackReport =
   | { readonly kind: 'damage'; readonly turn: number; readonly blocks: readonly number[] }
   /** A relation's file that is not made of whole pages was packed without a look at its pages. */
   | { readonly kind: 'odd size'; readonly turn: number }
+  /** The parent has the file, but it was packed whole. */
+  | { readonly kind: 'whole'; readonly turn: number; readonly reason: WholeReason }
 
 export interface PackRoom extends Pick<PartPlace, 'storage' | 'codec'> {
   readonly memory: LinearMemory
@@ -51,38 +59,87 @@ export interface PackRoom extends Pick<PartPlace, 'storage' | 'codec'> {
 export async function packParts(room: PackRoom, task: PartsTask): Promise<void> {
   const control = new PartControl(task.control)
   const queue = new FileQueue(room)
-  const place: PartPlace = {
-    ...room,
-    ...(task.diskLimit === undefined ? {} : { diskLimit: task.diskLimit }),
-    onRead: bytes => control.beat(room.worker, queue.turn, bytes),
-  }
-  const pages = task.pages === undefined ? undefined : new PageCheck(task.pages, room.memory)
-  let hasFile = await queue.advance()
-  // Without any file somebody still has to pack the directories.
-  while (hasFile || control.partsCount === 0) {
-    const number = control.takePartNumber()
-    if (!hasFile && number > 1) return
-    const name = partName(number, room.codec.extension)
-    room.report({ kind: 'part begun', number })
-    const part = await openPart(place, partKey(task.backup, name))
-    try {
-      if (number === 1) for (const member of task.headers) await part.packer.packHeader(member)
-      while (hasFile) {
-        control.beat(room.worker, queue.turn, 0)
-        await packNext(part, queue, number, pages, room.report)
-        hasFile = queue.advanceInBatch() || (await queue.advance())
-        if (hasFile && part.packer.tarBytes + packedBytes(queue.sizeBytes) > task.partBytesMax) break
-      }
-      room.report({ kind: 'part done', part: { number, ...(await part.end()) } })
-    } catch (error) {
-      await part.abort()
-      throw error
+  const parts = new WorkerParts(room, task, control, queue)
+  const packer = new FilePacker(room, task, control, queue)
+  try {
+    for (let hasFile = await queue.advance(); hasFile; ) {
+      control.beat(room.worker, queue.turn, 0)
+      await packer.packNext(parts)
+      hasFile = queue.advanceInBatch() || (await queue.advance())
     }
+    await parts.finish()
+  } catch (error) {
+    await parts.abort()
+    throw error
+  }
+}
+
+/** The part that a worker has open, if any: one is opened when there is something for it. */
+export class WorkerParts {
+  readonly #room: PackRoom
+  readonly #task: PartsTask
+  readonly #control: PartControl
+  readonly #place: PartPlace
+  #open: { readonly number: number; readonly part: OpenPart } | undefined
+
+  constructor(room: PackRoom, task: PartsTask, control: PartControl, queue: { readonly turn: number }) {
+    this.#room = room
+    this.#task = task
+    this.#control = control
+    this.#place = {
+      ...room,
+      ...(task.diskLimit === undefined ? {} : { diskLimit: task.diskLimit }),
+      onRead: bytes => control.beat(room.worker, queue.turn, bytes),
+    }
+  }
+
+  /** The part that a member of `sizeBytes` goes into. */
+  async forMember(sizeBytes: number): Promise<{ readonly number: number; readonly part: OpenPart }> {
+    const open = this.#open
+    if (open !== undefined) {
+      const isEmpty = open.part.packer.tarBytes === 0
+      if (isEmpty || open.part.packer.tarBytes + packedBytes(sizeBytes) <= this.#task.partBytesMax)
+        return open
+      await this.#close()
+    }
+    return this.#begin(this.#control.takePartNumber())
+  }
+
+  /** Closes what is open. Without any file somebody still has to pack the directories. */
+  async finish(): Promise<void> {
+    if (this.#open === undefined && this.#control.partsCount === 0) {
+      const number = this.#control.takePartNumber()
+      if (number === 1) await this.#begin(number)
+    }
+    await this.#close()
+  }
+
+  async abort(): Promise<void> {
+    const open = this.#open
+    this.#open = undefined
+    await open?.part.abort()
+  }
+
+  async #begin(number: number): Promise<{ readonly number: number; readonly part: OpenPart }> {
+    const name = partName(number, this.#room.codec.extension)
+    this.#room.report({ kind: 'part begun', number })
+    const part = await openPart(this.#place, partKey(this.#task.backup, name))
+    this.#open = { number, part }
+    if (number === 1) for (const member of this.#task.headers) await part.packer.packHeader(member)
+    return this.#open
+  }
+
+  async #close(): Promise<void> {
+    const open = this.#open
+    if (open === undefined) return
+    const stored = await open.part.end()
+    this.#open = undefined
+    this.#room.report({ kind: 'part done', part: { number: open.number, ...stored } })
   }
 }
 
 /** The file that is packed next, out of one batch after the other. */
-class FileQueue {
+export class FileQueue {
   readonly #nextBatch: PackRoom['nextBatch']
   batch: FileBatch | undefined
   row = 0
@@ -114,27 +171,4 @@ class FileQueue {
     this.row = 0
     return data !== undefined
   }
-}
-
-async function packNext(
-  part: OpenPart,
-  queue: FileQueue,
-  number: number,
-  pages: PageCheck | undefined,
-  report: PackRoom['report'],
-): Promise<void> {
-  const { batch, row, turn } = queue
-  const file = batch!.file(row)
-  const observer = pages?.open(file) ?? 'none'
-  if (observer === 'odd') report({ kind: 'odd size', turn })
-  const isObserved = observer !== 'odd' && observer !== 'none'
-  const hash = await part.packer.packFile(file, isObserved ? observer : undefined)
-  if (hash === undefined) {
-    batch!.setVanished(row)
-    return
-  }
-  batch!.setPacked(row, number, hash)
-  if (!isObserved) return
-  const { blocks } = observer.end()
-  if (blocks.length > 0) report({ kind: 'damage', turn, blocks })
 }

@@ -1,4 +1,6 @@
+import type { ParentFile } from '../../../delta/page-selection.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
+import type { FilePlan } from '../delta/file-plan.ts'
 import {
   type BatchFile,
   FileBatch,
@@ -15,6 +17,7 @@ export const LARGE_BATCH_BYTES: number = 8 << 20
 const WAITING = 0
 /** In the column of parts. */
 const VANISHED = 0xffffffff
+const UNCHANGED = 0xfffffffe
 
 /**
  * The regular files of a backup: what the walk found, in the order in which they are handed out, and what became of
@@ -27,17 +30,28 @@ export class PackedFiles {
   /** Number of the part by entry; 0 while waiting. */
   readonly #parts: Uint32Array
   readonly #hashes: BigUint64Array
+  /** Pages of an increment by entry, plus 1; 0: packed whole. */
+  readonly #pages: Uint32Array
+  readonly #usedBlocks: Uint32Array
+  readonly #plan: FilePlan | undefined
+  readonly #skipped: Uint32Array
   #nextTurn = 0
   readonly totalBytes: number
 
-  /** `isFile` tells which entries are packed as files. */
-  constructor(entries: DataEntries, isFile: (index: number) => boolean) {
+  /** `isFile` tells which entries are files of the backup; `plan` how, in a delta. */
+  constructor(entries: DataEntries, isFile: (index: number) => boolean, plan?: FilePlan) {
     this.#entries = entries
+    this.#plan = plan
     const large: number[] = []
+    const skipped: number[] = []
     let smallCount = 0
     let totalBytes = 0
     for (let index = 0; index < entries.count; index++) {
       if (!isFile(index)) continue
+      if (plan?.isSkipped(index) === true) {
+        skipped.push(index)
+        continue
+      }
       totalBytes += entries.sizeBytes(index)
       if (entries.sizeBytes(index) >= SORTED_BYTES) large.push(index)
       else smallCount += 1
@@ -47,10 +61,14 @@ export class PackedFiles {
     this.#order.set(large)
     let at = large.length
     for (let index = 0; index < entries.count; index++) {
-      if (isFile(index) && entries.sizeBytes(index) < SORTED_BYTES) this.#order[at++] = index
+      if (entries.sizeBytes(index) >= SORTED_BYTES || !isFile(index)) continue
+      if (plan?.isSkipped(index) !== true) this.#order[at++] = index
     }
+    this.#skipped = Uint32Array.from(skipped)
     this.#parts = new Uint32Array(entries.count)
     this.#hashes = new BigUint64Array(entries.count * 2)
+    this.#pages = new Uint32Array(plan === undefined ? 0 : entries.count)
+    this.#usedBlocks = new Uint32Array(entries.count)
     this.totalBytes = totalBytes
   }
 
@@ -77,13 +95,15 @@ export class PackedFiles {
     for (let turn = first; turn < end; turn++) {
       const index = this.#order[turn]!
       const place = this.#entries.placeOf(index)
-      builder.add(place, this.#entries.places[place]!, this.#entries.baseName(index), {
+      const attributes = {
         sizeBytes: this.#entries.sizeBytes(index),
         mode: this.#entries.mode(index),
         uid: this.#entries.uid(index),
         gid: this.#entries.gid(index),
         mtimeNs: this.#entries.mtimeNs(index),
-      })
+      }
+      const baseName = this.#entries.baseName(index)
+      builder.add(place, this.#entries.places[place]!, baseName, attributes, this.#plan?.order(index))
     }
     return builder.finish(first)
   }
@@ -95,7 +115,10 @@ export class PackedFiles {
       const index = this.#order[data.firstTurn + row]!
       const state = batch.state(row)
       if (state === 'waiting') continue
-      this.#parts[index] = state === 'vanished' ? VANISHED : batch.part(row)
+      this.#parts[index] =
+        state === 'vanished' ? VANISHED : state === 'unchanged' ? UNCHANGED : batch.part(row)
+      if (state === 'incremented') this.#pages[index] = batch.pages(row) + 1
+      this.#usedBlocks[index] = batch.usedBlocks(row)
       this.#hashes[index * 2] = batch.hashHalf(row, 0)
       this.#hashes[index * 2 + 1] = batch.hashHalf(row, 1)
     }
@@ -106,7 +129,12 @@ export class PackedFiles {
     return this.#order[turn]!
   }
 
-  /** Entry indexes of all files, in the order of handing out. */
+  /** Entry indexes of the files that nobody has to read: they are the parent's. */
+  skipped(): Uint32Array {
+    return this.#skipped
+  }
+
+  /** Entry indexes of all other files, in the order of handing out. */
   indexes(): Uint32Array {
     return this.#order
   }
@@ -133,7 +161,31 @@ export class PackedFiles {
 
   state(index: number): FileState {
     const part = this.#parts[index]
-    return part === WAITING ? 'waiting' : part === VANISHED ? 'vanished' : 'packed'
+    if (part === WAITING) return this.#plan?.isSkipped(index) === true ? 'unchanged' : 'waiting'
+    if (part === VANISHED) return 'vanished'
+    if (part === UNCHANGED) return 'unchanged'
+    return this.#pages.length > 0 && this.#pages[index]! > 0 ? 'incremented' : 'packed'
+  }
+
+  /** True for a file that a part holds, whole or as an increment. */
+  isPacked(index: number): boolean {
+    const state = this.state(index)
+    return state === 'packed' || state === 'incremented'
+  }
+
+  /** Pages of the increment that was packed. */
+  pages(index: number): number {
+    return this.#pages[index]! - 1
+  }
+
+  /** Blocks up to the last that is not zero, of a packed file that is made of pages. */
+  usedBlocks(index: number): number {
+    return this.#usedBlocks[index]!
+  }
+
+  /** What the parent has of it. */
+  parent(index: number): ParentFile | undefined {
+    return this.#plan?.parent(index)
   }
 
   /** Number of the part a packed file is in. */

@@ -22,6 +22,8 @@ export interface PageFindings {
 
 /** Verifies the page checksums of one file while it is packed. */
 export interface PageObserver extends FileObserver {
+  /** What is observed next begins with this page of the file. */
+  seek(block: number): void
   /** Reads suspect pages again and tells which are damaged. */
   end(): PageFindings
 }
@@ -78,6 +80,10 @@ export class PageCheck {
         if (whole > 0) verify(rest.subarray(0, whole))
         carried = rest.length - whole
         if (carried > 0) this.#memory.bytes.set(rest.subarray(whole), this.#carryAt)
+      },
+      seek: blockOfFile => {
+        block = firstBlock + blockOfFile
+        carried = 0
       },
       end: () => {
         if (suspects.length === 0) return { blocks: [] }

@@ -1,7 +1,8 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import type { BlockWriter } from '../../../codec/codec.ts'
+import { encodeIncrementHead, incrementSizeBytes } from '../../../delta/increment.ts'
 import type { Awaitable, ByteStream } from '../../../kit/bytes.ts'
-import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import { WalgError } from '../../../kit/errors.ts'
 import type { Hasher } from '../../../kit/hash.ts'
 import { openRateLimit, type RateLimit, type RateLimiter } from '../../../kit/limits.ts'
 import {
@@ -13,6 +14,7 @@ import {
   tarPaddingBytes,
 } from '../../../tar/pack.ts'
 import type { BatchFile } from './file-batch.ts'
+import { limitedReadBytes, openFile, readInto } from './file-reading.ts'
 
 /** Looks at the bytes of one file as they pass, in order. They are lent until the call returns. */
 export interface FileObserver {
@@ -27,10 +29,6 @@ export interface PartPackerOptions {
   /** A sign of life after every read; throws to stop the packing. */
   readonly onRead?: (bytes: number) => void
 }
-
-/** Bytes asked for at once while a rate limit holds: at most those of a second, so that waits stay short. */
-const LIMITED_READ_BYTES_MAX = 256 * 1024
-const LIMITED_READ_BYTES_MIN = 4096
 
 /**
  * Packs members into one tar: header and file bytes are read straight into the compressor's block, and hashed
@@ -103,7 +101,8 @@ export class PartPacker {
     try {
       await this.packHeader({ ...file, name: file.memberName, kind: 'file' })
       this.#hasher.reset()
-      const missing = await this.#readFile(fd, file, observer)
+      const range = { position: null, bytes: file.sizeBytes }
+      const missing = await this.#readRange(fd, file.path, range, observer)
       if (missing > 0) await this.#putZeroes(missing, true)
     } finally {
       closeSync(fd)
@@ -111,6 +110,30 @@ export class PartPacker {
     const padding = tarPaddingBytes(file.sizeBytes)
     if (padding > 0) await this.#putZeroes(padding)
     this.#contentBytes += file.sizeBytes
+    return this.#hasher.digest()
+  }
+
+  /**
+   * The changed pages of a file as an increment (storage-format 3.3), read from `fd`. What the file no longer has is filled
+   * up with zeroes: WAL replay cuts it off. Returns the hash of the increment.
+   */
+  async packIncrement(file: BatchFile, fd: number, blocks: Uint32Array, pageBytes: number): Promise<string> {
+    const sizeBytes = incrementSizeBytes(blocks.length, pageBytes)
+    await this.packHeader({ ...file, name: file.memberName, kind: 'file', sizeBytes })
+    this.#hasher.reset()
+    const head = encodeIncrementHead(file.sizeBytes, blocks)
+    this.#hasher.update(head)
+    await this.#put(head)
+    for (let from = 0; from < blocks.length; ) {
+      let to = from + 1
+      while (to < blocks.length && blocks[to] === blocks[to - 1]! + 1) to++
+      const range = { position: blocks[from]! * pageBytes, bytes: (to - from) * pageBytes }
+      const missing = await this.#readRange(fd, file.path, range, undefined)
+      if (missing > 0) await this.#putZeroes(missing, true)
+      from = to
+    }
+    await this.#putZeroes(tarPaddingBytes(sizeBytes))
+    this.#contentBytes += sizeBytes
     return this.#hasher.digest()
   }
 
@@ -153,17 +176,23 @@ export class PartPacker {
     await this.#writer.end()
   }
 
-  /** Reads into the block; returns the count of bytes that the file no longer has. */
-  async #readFile(fd: number, file: BatchFile, observer: FileObserver | undefined): Promise<number> {
+  /** Reads a piece of a file into the block; returns the count of bytes that the file no longer has. */
+  async #readRange(
+    fd: number,
+    path: string,
+    range: { readonly position: number | null; readonly bytes: number },
+    observer: FileObserver | undefined,
+  ): Promise<number> {
     const writer = this.#writer
-    let left = file.sizeBytes
+    let left = range.bytes
     while (left > 0) {
       const want = Math.min(left, writer.capacityBytes - this.#used, this.#readBytesMax)
       const taken = this.#limiter?.take(want)
       if (taken !== undefined) await taken
       const { memory } = writer
       const at = writer.base + this.#used
-      const got = readInto(fd, memory, at, want, file.path)
+      const position = range.position === null ? null : range.position + range.bytes - left
+      const got = readInto({ fd, path, position }, memory, at, want)
       if (got === 0) return left
       const bytes = memory.subarray(at, at + got)
       this.#hasher.update(bytes)
@@ -222,24 +251,5 @@ export function packedBytes(sizeBytes: number): number {
 }
 
 function readBytesMax({ writer, diskLimit }: PartPackerOptions): number {
-  if (diskLimit === undefined) return writer.capacityBytes
-  return Math.max(LIMITED_READ_BYTES_MIN, Math.min(LIMITED_READ_BYTES_MAX, diskLimit.bytesPerSecond))
-}
-
-function openFile(path: string): number | undefined {
-  try {
-    // Not blocked for ever when a FIFO has taken the place of the file since the walk.
-    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw fromSystemError(error, 'open', path)
-  }
-}
-
-function readInto(fd: number, memory: Uint8Array, at: number, count: number, path: string): number {
-  try {
-    return readSync(fd, memory, at, count, null)
-  } catch (error) {
-    throw fromSystemError(error, 'read', path)
-  }
+  return diskLimit === undefined ? writer.capacityBytes : limitedReadBytes(diskLimit)
 }

@@ -42,8 +42,8 @@ class Scene {
     const path = join(this.data, name)
     writeFileSync(path, content)
     const { mode, uid, gid } = statSync(path)
-    const mtimeNs = statSync(path, { bigint: true }).mtimeNs
-    this.entries.add(0, name, { kind: 'file', sizeBytes: walkedBytes, mode, uid, gid, mtimeNs })
+    const { mtimeNs, ctimeNs } = statSync(path, { bigint: true })
+    this.entries.add(0, name, { kind: 'file', sizeBytes: walkedBytes, mode, uid, gid, mtimeNs, ctimeNs })
     this.contents.set(`/${name}`, content)
   }
 
@@ -57,6 +57,7 @@ class Scene {
         { ...header, name: '/base' },
       ],
       partBytesMax,
+      pageBytes: 8192,
     }
   }
 

@@ -1,5 +1,6 @@
+import type { DatabasesByNames } from '../../../postgres/cluster/database-names.ts'
 import type { Lsn } from '../../../postgres/lsn.ts'
-import type { BackupName } from '../../../repository/backup-name.ts'
+import type { TimelineId } from '../../../postgres/wal-segment.ts'
 import type { WalMember } from './wal-members.ts'
 
 /** What the end of a backup gives. */
@@ -11,7 +12,9 @@ export interface SourceStop {
 
 /** Where a backup comes from: a running server, or a directory at rest. Disposing it before `stop` gives the backup up. */
 export interface BackupSource extends AsyncDisposable {
-  readonly name: BackupName
+  /** The WAL segment that the backup begins in: names it. */
+  readonly startWalFile: string
+  readonly timeline: TimelineId
   readonly startLsn: Lsn
   /** `server_version_num`. */
   readonly versionNumber: number
@@ -25,6 +28,6 @@ export interface BackupSource extends AsyncDisposable {
   stop(): Promise<SourceStop>
   /** Returns when the WAL that the backup needs is where a restore will look for it. */
   waitForWal(stop: SourceStop): Promise<void>
-  /** JSON text of `DatabasesByNames`, or null. */
-  readDatabases(): Promise<string | null>
+  /** Which file belongs to which relation; null when no server can be asked. */
+  readDatabases(): Promise<DatabasesByNames | null>
 }

@@ -14,7 +14,6 @@ import {
   toTimelineId,
   type WalSegment,
 } from '../../../postgres/wal-segment.ts'
-import { formatBackupName } from '../../../repository/backup-name.ts'
 import { storageIdentity } from '../../../storage/storage-identity.ts'
 import type { OperationContext } from '../../context.ts'
 import type { BackupPushOptions } from '../options.ts'
@@ -71,7 +70,8 @@ async function readRestingSource(
       : await neededByLabel(place, control, parseBackupLabel(labels.labelFile))
   const { blockBytes, blocksPerSegment } = control
   return {
-    name: formatBackupName(segmentName(needed.startLsn, needed.timeline, control)),
+    startWalFile: segmentName(needed.startLsn, needed.timeline, control),
+    timeline: needed.timeline,
     startLsn: needed.startLsn,
     versionNumber: directory.majorVersion * 10_000,
     systemIdentifier: control.systemIdentifier,

@@ -11,16 +11,14 @@ import {
   readClusterFacts,
 } from '../../../postgres/cluster/cluster-facts.ts'
 import { connectCluster } from '../../../postgres/cluster/connect.ts'
-import { readDatabaseNames } from '../../../postgres/cluster/database-names.ts'
+import { type DatabasesByNames, readDatabaseNames } from '../../../postgres/cluster/database-names.ts'
 import { type Lsn, toLsn } from '../../../postgres/lsn.ts'
-import { formatSegmentName, segmentOfLsn } from '../../../postgres/wal-segment.ts'
-import { formatBackupName } from '../../../repository/backup-name.ts'
+import { formatSegmentName, segmentOfLsn, type TimelineId } from '../../../postgres/wal-segment.ts'
 import { storageIdentity } from '../../../storage/storage-identity.ts'
 import type { OperationContext } from '../../context.ts'
 import type { BackupPushOptions } from '../options.ts'
 import type { BackupSource, SourceStop } from './backup-source.ts'
 import type { CheckedDirectory } from './data-directory-check.ts'
-import { formatDatabases } from './database-names.ts'
 import { waitForArchive } from './wait-for-archive.ts'
 
 /**
@@ -76,7 +74,8 @@ async function connect(
 }
 
 class RunningSource implements BackupSource {
-  readonly name: BackupSource['name']
+  readonly startWalFile: string
+  readonly timeline: TimelineId
   readonly startLsn: Lsn
   readonly versionNumber: number
   readonly systemIdentifier: bigint
@@ -105,7 +104,8 @@ class RunningSource implements BackupSource {
     this.#cluster = cluster
     this.#facts = facts
     this.#session = session
-    this.name = formatBackupName(session.startWalFile)
+    this.startWalFile = session.startWalFile
+    this.timeline = session.timeline
     this.startLsn = session.startLsn
     this.versionNumber = facts.versionNumber
     this.systemIdentifier = facts.systemIdentifier
@@ -148,10 +148,9 @@ class RunningSource implements BackupSource {
     })
   }
 
-  async readDatabases(): Promise<string | null> {
-    if (!this.#options.hasDatabaseNames) return null
+  async readDatabases(): Promise<DatabasesByNames> {
     this.#context.log.info('Querying pg_database')
-    return formatDatabases(await readDatabaseNames(this.#cluster))
+    return readDatabaseNames(this.#cluster)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

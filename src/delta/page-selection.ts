@@ -1,0 +1,149 @@
+import { judgePageAt, PAGE_HEADER_BYTES } from '../postgres/page-header.ts'
+
+/** What the parent backup holds of a file, in blocks; a backup of the original does not tell. */
+export interface ParentFile {
+  readonly blocks: number
+  /** Every block from here on is zero in the parent; `blocks` when it does not end in zeros. */
+  readonly usedBlocks: number
+}
+
+/** Why a file is stored whole although the parent has it. */
+export type WholeReason =
+  /** Something that is no page: its LSN means nothing. */
+  | { readonly kind: 'invalid page'; readonly block: number }
+  /** A page is zero now and may have been something else in the parent: the original's reverse restore would keep that. */
+  | { readonly kind: 'zero page'; readonly block: number }
+
+/** Which pages of a file go into its increment. */
+export interface Selection {
+  /** Ascending. */
+  readonly blocks: Uint32Array
+  readonly whole: WholeReason | undefined
+  /** Blocks up to the last one that is not zero. */
+  readonly usedBlocks: number
+}
+
+const BLOCKS_MIN = 64
+const LSN_WORD = 0xffffffffn
+
+/**
+ * Chooses the pages of one file that a delta must hold (storage-format 3.4): those that a record at or behind the parent's
+ * start LSN has changed. Pages are judged by their headers, which costs next to nothing beside reading them.
+ *
+ * Zero pages are never chosen: the original's reverse restore takes them for holes and fills them with what an older backup
+ * has. They are left out where that is zero as well: behind the end of the parent's file or of what was used of it, or
+ * before a page that has not changed since (a truncation would have taken that one too, and without one no page becomes
+ * zero). Otherwise the file has to be stored whole.
+ */
+export class PageSelector {
+  readonly #pageBytes: number
+  readonly #sinceHigh: number
+  readonly #sinceLow: number
+  #blocks: Uint32Array = new Uint32Array(BLOCKS_MIN)
+  #count = 0
+  #zeroes: Uint32Array = new Uint32Array(BLOCKS_MIN)
+  #zeroCount = 0
+  #usedBlocks = 0
+  /** One more than the last block that is older than the parent. */
+  #oldEnd = 0
+  #whole: WholeReason | undefined
+
+  constructor(pageBytes: number, sinceLsn: bigint) {
+    this.#pageBytes = pageBytes
+    this.#sinceHigh = Number(sinceLsn >> 32n)
+    this.#sinceLow = Number(sinceLsn & LSN_WORD)
+  }
+
+  /** Begins with another file. */
+  begin(): void {
+    this.#count = 0
+    this.#zeroCount = 0
+    this.#usedBlocks = 0
+    this.#oldEnd = 0
+    this.#whole = undefined
+  }
+
+  /** The file has to be stored whole: more pages need not be looked at. */
+  get isWhole(): boolean {
+    return this.#whole !== undefined
+  }
+
+  /** Judges the whole pages in `bytes`, which are the file's from `firstBlock` on. Blocks come in ascending order. */
+  judge(bytes: Uint8Array, firstBlock: number): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    const count = Math.floor(bytes.length / this.#pageBytes)
+    for (let index = 0; index < count && this.#whole === undefined; index++) {
+      this.#judgePage(bytes, view, index * this.#pageBytes, firstBlock + index)
+    }
+  }
+
+  /** Takes pages that a block map calls changed: they are chosen whatever their LSN is. */
+  take(bytes: Uint8Array, firstBlock: number): void {
+    const count = Math.floor(bytes.length / this.#pageBytes)
+    for (let index = 0; index < count; index++) {
+      const page = bytes.subarray(index * this.#pageBytes, (index + 1) * this.#pageBytes)
+      if (!isZero(page.subarray(0, PAGE_HEADER_BYTES))) this.#add(firstBlock + index)
+      else this.#addEmpty(page, firstBlock + index)
+    }
+  }
+
+  /** `parent` is undefined when the parent does not tell its sizes. */
+  end(parent: ParentFile | undefined): Selection {
+    const zeroFrom = parent?.usedBlocks ?? Number.POSITIVE_INFINITY
+    for (let index = 0; index < this.#zeroCount && this.#whole === undefined; index++) {
+      const block = this.#zeroes[index]!
+      if (block >= this.#oldEnd && block < zeroFrom) this.#whole = { kind: 'zero page', block }
+    }
+    return {
+      blocks: this.#blocks.slice(0, this.#count),
+      whole: this.#whole,
+      usedBlocks: this.#usedBlocks,
+    }
+  }
+
+  #judgePage(bytes: Uint8Array, view: DataView, at: number, block: number): void {
+    const state = judgePageAt(view, at, this.#pageBytes)
+    if (state === 'invalid') {
+      this.#whole = { kind: 'invalid page', block }
+    } else if (state === 'new') {
+      this.#addEmpty(bytes.subarray(at, at + this.#pageBytes), block)
+    } else {
+      const high = view.getUint32(at, true)
+      const isChanged =
+        high > this.#sinceHigh || (high === this.#sinceHigh && view.getUint32(at + 4, true) >= this.#sinceLow)
+      if (isChanged) this.#add(block)
+      else {
+        this.#usedBlocks = block + 1
+        this.#oldEnd = block + 1
+      }
+    }
+  }
+
+  #add(block: number): void {
+    if (this.#count === this.#blocks.length) this.#blocks = doubled(this.#blocks)
+    this.#blocks[this.#count++] = block
+    this.#usedBlocks = block + 1
+  }
+
+  /** A page that says it is new, or begins with zeros: nothing but zeros, or garbage. */
+  #addEmpty(page: Uint8Array, block: number): void {
+    if (!isZero(page)) {
+      this.#whole ??= { kind: 'invalid page', block }
+      return
+    }
+    if (this.#zeroCount === this.#zeroes.length) this.#zeroes = doubled(this.#zeroes)
+    this.#zeroes[this.#zeroCount++] = block
+  }
+}
+
+const zeroPage = new Uint8Array(65_536)
+
+function isZero(page: Uint8Array): boolean {
+  return Buffer.compare(page, zeroPage.subarray(0, page.length)) === 0
+}
+
+function doubled(column: Uint32Array): Uint32Array {
+  const longer = new Uint32Array(column.length * 2)
+  longer.set(column)
+  return longer
+}

@@ -1,0 +1,56 @@
+import type { ParentFile } from '../../../delta/page-selection.ts'
+import type { FileOrder, PackMethod } from '../part/file-batch.ts'
+
+const METHODS: readonly (PackMethod | 'skip')[] = ['whole', 'scan', 'blocks', 'skip']
+
+/** How each file of a delta is packed, by entry, in columns of about 10 bytes for a file. */
+export class FilePlan {
+  readonly #methods: Uint8Array
+  /** Of the parent's file, plus 1; 0: not known. */
+  readonly #parentBlocks: Uint32Array
+  readonly #parentUsed: Uint32Array
+  readonly #blocks = new Map<number, Uint32Array>()
+
+  constructor(entriesCount: number) {
+    this.#methods = new Uint8Array(entriesCount)
+    this.#parentBlocks = new Uint32Array(entriesCount)
+    this.#parentUsed = new Uint32Array(entriesCount)
+  }
+
+  /** `skip`: the parent's file is taken as it is. */
+  set(index: number, method: PackMethod | 'skip', parent: ParentFile | undefined): void {
+    this.#methods[index] = METHODS.indexOf(method)
+    if (parent === undefined) return
+    this.#parentBlocks[index] = parent.blocks + 1
+    this.#parentUsed[index] = parent.usedBlocks
+  }
+
+  setBlocks(index: number, blocks: Uint32Array, parent: ParentFile | undefined): void {
+    this.set(index, 'blocks', parent)
+    this.#blocks.set(index, blocks)
+  }
+
+  method(index: number): PackMethod | 'skip' {
+    return METHODS[this.#methods[index]!]!
+  }
+
+  isSkipped(index: number): boolean {
+    return this.method(index) === 'skip'
+  }
+
+  parent(index: number): ParentFile | undefined {
+    const blocks = this.#parentBlocks[index]!
+    return blocks === 0 ? undefined : { blocks: blocks - 1, usedBlocks: this.#parentUsed[index]! }
+  }
+
+  blocks(index: number): Uint32Array | undefined {
+    return this.#blocks.get(index)
+  }
+
+  /** Undefined for a file that is packed whole. */
+  order(index: number): FileOrder | undefined {
+    const method = this.method(index)
+    if (method === 'whole' || method === 'skip') return undefined
+    return { method, parent: this.parent(index), blocks: this.blocks(index) }
+  }
+}

@@ -1,0 +1,81 @@
+import { WalgError } from '../../../kit/errors.ts'
+import type { BackupName } from '../../../repository/backup-name.ts'
+import { findBackup } from '../../../repository/catalog.ts'
+import { chainToMark, writePermanence } from '../../../repository/permanence.ts'
+import type { OperationContext } from '../../context.ts'
+import type { BackupSource } from '../source/backup-source.ts'
+import type { CheckedDirectory } from '../source/data-directory-check.ts'
+import type { ParentBackup } from './choose-parent.ts'
+import { isUnreadable, type ParentFiles, readParentFiles } from './parent-files.ts'
+import { findControlObstacle, findObstacle } from './parent-guards.ts'
+import type { DeltaBase } from './plan-delta.ts'
+
+/** The parent's lists, read while the server begins the backup. */
+export type ReadingParent = Promise<ParentFiles | null | Error>
+
+/** Begins to read what is known of the parent's files; failures come out when the result is wanted. */
+export function beginReadingParent(
+  context: OperationContext,
+  parent: ParentBackup | undefined,
+  pageBytes: number,
+): ReadingParent {
+  if (parent === undefined) return Promise.resolve(null)
+  return readParentFiles(context, parent, pageBytes).catch((error: unknown) =>
+    error instanceof Error ? error : new Error(String(error)),
+  )
+}
+
+/**
+ * What the delta is made from; undefined when it has to be a full backup, which is said. Throws what `findObstacle` does.
+ */
+export async function openDelta(
+  context: OperationContext,
+  directory: CheckedDirectory,
+  source: BackupSource,
+  parent: ParentBackup | undefined,
+  reading: ReadingParent,
+): Promise<DeltaBase | undefined> {
+  if (parent === undefined) return undefined
+  const { log } = context
+  const obstacle = await findObstacle(context, directory, source, parent)
+  const files = await reading
+  if (files instanceof Error && !isUnreadable(files)) throw files
+  if (files === null) {
+    log.info(`Nothing of ${parent.name} can be used. Doing full backup.`)
+    return undefined
+  }
+  const reason =
+    obstacle ??
+    (files instanceof Error ? files.message : findControlObstacle(files.control, directory.control))
+  if (reason === undefined && !(files instanceof Error)) {
+    log.info('Delta backup enabled')
+    return { parent, files, changed: undefined }
+  }
+  log.warning(`${parent.name} cannot be the parent of a delta: ${reason}. Doing full backup.`)
+  return undefined
+}
+
+/** Throws CHAIN_BROKEN when a backup that the new one hangs on has been deleted meanwhile. */
+export async function assertParentStored(context: OperationContext, parent: ParentBackup): Promise<void> {
+  for (const { name } of parent.chain) {
+    if ((await findBackup(context.storage, name, context)) !== null) continue
+    throw new WalgError(
+      'CHAIN_BROKEN',
+      `backup "${name}", which this delta builds on, is not there any more`,
+      {
+        facts: { backup: name, parent: parent.name },
+        hint: 'it was deleted while the delta was taken: take another backup',
+      },
+    )
+  }
+}
+
+/** A permanent delta makes everything permanent that it hangs on; before it exists. */
+export async function markAncestors(context: OperationContext, parent: BackupName): Promise<void> {
+  const { storage, log, signal } = context
+  const place = { storage, log, signal, place: storage.name }
+  log.info('Retrieving previous related backups to be marked: toPermanent=true')
+  const chain = await chainToMark(place, parent)
+  log.info(`Retrieved backups to be marked, marking: [${chain.map(({ name }) => name).join(' ')}]`)
+  for (const metadata of chain) await writePermanence(place, metadata, true)
+}

@@ -1,0 +1,112 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import type { ControlFile } from '../../../postgres/control-file.ts'
+import { formatLsn, type Lsn } from '../../../postgres/lsn.ts'
+import { parseTimelineHistory, type TimelineHistory } from '../../../postgres/timeline-history.ts'
+import type { TimelineId } from '../../../postgres/wal-segment.ts'
+import { readArchivedHistory } from '../../../repository/archived-history.ts'
+import { parseBackupName } from '../../../repository/backup-name.ts'
+import type { OperationContext } from '../../context.ts'
+import type { BackupSource } from '../source/backup-source.ts'
+import type { CheckedDirectory } from '../source/data-directory-check.ts'
+import type { ParentBackup } from './choose-parent.ts'
+
+/**
+ * Whether the new backup can build on the parent, now that it has begun: undefined when it can, else why not. Throws
+ * DELTA_BASE_INVALID where a full backup would be wrong as well: another cluster, or a server that is behind the parent.
+ */
+export async function findObstacle(
+  context: OperationContext,
+  directory: CheckedDirectory,
+  source: BackupSource,
+  parent: ParentBackup,
+): Promise<string | undefined> {
+  checkSystem(source, parent)
+  const history = await readHistory(context, directory, source.timeline)
+  const departure = findDeparture(parent, source.timeline, history)
+  if (departure !== undefined) return departure
+  checkPosition(source, parent)
+  const { pgVersion } = parent.chain[0]!.document.sentinel
+  const major = Math.floor(pgVersion / 10_000)
+  if (pgVersion !== 0 && major !== directory.majorVersion) {
+    return `it is of PostgreSQL ${major}, the cluster of ${directory.majorVersion}`
+  }
+  return undefined
+}
+
+function checkSystem({ systemIdentifier }: BackupSource, { name, chain }: ParentBackup): void {
+  const known = chain[0]!.document.sentinel.systemIdentifier
+  if (known === null || known === systemIdentifier) return
+  throw new WalgError(
+    'DELTA_BASE_INVALID',
+    `Current database and database of base backup are not equal: "${name}" is of system ${known}, this is system ${systemIdentifier}`,
+    {
+      facts: { parent: name, parentSystem: known, system: systemIdentifier },
+      hint: 'two clusters share one repository: give each its own prefix',
+    },
+  )
+}
+
+function checkPosition({ startLsn }: BackupSource, parent: ParentBackup): void {
+  const finishLsn = finishOf(parent)
+  if (finishLsn <= startLsn) return
+  throw new WalgError(
+    'DELTA_BASE_INVALID',
+    `"${parent.name}" ends at ${formatLsn(finishLsn)}, this backup begins before that, at ${formatLsn(startLsn)}`,
+    {
+      facts: { parent: parent.name, finishLsn, startLsn },
+      hint: 'a standby that lags behind: wait until it has caught up; or take a full backup with --full',
+    },
+  )
+}
+
+/**
+ * The parent must lie on the way that the cluster has taken: pages that it has of a timeline that was left would never be
+ * set right by a delta, because what replaced them may be older.
+ */
+export function findDeparture(
+  parent: ParentBackup,
+  timeline: TimelineId,
+  history: TimelineHistory | null,
+): string | undefined {
+  const own = parseBackupName(parent.name)?.timeline
+  if (own === undefined || own === timeline) return undefined
+  if (history === null)
+    return `the history of timeline ${timeline} cannot be found, and it is of timeline ${own}`
+  const left = history.switches.find(one => one.parent === own)
+  if (left === undefined) return `the cluster's timeline ${timeline} does not come from its timeline ${own}`
+  if (finishOf(parent) <= left.switchLsn) return undefined
+  return `the cluster left timeline ${own} at ${formatLsn(left.switchLsn)}, before it ended`
+}
+
+function finishOf({ chain, startLsn }: ParentBackup): Lsn {
+  return chain[0]!.document.sentinel.finishLsn ?? startLsn
+}
+
+/** Of the server's own directory, or of the archive; null when there is none. */
+async function readHistory(
+  { storage, codec, signal }: OperationContext,
+  { root }: CheckedDirectory,
+  timeline: TimelineId,
+): Promise<TimelineHistory | null> {
+  if (timeline === 1) return null
+  const name = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`
+  const path = join(root, 'pg_wal', name)
+  try {
+    return parseTimelineHistory(readFileSync(path, 'utf8'), timeline)
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw fromSystemError(error, 'read', path)
+  }
+  return readArchivedHistory(storage, codec, timeline, { signal })
+}
+
+/** Pages are rewritten without a new LSN when checksums are switched on: a delta would miss all of them. */
+export function findControlObstacle(parent: ControlFile, now: ControlFile): string | undefined {
+  if ((parent.checksumVersion === 0) !== (now.checksumVersion === 0)) {
+    return `data checksums were switched ${now.checksumVersion === 0 ? 'off' : 'on'} since`
+  }
+  if (parent.systemIdentifier !== now.systemIdentifier) return 'its pg_control is of another cluster'
+  if (parent.blockBytes !== now.blockBytes) return 'it has pages of another size'
+  return undefined
+}

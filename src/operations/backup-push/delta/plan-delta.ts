@@ -1,0 +1,55 @@
+import type { ChangedPages } from '../../../delta/changed-pages.ts'
+import { formatByteSize } from '../../../kit/sizes.ts'
+import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
+import type { OperationContext } from '../../context.ts'
+import type { ParentBackup } from './choose-parent.ts'
+import { measureDelta } from './delta-size.ts'
+import type { FilePlan } from './file-plan.ts'
+import type { DeltaOptions } from './options.ts'
+import type { ParentFiles } from './parent-files.ts'
+import { planFiles } from './plan-files.ts'
+
+/** A parent that a delta can be made from. */
+export interface DeltaBase {
+  readonly parent: ParentBackup
+  readonly files: ParentFiles
+  /** Absent: changed pages are found by reading. */
+  readonly changed: ChangedPages | undefined
+}
+
+export interface DeltaPlanInput {
+  readonly entries: DataEntries
+  readonly isFile: (index: number) => boolean
+  readonly pageBytes: number
+  readonly options: DeltaOptions
+}
+
+/** How each file of the delta is packed; undefined when a full backup is the better one, which is said. */
+export function planDelta(
+  { log }: OperationContext,
+  { parent, files, changed }: DeltaBase,
+  { entries, isFile, pageBytes, options }: DeltaPlanInput,
+): FilePlan | undefined {
+  const plan = planFiles({ entries, isFile, parent: files, pageBytes, changed })
+  if (!isAnythingReused(entries, plan)) {
+    log.info(`Nothing of ${parent.name} can be used. Doing full backup.`)
+    return undefined
+  }
+  if (options.ratioMax === undefined) return plan
+  const size = measureDelta({ entries, isFile, plan, pageBytes, sinceLsn: parent.startLsn })
+  const ratio = size.fullBytes === 0 ? 0 : size.deltaBytes / size.fullBytes
+  const told =
+    `${size.isEstimated ? 'about ' : ''}${formatByteSize(size.deltaBytes)} of ${formatByteSize(size.fullBytes)} ` +
+    `(${ratio.toFixed(3)}; WALG_DELTA_MAX_RATIO is ${options.ratioMax})`
+  if (ratio <= options.ratioMax) {
+    log.info(`The delta will hold ${told}`)
+    return plan
+  }
+  log.info(`A delta would hold ${told}: too much. Doing full backup.`)
+  return undefined
+}
+
+function isAnythingReused(entries: DataEntries, plan: FilePlan): boolean {
+  for (let index = 0; index < entries.count; index++) if (plan.method(index) !== 'whole') return true
+  return false
+}

@@ -1,0 +1,133 @@
+import type { ChangedPages } from '../../../delta/changed-pages.ts'
+import type { ParentFile } from '../../../delta/page-selection.ts'
+import { isPagedFile, parseRelationFile, type RelationFile } from '../../../postgres/relation-file.ts'
+import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
+import { FilePlan } from './file-plan.ts'
+import type { ParentFiles } from './parent-files.ts'
+
+export interface PlanInput {
+  readonly entries: DataEntries
+  /** Which entries are files of the backup. */
+  readonly isFile: (index: number) => boolean
+  readonly parent: Pick<ParentFiles, 'files' | 'sizes' | 'settledNs'>
+  readonly pageBytes: number
+  /** Absent: changed pages are found by reading. */
+  readonly changed: ChangedPages | undefined
+}
+
+/** The times of a file do not tell two changes within this span apart: one tick of the kernel. */
+const TICK_NS = 20_000_000n
+/** The same on file systems that keep whole seconds, or pairs of them. */
+const COARSE_TICK_NS = 2_000_000_000n
+const SECOND_NS = 1_000_000_000n
+
+const DATABASE_VERSION = /^\/(?:base\/(\d+)|pg_tblspc\/\d+\/PG_[^/]+\/(\d+))\/PG_VERSION$/
+
+/**
+ * Decides for every file of a delta how it is packed (storage-format 3.2, more carefully).
+ *
+ * * Skipped is what the parent has with exactly the same time, when nothing at all (content, name or attributes) happened to it
+ *   since the parent looked: its time of change, which nobody can set, is older than that. A file written while the parent
+ *   was taken is therefore read again.
+ * * Read page by page, or by the block map, is the main fork of a permanent relation that the parent has under this name.
+ * * Everything else is stored whole: so is every file of a database that was created again with its old number, whose pages may
+ *   be older than the parent and still others, and of unlogged relations, whose pages tell nothing.
+ */
+export function planFiles(input: PlanInput): FilePlan {
+  const { entries, isFile, parent, pageBytes } = input
+  const plan = new FilePlan(entries.count)
+  const oddities = findOddities(input)
+  for (let index = 0; index < entries.count; index++) {
+    if (!isFile(index)) continue
+    const name = entries.memberName(index)
+    const row = parent.files.find(name)
+    if (row < 0) continue
+    const known = parent.sizes.at(row)
+    const sizeBytes = entries.sizeBytes(index)
+    if (isSettled(input, index, row, known)) {
+      plan.set(index, 'skip', known)
+      continue
+    }
+    if (!isPagedFile(name, sizeBytes, pageBytes)) continue
+    const relation = parseRelationFile(name)!
+    if (oddities.newDatabases.has(relation.databaseOid) || oddities.unlogged.has(keyOf(relation))) continue
+    planPages(plan, input, { index, relation, blocks: sizeBytes / pageBytes, parent: known })
+  }
+  return plan
+}
+
+interface PagedFile {
+  readonly index: number
+  readonly relation: RelationFile
+  readonly blocks: number
+  readonly parent: ParentFile | undefined
+}
+
+function planPages(plan: FilePlan, { changed }: PlanInput, file: PagedFile): void {
+  const { index, relation, blocks, parent } = file
+  const changes = changed?.changesOf(relation, { blocks, parentBlocks: parent?.blocks }) ?? 'unknown'
+  if (changes === 'replaced') return
+  if (changes === 'unknown') plan.set(index, 'scan', parent)
+  else if (changes.length === 0 && parent?.blocks === blocks) plan.set(index, 'skip', parent)
+  else plan.setBlocks(index, withNewBlocks(changes, blocks, parent), parent)
+}
+
+/** Blocks behind the end of the parent's file are looked at in any case; those behind its own end are not there. */
+function withNewBlocks(changes: Uint32Array, blocks: number, parent: ParentFile | undefined): Uint32Array {
+  const from = Math.min(parent?.blocks ?? blocks, blocks)
+  const below = changes.findIndex(block => block >= from)
+  const kept = below < 0 ? changes : changes.subarray(0, below)
+  const all = new Uint32Array(kept.length + blocks - from)
+  all.set(kept)
+  for (let block = from; block < blocks; block++) all[kept.length + block - from] = block
+  return all
+}
+
+function isSettled(
+  { entries, parent, pageBytes }: PlanInput,
+  index: number,
+  row: number,
+  known: ParentFile | undefined,
+): boolean {
+  const { settledNs } = parent
+  if (settledNs === undefined || entries.mtimeNs(index) !== parent.files.mtimeNs(row)) return false
+  if (known !== undefined && known.blocks * pageBytes !== entries.sizeBytes(index)) return false
+  const changedNs = entries.ctimeNs(index)
+  const tickNs = changedNs % SECOND_NS === 0n ? COARSE_TICK_NS : TICK_NS
+  return changedNs + tickNs < settledNs
+}
+
+interface Oddities {
+  /** Oids of databases whose directory was made anew since the parent. */
+  readonly newDatabases: ReadonlySet<number>
+  /** Relations with an init fork, by `keyOf`. */
+  readonly unlogged: ReadonlySet<string>
+}
+
+function findOddities(input: PlanInput): Oddities {
+  const { entries, isFile, parent } = input
+  const newDatabases = new Set<number>()
+  const unlogged = new Set<string>()
+  let isRootSame = false
+  for (let index = 0; index < entries.count; index++) {
+    if (!isFile(index)) continue
+    const base = entries.baseName(index)
+    if (base === 'PG_VERSION') {
+      const name = entries.memberName(index)
+      const row = parent.files.find(name)
+      const isSame = row >= 0 && parent.files.mtimeNs(row) === entries.mtimeNs(index)
+      if (name === '/PG_VERSION') isRootSame = isSame
+      const oid = DATABASE_VERSION.exec(name)
+      if (oid !== null && !isSame) newDatabases.add(Number(oid[1] ?? oid[2]))
+    } else if (base.endsWith('_init')) {
+      const relation = parseRelationFile(entries.memberName(index))
+      if (relation?.fork === 'init') unlogged.add(keyOf(relation))
+    }
+  }
+  // a copy of the whole cluster has new times everywhere, and the old pages
+  return { newDatabases: isRootSame ? newDatabases : new Set(), unlogged }
+}
+
+function keyOf({ tablespaceOid, databaseOid, relfilenode }: RelationFile): string {
+  return `${tablespaceOid}/${databaseOid}/${relfilenode}`
+}

@@ -1,0 +1,114 @@
+import { closeSync } from 'node:fs'
+import { isPagedFile } from '../../../postgres/relation-file.ts'
+import type { BatchFile, FileBatch, FileOrder } from './file-batch.ts'
+import { openFile } from './file-reading.ts'
+import type { FileQueue, PackRoom, PartsTask, WorkerParts } from './pack-parts.ts'
+import { PageCheck, type PageObserver } from './page-check.ts'
+import { PageScan } from './page-scan.ts'
+import type { PartControl } from './part-control.ts'
+import type { FileObserver } from './part-packer.ts'
+import { ZeroTail } from './zero-tail.ts'
+
+/** Packs one file after the other, each in the way the plan says: whole, or the pages that have changed. */
+export class FilePacker {
+  readonly #queue: FileQueue
+  readonly #report: PackRoom['report']
+  readonly #pageBytes: number
+  readonly #check: PageCheck | undefined
+  readonly #scan: PageScan | undefined
+  readonly #tail = new ZeroTail()
+
+  constructor(room: PackRoom, task: PartsTask, control: PartControl, queue: FileQueue) {
+    this.#queue = queue
+    this.#report = room.report
+    this.#pageBytes = task.pageBytes
+    this.#check = task.pages === undefined ? undefined : new PageCheck(task.pages, room.memory)
+    const { diskLimit } = task
+    this.#scan =
+      task.scan === undefined
+        ? undefined
+        : new PageScan(task.scan, {
+            memory: room.memory,
+            ...(diskLimit === undefined ? {} : { diskLimit }),
+            onRead: bytes => control.beat(room.worker, queue.turn, bytes),
+          })
+  }
+
+  /** Packs the file that the queue stands at. */
+  async packNext(parts: WorkerParts): Promise<void> {
+    const batch = this.#queue.batch!
+    const { row } = this.#queue
+    const order = batch.order(row)
+    const file = batch.file(row)
+    if (order.method === 'whole') await this.#packWhole(parts, batch, file)
+    else await this.#packChanged(parts, batch, file, order)
+  }
+
+  async #packChanged(parts: WorkerParts, batch: FileBatch, file: BatchFile, order: FileOrder): Promise<void> {
+    const { row, turn } = this.#queue
+    const fd = openFile(file.path)
+    if (fd === undefined) return batch.setVanished(row)
+    try {
+      const check = this.#openCheck(file)
+      const { blocks, whole, usedBlocks } = await this.#scan!.find(file, fd, order, check)
+      if (whole !== undefined) {
+        this.#report({ kind: 'whole', turn, reason: whole })
+        return await this.#packWhole(parts, batch, file)
+      }
+      const isSameSize = order.parent?.blocks === file.sizeBytes / this.#pageBytes
+      if (blocks.length === 0 && isSameSize) batch.setUnchanged(row)
+      else {
+        const { number, part } = await parts.forMember(blocks.length * this.#pageBytes)
+        const hash = await part.packer.packIncrement(file, fd, blocks, this.#pageBytes)
+        batch.setIncremented(row, number, hash, blocks.length)
+      }
+      batch.setUsedBlocks(
+        row,
+        order.blocks === undefined ? usedBlocks : this.#mappedUse(usedBlocks, order, file),
+      )
+      this.#endCheck(check)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  async #packWhole(parts: WorkerParts, batch: FileBatch, file: BatchFile): Promise<void> {
+    const { row } = this.#queue
+    const { number, part } = await parts.forMember(file.sizeBytes)
+    const check = this.#openCheck(file)
+    const isPaged = isPagedFile(file.memberName, file.sizeBytes, this.#pageBytes)
+    if (isPaged) this.#tail.begin()
+    const hash = await part.packer.packFile(file, observerOf(check, isPaged ? this.#tail : undefined))
+    if (hash === undefined) return batch.setVanished(row)
+    batch.setPacked(row, number, hash)
+    if (isPaged) batch.setUsedBlocks(row, this.#tail.usedBlocks(this.#pageBytes))
+    this.#endCheck(check)
+  }
+
+  /** Of a file that was not read whole: what the parent had used of it, or what was read behind that. */
+  #mappedUse(usedBlocks: number, { parent }: FileOrder, { sizeBytes }: BatchFile): number {
+    const fileBlocks = sizeBytes / this.#pageBytes
+    return Math.min(fileBlocks, Math.max(usedBlocks, parent?.usedBlocks ?? fileBlocks))
+  }
+
+  #openCheck(file: BatchFile): PageObserver | undefined {
+    const check = this.#check?.open(file) ?? 'none'
+    if (check === 'odd') this.#report({ kind: 'odd size', turn: this.#queue.turn })
+    return check === 'odd' || check === 'none' ? undefined : check
+  }
+
+  #endCheck(check: PageObserver | undefined): void {
+    const blocks = check?.end().blocks ?? []
+    if (blocks.length > 0) this.#report({ kind: 'damage', turn: this.#queue.turn, blocks })
+  }
+}
+
+function observerOf(check: PageObserver | undefined, tail: ZeroTail | undefined): FileObserver | undefined {
+  if (check === undefined || tail === undefined) return check ?? tail
+  return {
+    observe(bytes: Uint8Array): void {
+      check.observe(bytes)
+      tail.observe(bytes)
+    },
+  }
+}

@@ -1,0 +1,61 @@
+import { lstatSync } from 'node:fs'
+import { join } from 'node:path'
+import { fromSystemError } from '../../kit/errors.ts'
+import { nowNs } from '../../kit/timestamp.ts'
+import { walkDataDirectory } from '../../postgres/data-directory.ts'
+import { formatBackupName } from '../../repository/backup-name.ts'
+import type { OperationContext } from '../context.ts'
+import { type BackupIdentity, type Contents, isContent, planContents } from './contents.ts'
+import { type DeltaBase, planDelta } from './delta/plan-delta.ts'
+import type { BackupPushOptions } from './options.ts'
+import type { BackupSource } from './source/backup-source.ts'
+
+/** Walks the data directory and decides what the backup will hold, and whether it is a delta after all. */
+export async function planBackup(
+  context: OperationContext,
+  root: string,
+  source: BackupSource,
+  base: DeltaBase | undefined,
+  options: BackupPushOptions,
+): Promise<Contents> {
+  const { log, signal } = context
+  log.info('Starting a new tar bundle')
+  log.info('Walking ...')
+  const walkedNs = settledBefore(root)
+  const directory = await walkDataDirectory(root, { log, signal })
+  const { entries } = directory
+  const isFile = (index: number): boolean => isContent(entries, index)
+  const { pageBytes } = options
+  const plan =
+    base === undefined
+      ? undefined
+      : planDelta(context, base, { entries, isFile, pageBytes, options: options.delta })
+  return planContents(directory, identityOf(source, plan === undefined ? undefined : base, walkedNs), plan)
+}
+
+function identityOf(source: BackupSource, base: DeltaBase | undefined, walkedNs: bigint): BackupIdentity {
+  if (base === undefined) return { name: formatBackupName(source.startWalFile), delta: null, walkedNs }
+  const { name, startLsn, full, count, chain } = base.parent
+  const parentHash = chain[0]!.document.sentinel.contentManifest?.hash
+  return {
+    name: formatBackupName(source.startWalFile, name),
+    delta: { lsn: startLsn, parent: name, full, count },
+    walkedNs,
+    ...(parentHash === undefined ? {} : { parentHash }),
+  }
+}
+
+/**
+ * A moment that is past, by the clock of the file system: the server has just written pg_control there. The clock of this host
+ * may be ahead of it.
+ */
+function settledBefore(root: string): bigint {
+  const path = join(root, 'global', 'pg_control')
+  try {
+    const { mtimeNs } = lstatSync(path, { bigint: true })
+    const now = nowNs()
+    return mtimeNs < now ? mtimeNs : now
+  } catch (error) {
+    throw fromSystemError(error, 'stat', path)
+  }
+}
