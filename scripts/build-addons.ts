@@ -57,3 +57,23 @@ function addonExpression(name: string, file: string | undefined, platform: strin
   const message = `this build of wal-g (${platform}) has no ${name.replace(/-native$/, '')}`
   return `() => { throw new Error(${JSON.stringify(message)}) }`
 }
+
+/**
+ * Addons that are compiled while a package is installed, for which it also has plain code (ssh2: `cpu-features`,
+ * `sshcrypto`). Whether the machine of the build has them must not change the executable: they are left out.
+ */
+export function leaveOutAddons(): BunPlugin {
+  return {
+    name: 'leave-out-addons',
+    setup(build) {
+      build.onResolve({ filter: /^cpu-features$|\/sshcrypto\.node$/ }, ({ path: name }) => ({
+        path: path.basename(name),
+        namespace: 'left-out',
+      }))
+      build.onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path: name }) => ({
+        contents: `throw new Error(${JSON.stringify(`${name} is left out`)})`,
+        loader: 'js',
+      }))
+    },
+  }
+}

@@ -5,7 +5,7 @@ import { existsSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { embedAddons } from './build-addons.ts'
+import { embedAddons, leaveOutAddons } from './build-addons.ts'
 import { findWorkers, rewriteWorkerUrls } from './build-workers.ts'
 
 const root = path.dirname(import.meta.dir)
@@ -60,7 +60,7 @@ const result = await Bun.build({
     autoloadTsconfig: false,
     autoloadPackageJson: false,
   },
-  plugins: [rewriteWorkerUrls(source), embedAddons(values.platform, ['sodium-native'])],
+  plugins: [rewriteWorkerUrls(source), embedAddons(values.platform, ['sodium-native']), leaveOutAddons()],
   throw: false,
 })
 

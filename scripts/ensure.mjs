@@ -141,6 +141,8 @@ const TOOLS = {
   openssl: 'openssl',
   setpriv: 'util-linux',
   '/usr/lib/postgresql/15/bin/pg_verifybackup': 'postgresql-15',
+  '/usr/lib/python3/dist-packages/swift/proxy/server.py': 'python3-swift',
+  '/usr/sbin/sshd': 'openssh-server',
 }
 
 function isInstalled(program) {

@@ -45,6 +45,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     }),
   },
   {
+    name: 'verify',
+    summary: 'Reads backups and their WAL in the storage and tells whether they are whole',
+    load: () => import('./commands/verify.ts'),
+  },
+  {
     name: 'wal-fetch',
     summary: 'Fetches a WAL file from storage',
     load: () => import('./commands/wal-fetch.ts'),

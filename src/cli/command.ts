@@ -3,6 +3,7 @@ import type { Logger } from '../kit/log.ts'
 import type { Progress } from '../kit/progress.ts'
 import type { StorageDescription } from '../storage/description.ts'
 import type { Storage } from '../storage/storage.ts'
+import type { OpenOptions } from './invocation.ts'
 import type { Settings } from './settings.ts'
 
 export interface FlagDefinition {
@@ -76,7 +77,7 @@ export interface Invocation {
   /** Writes to stdout and resolves when it is handed over; EPIPE ends quietly. */
   print(text: string): Promise<void>
   /** The primary storage, opened lazily, with stall timeout and (unless `limits: 'none'`) the network limit. */
-  openStorage(options?: { readonly limits?: 'network' | 'none' }): Promise<Storage>
+  openStorage(options?: OpenOptions): Promise<Storage>
   readonly storageDescription: StorageDescription
   readonly codecDescription: CodecDescription
   /** How this program calls itself again (wal-prefetch): `executable ...args <verb> … ...globalArgs`. */

@@ -5,7 +5,9 @@ import { type EncryptionSettings, encryptionSettings } from '../codec/settings.t
 import { hasCode, WalgError } from '../kit/errors.ts'
 import { localFileSystem, replaceFileSystem } from '../kit/file-system.ts'
 import { hasOnlyLocalMounts } from '../kit/local-mounts.ts'
-import type { StorageDescription } from '../storage/description.ts'
+import type { SettingProblem, SettingTexts } from '../kit/settings.ts'
+import type { DriverDescription, StorageDescription } from '../storage/description.ts'
+import type { DriverReading } from '../storage/driver-reading.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Settings } from './settings.ts'
 
@@ -46,10 +48,26 @@ export async function describeEncryption(
   return readEncryption(settings, isForReading)
 }
 
-/** The primary storage as data, with the network limit when one is set; throws SETTING_MISSING without a storage. */
-export async function describeStorage(settings: Settings): Promise<StorageDescription> {
-  const root = settings.WALG_FILE_PREFIX
-  if (root === undefined) throw new WalgError('SETTING_MISSING', 'Failed to find any configured storage')
+const NO_STORAGE: SettingProblem = {
+  code: 'SETTING_MISSING',
+  names: ['WALG_FILE_PREFIX'],
+  message: 'Failed to find any configured storage',
+  hint: 'set WALG_FILE_PREFIX to the directory of the repository',
+}
+
+/** The primary storage that the settings choose; without any it is a problem. */
+export async function readPrimaryStorage(texts: SettingTexts): Promise<DriverReading<DriverDescription>> {
+  const { readStorage } = await import('../storage/read-storage.ts')
+  const reading = await readStorage(texts)
+  const isMissing = reading.description === undefined && reading.problems.length === 0
+  return isMissing ? { ...reading, problems: [NO_STORAGE] } : reading
+}
+
+/** The primary storage as data, with the network limit when one is set. */
+export async function describeStorage(
+  settings: Settings,
+  driver: DriverDescription,
+): Promise<StorageDescription> {
   const bytesPerSecond = settings.WALG_NETWORK_RATE_LIMIT
   const networkLimit =
     bytesPerSecond === undefined
@@ -57,17 +75,24 @@ export async function describeStorage(settings: Settings): Promise<StorageDescri
       : (await import('../kit/limits.ts')).createRateLimit(bytesPerSecond)
   return {
     name: 'default',
-    driver: { kind: 'fs', root, isDurable: true },
+    driver,
     prefix: settings.WALG_STORAGE_PREFIX,
     stallTimeoutMs: settings.WALG_STALL_TIMEOUT,
     ...(networkLimit === undefined ? {} : { networkLimit }),
   }
 }
 
+export interface OpenOptions {
+  /** `none` for WAL, which a backup's limit must not starve. */
+  readonly limits?: 'network' | 'none'
+  /** See `CheckRootOptions`. */
+  readonly mayCreate?: boolean
+}
+
 /** Opens a storage and makes sure that its root answers, before any work. */
 export async function openCheckedStorage(
   description: StorageDescription,
-  limits: 'network' | 'none',
+  { limits = 'network', mayCreate = false }: OpenOptions,
   signal: AbortSignal,
 ): Promise<Storage> {
   const { openStorage } = await import('../storage/open-storage.ts')
@@ -77,7 +102,7 @@ export async function openCheckedStorage(
   let storage: Storage | undefined
   try {
     storage = await openStorage(isLimited ? description : unlimited)
-    await storage.checkRoot({ signal })
+    await storage.checkRoot({ signal, mayCreate })
     return storage
   } catch (error) {
     await storage?.close()

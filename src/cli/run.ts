@@ -2,6 +2,8 @@ import { basename } from 'node:path'
 import type { EncryptionDescription } from '../codec/encryption/description.ts'
 import { hasCode, WalgError } from '../kit/errors.ts'
 import type { SettingProblem } from '../kit/settings.ts'
+import type { DriverDescription } from '../storage/description.ts'
+import type { DriverReading } from '../storage/driver-reading.ts'
 import {
   checkArguments,
   GLOBAL_FLAGS,
@@ -22,6 +24,7 @@ import {
   describeEncryption,
   describeStorage,
   openCheckedStorage,
+  readPrimaryStorage,
   withTurbo,
 } from './invocation.ts'
 import { logError, logSettingProblems } from './render/error.ts'
@@ -154,29 +157,44 @@ async function runCommand(
     await usageFailure(session.redact(usageError?.message ?? ''), renderCommandUsage(command, group))
     return exitCodeOf(usageError, session.facts)
   }
-  if (command.needsSettings === false) return perform(command, parsed, reading, undefined, session)
+  if (command.needsSettings === false) return perform(command, parsed, reading, {}, session)
   await warnUnknownKeys(session.sink, reading.unknownKeys)
   const encryption = await describeEncryption(reading.settings, command.opensPayloads === true)
-  for (const warning of encryption.warnings) session.sink.log.warning(warning)
+  const storage = command.needsStorage ? await readPrimaryStorage(reading.texts) : NO_STORAGE
+  for (const warning of [...encryption.warnings, ...storage.warnings]) session.sink.log.warning(warning)
   const problems = [
     ...logProblem,
     ...reading.problems,
     ...encryption.problems,
     ...targetProblems(parsed),
-    ...(command.needsStorage ? storageProblems(reading) : []),
+    ...storage.problems,
   ]
   if (problems.length > 0) {
     logSettingProblems(session.sink, problems)
     return exitCodeOf(undefined, session.facts)
   }
-  return perform(command, parsed, reading, encryption.description, session)
+  return perform(
+    command,
+    parsed,
+    reading,
+    { encryption: encryption.description, driver: storage.description },
+    session,
+  )
 }
+
+/** What the settings name, read before any work. */
+interface Described {
+  readonly encryption?: EncryptionDescription | undefined
+  readonly driver?: DriverDescription | undefined
+}
+
+const NO_STORAGE: DriverReading<DriverDescription> = { problems: [], warnings: [] }
 
 async function perform(
   command: CommandDefinition,
   parsed: ParsedArguments,
   reading: SettingsReading,
-  encryption: EncryptionDescription | undefined,
+  { encryption, driver }: Described,
   session: Session,
 ): Promise<number> {
   const { sink } = session
@@ -188,7 +206,7 @@ async function perform(
     () => process.exit(exitCodeOf(new WalgError('CANCELLED', 'interrupted twice'), session.facts)),
   )
   const storages = new Set<{ close(): Promise<void> }>()
-  const description = command.needsStorage ? await describeStorage(settings) : undefined
+  const description = driver === undefined ? undefined : await describeStorage(settings, driver)
   const invocation: Invocation = {
     positionals: parsed.positionals,
     flags: parsed.flags,
@@ -198,11 +216,7 @@ async function perform(
     signal,
     print: createPrinter(signal),
     async openStorage(options = {}) {
-      const storage = await openCheckedStorage(
-        invocation.storageDescription,
-        options.limits ?? 'network',
-        signal,
-      )
+      const storage = await openCheckedStorage(invocation.storageDescription, options, signal)
       storages.add(storage)
       return storage
     },
@@ -270,19 +284,6 @@ function targetProblems(parsed: ParsedArguments): SettingProblem[] {
   const target = textFlag(parsed, 'target-storage')
   if (target === undefined || target === '' || target === 'default') return []
   return [{ code: 'SETTING_INVALID', names: ['--target-storage'], message: `unknown storage "${target}"` }]
-}
-
-function storageProblems({ settings, problems }: SettingsReading): SettingProblem[] {
-  const hasPrefix = problems.some(problem => problem.names.some(name => name.endsWith('_PREFIX')))
-  if (settings.WALG_FILE_PREFIX !== undefined || hasPrefix) return []
-  return [
-    {
-      code: 'SETTING_MISSING',
-      names: ['WALG_FILE_PREFIX'],
-      message: 'Failed to find any configured storage',
-      hint: 'set WALG_FILE_PREFIX to the directory of the repository',
-    },
-  ]
 }
 
 /** At DEVEL: the known settings that the environment holds. */

@@ -1,6 +1,6 @@
 /** Parsers for settings tables. Each throws an Error whose message says what was expected. */
 import type { SettingParser } from './settings.ts'
-import { parseByteSize, parseDurationMs } from './sizes.ts'
+import { parseByteSize, parseDurationMs, parsePeriodMs } from './sizes.ts'
 
 export const text: SettingParser<string> = value => value
 
@@ -69,6 +69,13 @@ export function duration(minMs = 0): SettingParser<number> {
     if (ms < minMs) throw new Error(`a duration of at least ${minMs}ms`)
     return ms
   }
+}
+
+/** Milliseconds, more than none, of a long span such as `14d`. */
+export const period: SettingParser<number> = value => {
+  const ms = parsePeriodMs(value)
+  if (ms === 0) throw new Error('a span longer than nothing')
+  return ms
 }
 
 /** JSON, kept as the exact text that was given. */

@@ -49,6 +49,22 @@ export function parseDurationMs(text: string): number {
   return ms
 }
 
+const PERIOD_UNITS_MS: Readonly<Record<string, number>> = {
+  w: 7 * 24 * 3_600_000,
+  d: 24 * 3_600_000,
+  h: 3_600_000,
+  m: 60_000,
+  s: 1000,
+}
+
+/** Milliseconds of a long span such as `14d`, `2w`, `36h` or `1d12h`; throws what was expected. */
+export function parsePeriodMs(text: string): number {
+  const trimmed = text.trim()
+  if (!/^(\d{1,9}[wdhms])+$/.test(trimmed)) throw new Error('a span with its unit, e.g. 14d, 2w or 36h')
+  const parts = [...trimmed.matchAll(/(\d+)([wdhms])/g)]
+  return parts.reduce((sum, [, amount, unit = '']) => sum + Number(amount) * PERIOD_UNITS_MS[unit]!, 0)
+}
+
 /** `0 B`, `512 B`, `1.5 KiB`, `20.0 MiB`, `1.2 TiB`. */
 export function formatByteSize(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']

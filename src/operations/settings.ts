@@ -9,9 +9,10 @@ import {
   wholeNumber,
 } from '../kit/setting-parsers.ts'
 import type { SettingsTable, SettingsTableOf } from '../kit/settings.ts'
+import { type PolicySettings, policySettings } from './delete/policy-settings.ts'
 
 /** How backups and WAL are pushed and fetched. */
-export interface OperationSettings {
+export interface OperationSettings extends PolicySettings {
   readonly WALG_DOWNLOAD_CONCURRENCY: number
   readonly WALG_DOWNLOAD_FILE_RETRIES: number
   readonly WALG_UPLOAD_CONCURRENCY: number
@@ -53,6 +54,7 @@ export interface OperationSettings {
 }
 
 export const operationSettings: SettingsTableOf<OperationSettings> = {
+  ...policySettings,
   WALG_DOWNLOAD_CONCURRENCY: {
     parse: wholeNumber({ min: 1, max: 1024 }),
     default: 10,

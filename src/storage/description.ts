@@ -1,5 +1,13 @@
 import type { RateLimit } from '../kit/limits.ts'
 import type { StallSlotDescription } from '../kit/stall-watch.ts'
+import type { AzureDescription } from './drivers/azure/description.ts'
+import type { FsDescription } from './drivers/fs/description.ts'
+import type { GcsDescription } from './drivers/gcs/description.ts'
+import type { MemoryDescription } from './drivers/memory/description.ts'
+import type { OssDescription } from './drivers/oss/description.ts'
+import type { S3Description } from './drivers/s3/description.ts'
+import type { SftpDescription } from './drivers/sftp/description.ts'
+import type { SwiftDescription } from './drivers/swift/description.ts'
 
 /**
  * A storage as plain data: what a worker needs to open the same storage in its own thread. Built by
@@ -22,20 +30,16 @@ export interface StorageDescription {
   readonly stallSlot?: StallSlotDescription
 }
 
+/** One member per kind of storage. */
 export type DriverDescription =
-  | {
-      readonly kind: 'fs'
-      /** Absolute path; must exist. */
-      readonly root: string
-      /** false only for tests and for `WALG_TAR_DISABLE_FSYNC`-like wishes: objects are then not durable. */
-      readonly isDurable: boolean
-      /**
-       * For tests: a module whose `openFileSystem(options): FileSystem` stands between the driver and the
-       * system, in every thread that opens this description.
-       */
-      readonly systemModule?: { readonly url: string; readonly options: unknown }
-    }
-  | { readonly kind: 'memory'; readonly id: string }
+  | FsDescription
+  | MemoryDescription
+  | S3Description
+  | GcsDescription
+  | AzureDescription
+  | SwiftDescription
+  | SftpDescription
+  | OssDescription
 
 /** Created by `createRateLimit` (`kit/limits.ts`). */
 export type RateLimitDescription = RateLimit

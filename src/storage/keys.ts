@@ -23,6 +23,21 @@ export function isTemporaryName(name: string): boolean {
   return TEMPORARY_NAME.test(name)
 }
 
+/** `.tmp.<UTC time>-<16 hex digits>`: the original hides exactly this form from its listings (storage-format 7.3). */
+export function temporarySuffix(atMs: number = Date.now()): string {
+  const time = new Date(atMs).toISOString().replace(/[-:]|\.\d+/g, '')
+  const random = crypto.getRandomValues(new Uint8Array(8))
+  return `.tmp.${time}-${Buffer.from(random).toString('hex')}`
+}
+
+/** The time in the name of a temporary; undefined when it is none. */
+export function temporaryTimeMs(name: string): number | undefined {
+  if (!isTemporaryName(name)) return undefined
+  const [, y, mo, d, h, mi, s] = /\.(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-[0-9a-f]{16}$/.exec(name) ?? []
+  const timeMs = Date.parse(`${y}-${mo}-${d}T${h}:${mi}:${s}Z`)
+  return Number.isNaN(timeMs) ? undefined : timeMs
+}
+
 /** Cuts a configured folder into the form of a prefix: no empty components, no `/` at the ends (storage-format 7.1). */
 export function normalizePrefix(text: string): string {
   return text

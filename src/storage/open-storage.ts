@@ -1,10 +1,11 @@
 import { withDeadline } from '../kit/deadline.ts'
-import type { WalgError } from '../kit/errors.ts'
+import { WalgError } from '../kit/errors.ts'
 import type { FileSystem } from '../kit/file-system.ts'
 import { openRateLimit } from '../kit/limits.ts'
 import { createStallSlots, watchStalls } from '../kit/stall-watch.ts'
 import { isWorkerThread } from '../kit/thread.ts'
-import type { DriverDescription, StorageDescription } from './description.ts'
+import type { StorageDescription } from './description.ts'
+import type { FsDescription } from './drivers/fs/description.ts'
 import { normalizePrefix } from './keys.ts'
 import { stallError, withStallLimit } from './layers/stall.ts'
 import type { Storage } from './storage.ts'
@@ -35,19 +36,38 @@ export async function openStorage(description: StorageDescription): Promise<Stor
   return withPrefix(storage, prefix)
 }
 
+/** Only the driver of the chosen kind is loaded. */
 async function openDriver({ name, driver }: StorageDescription): Promise<Storage> {
-  if (driver.kind === 'memory') {
-    const { openMemoryDriver } = await import('./drivers/memory.ts')
-    return openMemoryDriver(name, driver.id)
+  switch (driver.kind) {
+    case 'memory': {
+      const { openMemoryDriver } = await import('./drivers/memory.ts')
+      return openMemoryDriver(name, driver.id)
+    }
+    case 'fs': {
+      const { openFsDriver } = await import('./drivers/fs.ts')
+      const system = await loadSystem(driver)
+      return openFsDriver({ name, ...driver, ...(system === undefined ? {} : { system }) })
+    }
+    case 'gcs': {
+      const { openGcsDriver } = await import('./drivers/gcs/driver.ts')
+      return openGcsDriver({ name, ...driver })
+    }
+    case 'azure': {
+      const { openAzureDriver } = await import('./drivers/azure/driver.ts')
+      return openAzureDriver({ name, ...driver })
+    }
+    case 'sftp': {
+      const { openSftpDriver } = await import('./drivers/sftp/driver.ts')
+      return openSftpDriver(name, driver)
+    }
+    case 's3':
+    case 'swift':
+    case 'oss':
+      throw new WalgError('NOT_AVAILABLE', `storages of the kind "${driver.kind}" are not available yet`)
   }
-  const { openFsDriver } = await import('./drivers/fs.ts')
-  const system = await loadSystem(driver)
-  return openFsDriver({ name, ...driver, ...(system === undefined ? {} : { system }) })
 }
 
-async function loadSystem(
-  driver: Extract<DriverDescription, { kind: 'fs' }>,
-): Promise<FileSystem | undefined> {
+async function loadSystem(driver: FsDescription): Promise<FileSystem | undefined> {
   if (driver.systemModule === undefined) return undefined
   const module = (await import(driver.systemModule.url)) as SystemModule
   return module.openFileSystem(driver.systemModule.options)

@@ -1,9 +1,8 @@
 import { byteSize, duration } from '../kit/setting-parsers.ts'
 import type { SettingsTableOf } from '../kit/settings.ts'
 
-/** Where backups live. Options of storages that are not built yet: `driver-settings.ts`. */
+/** What holds for every storage. Each kind of storage has its own table: `drivers/<kind>/settings.ts`. */
 export interface StorageSettings {
-  readonly WALG_FILE_PREFIX: string | undefined
   readonly WALG_STORAGE_PREFIX: string
   readonly WALG_STALL_TIMEOUT: number
   readonly WALG_NETWORK_RATE_LIMIT: number | undefined
@@ -11,11 +10,6 @@ export interface StorageSettings {
 }
 
 export const storageSettings: SettingsTableOf<StorageSettings> = {
-  WALG_FILE_PREFIX: {
-    parse: fileRoot,
-    aliases: ['WALE_FILE_PREFIX'],
-    doc: 'Directory of the repository on a file system, as a plain absolute path. It must exist. A leading `file://localhost` is removed.',
-  },
   WALG_STORAGE_PREFIX: {
     parse: subFolder,
     default: '',
@@ -40,27 +34,9 @@ export const storageSettings: SettingsTableOf<StorageSettings> = {
   },
 }
 
-/** The directory named by WALG_FILE_PREFIX. */
-function fileRoot(value: string): string {
-  const path = value.startsWith('file://localhost') ? value.slice('file://localhost'.length) : value
-  if (!path.startsWith('/')) throw new Error('an absolute path')
-  return path.replace(/(?<=.)\/+$/, '')
-}
-
 /** A relative folder without leading or trailing slashes that cannot climb out. */
 export function subFolder(value: string): string {
   const parts = value.split('/').filter(part => part !== '')
   if (parts.some(part => part === '.' || part === '..')) throw new Error('a folder without . or .. in it')
   return parts.join('/')
 }
-
-/** Names of the settings that choose a storage, in the order in which they win over each other. */
-export const STORAGE_PREFIX_SETTINGS = [
-  'WALG_OSS_PREFIX',
-  'WALG_S3_PREFIX',
-  'WALG_FILE_PREFIX',
-  'WALG_GS_PREFIX',
-  'WALG_AZ_PREFIX',
-  'WALG_SWIFT_PREFIX',
-  'WALG_SSH_PREFIX',
-] as const

@@ -8,6 +8,10 @@ export interface StorageFeatures {
   readonly serverCopy: boolean
   /** `openSink` and `openSource` never return promises while bytes move. */
   readonly synchronous: boolean
+  /** A name can be an object and the beginning of other objects' names, as in a bucket; else KEY_REFUSED. */
+  readonly flatKeys?: boolean
+  /** The most keys that one request of `delete` names; absent: one by one. */
+  readonly deleteBatchMax?: number
 }
 
 export type StorageEntry =
@@ -25,6 +29,11 @@ export interface Abortable {
   readonly signal?: AbortSignal
   /** Called now and then while long work (copy, delete, list) advances: what bounds a stall winds up its timer. */
   readonly onProgress?: () => void
+}
+
+export interface CheckRootOptions extends Abortable {
+  /** For commands that write: a root that the original creates by itself (SFTP) is created. */
+  readonly mayCreate?: boolean
 }
 
 export interface ListOptions extends Abortable {
@@ -70,7 +79,7 @@ export interface Storage {
   readonly name: string
   readonly features: StorageFeatures
   /** Throws STORAGE_ROOT_MISSING / STORAGE_UNAVAILABLE / ACCESS_DENIED unless the root answers: the proof behind a positive "not there". */
-  checkRoot(options?: Abortable): Promise<void>
+  checkRoot(options?: CheckRootOptions): Promise<void>
   /** Entries under `prefix` (`''` = root, else without trailing `/`), any order. A prefix nobody wrote to is empty, not an error. */
   list(prefix: string, options?: ListOptions): AsyncIterable<StorageEntry>
   /** Throws OBJECT_NOT_FOUND. Never lists. */

@@ -21,6 +21,8 @@ export interface ArchivingOptions {
   readonly compression?: string
   /** The backup role connects by the Unix socket. */
   readonly bySocket?: boolean
+  /** Settings of the storage; default: a directory. */
+  readonly storage?: Readonly<Record<string, string>>
   readonly settings?: Readonly<Record<string, Setting>>
   readonly cluster?: Partial<ClusterOptions>
 }
@@ -44,7 +46,7 @@ export async function startArchivingCluster(options: ArchivingOptions): Promise<
   mkdirSync(repository)
   giveToClusterUser(repository, 0o700)
   const settings = {
-    WALG_FILE_PREFIX: repository,
+    ...(options.storage ?? { WALG_FILE_PREFIX: repository }),
     WALG_COMPRESSION_METHOD: compression,
     WALG_PG_WAL_SIZE: String(segmentSizeMiB),
   }

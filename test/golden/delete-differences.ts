@@ -15,8 +15,9 @@ const JSON_FLAG = {
 } as const
 
 const GROUP_HELP = {
-  reason: 'every delete can print its plan as JSON',
+  reason: 'a verb of our own, and every delete can print its plan as JSON',
   replaced: [
+    ['garbage     \n', 'garbage     \npolicy      \n'],
     [
       'help for delete\n',
       'help for delete\n      --json                Prints the plan: what goes, what stays, and why\n',

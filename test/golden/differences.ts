@@ -24,9 +24,13 @@ export interface Outcome {
 
 const HINT = 'an error also says what to do next'
 
-const COMPOSERS = {
-  reason: 'the flags of composers that are not available yet say so',
+const PUSH_FLAGS = {
+  reason: 'a flag of our own; the flags of composers that are not available yet say so',
   replaced: [
+    [
+      'backup sentinel and metadata files.\n',
+      'backup sentinel and metadata files.\n      --apply-policy                  When the backup is complete, delete what the retention policy does not keep\n',
+    ],
     ['Use copy tar composer (beta)', 'Use copy tar composer (beta; not available yet)'],
     [
       'Use database tar composer (experimental)',
@@ -87,8 +91,8 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   { case: 'backup-fetch-no-args', ...FETCH_FLAGS },
   { case: 'backup-fetch-three-args', ...FETCH_FLAGS },
-  { case: 'backup-push-two-args', ...COMPOSERS },
-  { case: 'help-backup-push', ...COMPOSERS },
+  { case: 'backup-push-two-args', ...PUSH_FLAGS },
+  { case: 'help-backup-push', ...PUSH_FLAGS },
   {
     case: 'backup-mark-no-args',
     reason: 'a flag of our own',
@@ -144,7 +148,7 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     case: 'bare',
-    reason: 'verbs of later pieces are not listed',
+    reason: 'verbs of our own; verbs of later pieces are not listed',
     ours: {
       stdout: `PostgreSQL backup tool
 
@@ -160,6 +164,7 @@ completion   Output shell completion code for the specified shell
 delete       Clears old backups and WALs
 flags        Display the list of available global flags for all wal-g commands
 help         Help about any command
+verify       Reads backups and their WAL in the storage and tells whether they are whole
 wal-fetch    Fetches a WAL file from storage
 wal-push     Uploads a WAL file to storage
 wal-show     Show storage WAL segments info grouped by timelines.

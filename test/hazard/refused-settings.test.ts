@@ -44,8 +44,6 @@ const OFFLINE: Readonly<Record<string, string>> = {
 const STORAGES: Readonly<Record<string, string>> = {
   WALG_S3_PREFIX: 's3://bucket/path',
   WALE_S3_PREFIX: 's3://bucket/path',
-  WALG_GS_PREFIX: 'gs://bucket',
-  WALG_AZ_PREFIX: 'azure://container',
   WALG_SWIFT_PREFIX: 'swift://container',
   WALG_SSH_PREFIX: 'ssh://host/path',
   WALG_OSS_PREFIX: 'oss://bucket',

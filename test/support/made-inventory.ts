@@ -16,6 +16,7 @@ export interface MadeBackup {
   readonly full?: BackupName
   readonly isPermanent?: boolean
   readonly isBroken?: boolean
+  readonly userData?: string
 }
 
 export function hourNs(hour: number): bigint {
@@ -36,6 +37,7 @@ export function madeBackup(made: MadeBackup): InventoryBackup {
     sentinelModifiedNs: hourNs(made.hour) + HOUR_NS / 10n,
     startNs: hourNs(made.hour),
     isStartKnown: true,
+    finishNs: hourNs(made.hour) + HOUR_NS / 10n,
     walFile: walFileOfName(name),
     startLsn,
     finishLsn: toLsn(startLsn + 400n),
@@ -45,7 +47,7 @@ export function madeBackup(made: MadeBackup): InventoryBackup {
     deltaCount: made.base === undefined ? 0 : 1,
     isPermanent: made.isPermanent === true,
     systemIdentifier: 1n,
-    userData: null,
+    userData: made.userData ?? null,
     damage: made.isBroken === true ? 'damaged' : null,
   }
 }

@@ -1,6 +1,7 @@
 import { hasCode } from '../../kit/errors.ts'
 import { checkJson } from '../../kit/json.ts'
 import { backupMark } from '../../operations/backup-mark/backup-mark.ts'
+import { storageIdentity } from '../../storage/storage-identity.ts'
 import { usage } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
 
@@ -53,8 +54,10 @@ function readUserData({ flags }: Pick<Invocation, 'flags'>): string | null {
   return text
 }
 
-function placeOf({ driver, prefix }: Invocation['storageDescription']): string {
-  const root = driver.kind === 'fs' ? driver.root.replace(/\/$/, '') : driver.id
+function placeOf(description: Invocation['storageDescription']): string {
+  const { driver, prefix } = description
+  if (driver.kind !== 'fs') return storageIdentity(description)
+  const root = driver.root.replace(/\/$/, '')
   const below = prefix.split('/').filter(component => component !== '')
   return [root, ...below].join('/')
 }

@@ -7,6 +7,7 @@ import type { BackupPushOptions } from '../../operations/backup-push/options.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, FlagDefinition, Invocation } from '../command.ts'
 import { connectionOf } from '../connection.ts'
+import { applyPolicy, readPolicy } from './delete-policy.ts'
 
 const FLAGS: readonly FlagDefinition[] = [
   { name: 'permanent', short: 'p', type: 'boolean', doc: 'Pushes permanent backup' },
@@ -56,6 +57,11 @@ const FLAGS: readonly FlagDefinition[] = [
     type: 'boolean',
     doc: 'Do not track files metadata, significantly reducing memory usage',
   },
+  {
+    name: 'apply-policy',
+    type: 'boolean',
+    doc: 'When the backup is complete, delete what the retention policy does not keep',
+  },
   TARGET_STORAGE_FLAG,
 ]
 
@@ -74,11 +80,15 @@ export const command: CommandDefinition = {
         hint: 'give the data directory: wal-g backup-push "$PGDATA", on the host of the server',
       })
     }
+    const { flags, settings } = invocation
     const options = await readOptions(invocation, dataDirectory)
-    const storage = await invocation.openStorage()
+    const policy =
+      flags['apply-policy'] === true ? readPolicy({ flags: {}, positionals: [] }, settings) : null
+    const storage = await invocation.openStorage({ mayCreate: true })
     try {
       const { backupPush } = await import('../../operations/backup-push/backup-push.ts')
       await backupPush({ ...invocation, storage, codec: openCodec(invocation.codecDescription) }, options)
+      if (policy !== null) await applyPolicy(invocation, storage, policy)
       return 0
     } finally {
       await storage.close()

@@ -1,11 +1,22 @@
 import { hasCode } from '../../kit/errors.ts'
 import { checkJson } from '../../kit/json.ts'
+import { MIB } from '../../kit/sizes.ts'
 import { epochNs, nowNs, parseTimestamp } from '../../kit/timestamp.ts'
-import type { BackupReference, DeleteRequest } from '../../operations/delete/request.ts'
+import type { BackupReference, DeleteRequest, PlanOptions } from '../../operations/delete/request.ts'
 import { usage } from '../arguments.ts'
 import type { Invocation } from '../command.ts'
 
 export type DeleteArguments = Pick<Invocation, 'positionals' | 'flags'>
+
+/** What the settings say about every kind of delete. */
+export function planOptionsOf({ settings, flags }: Pick<Invocation, 'settings' | 'flags'>): PlanOptions {
+  return {
+    segmentBytes: settings.WALG_PG_WAL_SIZE * MIB,
+    garbageMinAgeMs: settings.WALG_GARBAGE_MIN_AGE,
+    nowNs: nowNs(),
+    isStartTimeUsed: flags['use-sentinel-time'] === true,
+  }
+}
 
 export function readBefore({ positionals }: DeleteArguments): DeleteRequest {
   const [first = '', second] = positionals

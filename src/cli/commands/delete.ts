@@ -1,25 +1,26 @@
-import { MIB } from '../../kit/sizes.ts'
-import { nowNs } from '../../kit/timestamp.ts'
 import { deleteObjects } from '../../operations/delete/delete.ts'
 import type { DeleteRequest } from '../../operations/delete/request.ts'
 import { withWriteGuard } from '../../storage/layers/write-guard.ts'
 import type { CommandDefinition, FlagDefinition, Invocation } from '../command.ts'
 import { renderPlanJson } from '../render/delete-plan.ts'
+import type { Settings } from '../settings.ts'
 import {
   type DeleteArguments,
+  planOptionsOf,
   readBefore,
   readEverything,
   readGarbage,
   readRetain,
   readTarget,
 } from './delete-arguments.ts'
+import { POLICY_FLAGS, readPolicy } from './delete-policy.ts'
 
 /** What the sub-commands share; the rest are theirs. */
 function subcommand(
   definition: Pick<CommandDefinition, 'name' | 'usage' | 'positionals' | 'examples'> & {
     readonly flags?: readonly FlagDefinition[]
   },
-  read: (given: DeleteArguments) => DeleteRequest,
+  read: (given: DeleteArguments, settings?: Settings) => DeleteRequest,
 ): CommandDefinition {
   return {
     summary: '',
@@ -27,7 +28,7 @@ function subcommand(
     ...definition,
     needsStorage: true,
     check: given => void read(given),
-    run: invocation => runDelete(invocation, read(invocation)),
+    run: invocation => runDelete(invocation, read(invocation, invocation.settings)),
   }
 }
 
@@ -71,6 +72,20 @@ const GARBAGE = subcommand(
   garbage BACKUPS   Deletes only leftover backups files from storage`,
   },
   readGarbage,
+)
+
+const POLICY = subcommand(
+  {
+    name: 'policy',
+    usage: 'policy',
+    positionals: { kind: 'none' },
+    flags: POLICY_FLAGS,
+    examples: `  policy                               keep what the settings WALG_POLICY_KEEP_... say
+  policy --keep-full 4                 keep 4 full backups and everything since
+  policy --keep-window 7d --keep-weekly 5 --keep-monthly 12
+                                       recovery to any moment of 7 days, and older backups by the calendar`,
+  },
+  readPolicy,
 )
 
 const RETAIN = subcommand(
@@ -121,26 +136,19 @@ export const command: CommandDefinition = {
       doc: 'Use backup creation time from sentinel for backups ordering.',
     },
   ],
-  subcommands: [BEFORE, EVERYTHING, GARBAGE, RETAIN, TARGET],
+  subcommands: [BEFORE, EVERYTHING, GARBAGE, POLICY, RETAIN, TARGET],
   needsStorage: true,
   run: async () => 0,
 }
 
 async function runDelete(invocation: Invocation, request: DeleteRequest): Promise<number> {
-  const { flags, settings, log, progress, signal } = invocation
+  const { flags, log, progress, signal } = invocation
   const isConfirmed = flags['confirm'] === true
   const storage = await invocation.openStorage()
   try {
     const { plan, isExecuted } = await deleteObjects(
       { storage: isConfirmed ? storage : withWriteGuard(storage), log, progress, signal },
-      {
-        request,
-        isConfirmed,
-        segmentBytes: settings.WALG_PG_WAL_SIZE * MIB,
-        garbageMinAgeMs: settings.WALG_GARBAGE_MIN_AGE,
-        nowNs: nowNs(),
-        isStartTimeUsed: flags['use-sentinel-time'] === true,
-      },
+      { request, isConfirmed, ...planOptionsOf(invocation) },
     )
     if (flags['json'] === true) {
       await invocation.print(`${renderPlanJson(plan, { request: request.kind, isExecuted })}\n`)

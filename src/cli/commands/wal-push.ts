@@ -15,7 +15,7 @@ export const command: CommandDefinition = {
   async run(invocation: Invocation): Promise<number> {
     const path = invocation.positionals[0] ?? ''
     // No rate limits here: a backup's limit must not starve archiving.
-    const storage = await invocation.openStorage({ limits: 'none' })
+    const storage = await invocation.openStorage({ limits: 'none', mayCreate: true })
     try {
       const context: OperationContext = {
         ...invocation,

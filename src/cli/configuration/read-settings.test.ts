@@ -28,7 +28,6 @@ describe('settings', () => {
     expect(settings.WALG_PREVENT_WAL_OVERWRITE).toBe(true)
     expect(settings.WALG_TAR_SIZE_THRESHOLD).toBe(1_073_741_823)
     expect(settings.WALG_STALL_TIMEOUT).toBe(60_000)
-    expect(settings.WALG_FILE_PREFIX).toBeUndefined()
   })
 
   test('come from the flag before the environment before the file', () => {
@@ -52,17 +51,11 @@ describe('settings', () => {
   })
 
   test('have their other names, of which the canonical one wins', () => {
-    expect(read({ environment: { WALE_FILE_PREFIX: '/a' } }).settings.WALG_FILE_PREFIX).toBe('/a')
+    const names = ['WALG_FILE_PREFIX', 'WALE_FILE_PREFIX']
+    const alias = { name: 'WALE_FILE_PREFIX', text: '/a', source: 'environment' }
+    expect(read({ environment: { WALE_FILE_PREFIX: '/a' } }).texts.find(names)).toEqual(alias)
     const both = { WALE_FILE_PREFIX: '/a', WALG_FILE_PREFIX: '/b' }
-    expect(read({ environment: both }).settings.WALG_FILE_PREFIX).toBe('/b')
-  })
-
-  test('WALG_FILE_PREFIX is a plain absolute path after file://localhost is gone', () => {
-    const prefix = (text: string): unknown =>
-      read({ environment: { WALG_FILE_PREFIX: text } }).settings.WALG_FILE_PREFIX
-    expect(prefix('file://localhost/backups/')).toBe('/backups')
-    expect(prefix('/')).toBe('/')
-    for (const text of ['file:///backups', 'backups', 's3://x']) expect(prefix(text)).toBeUndefined()
+    expect(read({ environment: both }).texts.find(names)?.text).toBe('/b')
   })
 
   test('have all their problems reported at once, with name, value, source and what was expected', () => {
@@ -100,13 +93,6 @@ describe('settings', () => {
 
 describe('settings of later pieces', () => {
   const CHANGING: Record<string, string> = {
-    WALG_S3_PREFIX: 's3://b/p',
-    WALE_S3_PREFIX: 's3://b/p',
-    WALG_GS_PREFIX: 'gs://b/p',
-    WALG_AZ_PREFIX: 'azure://b/p',
-    WALG_OSS_PREFIX: 'oss://b/p',
-    WALG_SWIFT_PREFIX: 'swift://b/p',
-    WALG_SSH_PREFIX: 'ssh://h/p',
     WALG_FAILOVER_STORAGES: '{"x":{}}',
     WALG_TARGET_STORAGE: 'other',
     WALG_USE_RATING_COMPOSER: 'true',
@@ -154,7 +140,7 @@ describe('settings of later pieces', () => {
     const accepted = {
       WALG_DELTA_MAX_STEPS: '6',
       AWS_REGION: 'eu',
-      WALG_S3_SSE: 'aws:kms',
+      WALG_S3_MAX_PART_SIZE: 'nonsense without the prefix of its storage',
       WALG_STATSD_ADDRESS: 'h:1',
       WALG_FAILOVER_STORAGES_CHECK: 'true',
       WALG_USE_WAL_DELTA: 'true',

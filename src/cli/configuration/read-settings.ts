@@ -1,5 +1,11 @@
 import { ENCRYPTION_NAME } from '../../codec/settings.ts'
-import type { SettingDefinition, SettingProblem } from '../../kit/settings.ts'
+import {
+  evaluateSetting,
+  type GivenSetting,
+  type SettingProblem,
+  type SettingTexts,
+  trimLineEnd,
+} from '../../kit/settings.ts'
 import { flagNameOf, settingNameOf } from '../arguments.ts'
 import { SETTING_RULES, SETTINGS, type Settings } from '../settings.ts'
 import type { ConfigFile } from './config-file.ts'
@@ -21,13 +27,8 @@ export interface SettingsReading {
   readonly secrets: readonly string[]
   /** Keys of the file that no table has. */
   readonly unknownKeys: readonly string[]
-}
-
-interface Given {
-  /** As it was spelled. */
-  readonly name: string
-  readonly text: string
-  readonly source: string
+  /** What was given, for the storage that its prefix chooses (`storage/read-storage.ts`). */
+  readonly texts: SettingTexts
 }
 
 /** Every spelling of every setting, and the canonical name it stands for. */
@@ -62,12 +63,13 @@ export function readSettings(sources: SettingSources): SettingsReading {
       if (definition.secret === true) secrets.add(text)
       else for (const [, password] of text.matchAll(/:\/\/[^/\s:@]*:([^/\s@]+)@/g)) secrets.add(password!)
     }
+    if (definition.isStorageOption === true) continue
     const given = lookUp(names, sources)
     if (given === undefined) {
       if (definition.refusesEmpty === true) problems.push(emptySetting(name))
       continue
     }
-    const outcome = evaluate(given, definition)
+    const outcome = evaluateSetting(given, definition)
     if ('problem' in outcome) problems.push(outcome.problem)
     else values[name] = outcome.value
   }
@@ -76,7 +78,8 @@ export function readSettings(sources: SettingSources): SettingsReading {
   const unknownKeys = [...(sources.file?.values.keys() ?? [])].filter(key => !known.has(key))
   problems.push(...unknownEncryption(unknownKeys, sources, known))
   if (problems.length === 0) problems.push(...SETTING_RULES.flatMap(rule => rule(settings) ?? []))
-  return { settings, problems, secrets: [...secrets], unknownKeys }
+  const texts: SettingTexts = { find: names => lookUp(names, sources) }
+  return { settings, problems, secrets: [...secrets], unknownKeys, texts }
 }
 
 /** Canonical names of what any source mentions, each once: a start-up must not ask for every setting there is. */
@@ -89,7 +92,7 @@ function givenSettings(sources: SettingSources, known: ReadonlyMap<string, strin
   return new Set(names.map(name => known.get(name)).filter(name => name !== undefined))
 }
 
-function lookUp(names: readonly string[], sources: SettingSources): Given | undefined {
+function lookUp(names: readonly string[], sources: SettingSources): GivenSetting | undefined {
   if (sources.flags.size > 0) {
     for (const name of names) {
       const flag = flagNameOf(name)
@@ -114,31 +117,6 @@ function* allTexts(names: readonly string[], sources: SettingSources): Generator
       sources.file?.values.get(name),
     ]
     for (const text of texts) if (text !== undefined && text.trim() !== '') yield trimLineEnd(text)
-  }
-}
-
-function evaluate(
-  given: Given,
-  definition: SettingDefinition<unknown>,
-): { readonly value: unknown } | { readonly problem: SettingProblem } {
-  const shown = definition.secret === true ? 'set' : JSON.stringify(given.text)
-  let value: unknown
-  try {
-    value = definition.parse(given.text)
-  } catch (error) {
-    const expected = error instanceof Error ? error.message : String(error)
-    const message = `${given.name} is ${shown} (${given.source}), expected ${expected}`
-    return { problem: { code: 'SETTING_INVALID', names: [given.name], message } }
-  }
-  const isLater = definition.later !== undefined && given.text !== '' && (definition.isLater?.(value) ?? true)
-  if (!isLater) return { value }
-  return {
-    problem: {
-      code: 'NOT_AVAILABLE',
-      names: [given.name],
-      message: `${given.name} is ${shown} (${given.source}), but this version does not know ${definition.later} yet`,
-      hint: 'nothing is read or stored in another way than you asked for; remove the setting to go on without it',
-    },
   }
 }
 
@@ -167,9 +145,4 @@ function unknownEncryption(
     message: `${name} looks like a setting of encryption, but there is none of that name`,
     hint: 'correct or remove it: data must not be stored in the clear because a key was not understood',
   }))
-}
-
-/** Line ends at the end come from envdir and from files. */
-function trimLineEnd(text: string): string {
-  return text.replace(/[\r\n]+$/, '')
 }

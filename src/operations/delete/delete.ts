@@ -5,6 +5,7 @@ import { type Inventory, type InventoryBackup, readInventory, type StoredObject 
 import type { DeletePlan } from './plan.ts'
 import { planBefore } from './plan-kept.ts'
 import { planEverything, planGarbage, planTarget } from './plan-others.ts'
+import { planPolicy } from './plan-policy.ts'
 import type { DeleteRequest, PlanOptions } from './request.ts'
 import { permanentWal, segmentAfter } from './wal-need.ts'
 
@@ -72,6 +73,12 @@ function makePlanFor(
       }
       log.info('Start delete')
       return planBefore(inventory, target, options, onKept)
+    }
+    case 'policy': {
+      const plan = planPolicy(inventory, request.policy, options, onKept)
+      if (plan === null) log.info('No backup found for deletion')
+      else for (const { backup, why } of plan.keepBackups) log.info(`Backup stays: ${backup} (${why})`)
+      return plan
     }
     case 'everything': {
       const plan = planEverything(inventory, request.isForced)

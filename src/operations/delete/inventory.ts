@@ -28,6 +28,8 @@ export interface InventoryBackup {
   readonly startNs: bigint
   /** False when `startNs` is only the sentinel's modification time. */
   readonly isStartKnown: boolean
+  /** End of the backup by its own clock; the sentinel's modification time where nothing says it. */
+  readonly finishNs: bigint
   /** First run of 24 hex digits in the name, or 24 times `Z`. */
   readonly walFile: string
   readonly startLsn: Lsn | null
@@ -133,6 +135,7 @@ function describe(
   const good = sentinel instanceof Error ? null : sentinel
   const facts = metadata instanceof Error ? null : metadata
   const parts = parseBackupName(name)
+  const finish = knownTime(facts?.finishTime) ?? knownTime(good?.finishTime)
   const start = knownTime(facts?.startTime) ?? knownTime(good?.startTime)
   const named =
     good === null && parts?.parentWalFile !== undefined ? walFiles.get(parts.parentWalFile) : undefined
@@ -143,6 +146,7 @@ function describe(
     sentinelModifiedNs,
     startNs: start ?? sentinelModifiedNs,
     isStartKnown: start !== undefined,
+    finishNs: finish ?? sentinelModifiedNs,
     walFile: walFileOfName(name),
     startLsn: good?.lsn ?? facts?.startLsn ?? null,
     finishLsn: good?.finishLsn ?? facts?.finishLsn ?? null,

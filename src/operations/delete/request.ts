@@ -1,3 +1,5 @@
+import type { RetentionPolicy } from './policy.ts'
+
 /** A backup by name (exact, or the beginning of one name only), or by time. */
 export type BackupReference =
   | { readonly kind: 'name'; readonly name: string }
@@ -27,6 +29,7 @@ export type DeleteRequest =
       readonly mode: 'all' | 'archives' | 'backups'
       readonly isWithoutBackupCheck: boolean
     }
+  | { readonly kind: 'policy'; readonly policy: RetentionPolicy }
 
 /** What every kind needs to know. */
 export interface PlanOptions {

@@ -1,5 +1,6 @@
 import { CRC32C_BEGIN, endCrc32c, updateCrc32c } from '../crc32c.ts'
 import { formatLsn, type Lsn, toLsn } from '../lsn.ts'
+import { PartialRecord, RECORD_HEADER_BYTES } from './partial-record.ts'
 import {
   decodePageHeader,
   FLAG_CONTRECORD,
@@ -12,19 +13,25 @@ import {
   type WalSegmentHeader,
 } from './wal-page.ts'
 
-const RECORD_HEADER_BYTES = 24
 /** Offset of the CRC in a record's header; it covers everything after the header, then the header up to here. */
 const CRC_AT = 20
 const RECORD_BYTES_MAX = 1020 * 1024 * 1024
 const XLOG_RMGR = 0
 const XLOG_SWITCH = 0x40
+const UNKNOWN = -1
 
-/** A record whose bytes are still coming. */
-interface Pending {
-  readonly startLsn: bigint
-  readonly totalBytes: number
-  receivedBytes: number
-  crc: number
+/**
+ * Takes a record that proved whole: `totalBytes` long, it begins at `at` of `view`. All of it is there, or as much of
+ * it as `PartialRecord` keeps of one that crosses pages. Lent until the call returns.
+ */
+export type RecordSink = (view: DataView, at: number, totalBytes: number) => void
+
+export interface RecordReaderOptions {
+  readonly sink?: RecordSink
+  /** Keep every byte of records that cross pages: `openingBytes` and `pendingBytes` are then whole. */
+  readonly keepsWhole?: boolean
+  /** The beginning of the record that goes on in the first page, without page headers. */
+  readonly pendingBytes?: Uint8Array
 }
 
 /**
@@ -34,31 +41,65 @@ interface Pending {
 export class RecordReader {
   readonly #segment: WalSegmentHeader
   readonly #timeline: number
-  readonly #header = new Uint8Array(RECORD_HEADER_BYTES)
-  readonly #headerView = new DataView(this.#header.buffer)
+  readonly #sink: RecordSink | undefined
+  readonly #keepsWhole: boolean
   #nextPageLsn: bigint
-  #pending: Pending | undefined
-  /** Bytes left of a record that began before the first page. */
+  /** Of the page that is being read; records are compared by number, which is much cheaper than by bigint. */
+  #pageLsn = 0n
+  #pageHigh = 0
+  #pageLow = 0
+  #pending: PartialRecord | undefined
+  /** Bytes left of a record that began before the first page, and those that have come, if kept. */
   #skipBytes = 0
+  #opening: PartialRecord | undefined
   #isFirstPage = true
   /** After a switch record the rest of the segment means nothing. */
   #isSwitched = false
-  #previousLsn: bigint | undefined
-  #endLsn: bigint | undefined
+  /** Where the record that ends now begins; UNKNOWN when it began before the first page. */
+  #startHigh = UNKNOWN
+  #startLow = UNKNOWN
+  /** Where the one before it began; UNKNOWN before the first and after a cut one. */
+  #previousHigh = UNKNOWN
+  #previousLow = UNKNOWN
+  #firstBackLink: bigint | undefined
+  /** The last good record ends at `#endAt` of this page. */
+  #endPageLsn = 0n
+  #endAt = UNKNOWN
   #recordCount = 0
   #stopReason: string | undefined
   #isAtUnwritten = false
 
   /** `firstLsn`: address of the first page; `timeline`: of the segment names, no page may be of a newer one. */
-  constructor(segment: WalSegmentHeader, firstLsn: Lsn, timeline: number) {
+  constructor(
+    segment: WalSegmentHeader,
+    firstLsn: Lsn,
+    timeline: number,
+    { sink, keepsWhole = false, pendingBytes }: RecordReaderOptions = {},
+  ) {
     this.#segment = segment
     this.#nextPageLsn = firstLsn
     this.#timeline = timeline
+    this.#sink = sink
+    this.#keepsWhole = keepsWhole
+    if (pendingBytes !== undefined && pendingBytes.length > 0) {
+      this.#pending = PartialRecord.resumed(pendingBytes, keepsWhole)
+      this.#isFirstPage = false
+    }
   }
 
   /** End of the last good record, aligned; of its segment after a switch record. */
   get endLsn(): Lsn | undefined {
-    return this.#endLsn === undefined ? undefined : toLsn(this.#endLsn)
+    return this.#endAt === UNKNOWN ? undefined : toLsn(this.#endPageLsn + BigInt(this.#endAt))
+  }
+
+  /** Where the last good record begins; undefined before the first, and when it began before the first page. */
+  get lastStartLsn(): Lsn | undefined {
+    return this.#previousHigh === UNKNOWN ? undefined : toLsn(joinLsn(this.#previousHigh, this.#previousLow))
+  }
+
+  /** Where the record before the first good one begins, as that one says. */
+  get firstBackLink(): bigint | undefined {
+    return this.#firstBackLink
   }
 
   get recordCount(): number {
@@ -80,6 +121,22 @@ export class RecordReader {
     return this.#pending === undefined && this.#skipBytes === 0
   }
 
+  /** What has come of a record that is not complete yet; with `keepsWhole`. */
+  get pendingBytes(): Uint8Array {
+    return this.#pending?.keptBytes ?? new Uint8Array(0)
+  }
+
+  /** Where that record begins. */
+  get pendingStartLsn(): Lsn | undefined {
+    const startLsn = this.#pending?.startLsn
+    return startLsn === undefined ? undefined : toLsn(startLsn)
+  }
+
+  /** What the first pages had of a record that began before them; with `keepsWhole`. */
+  get openingBytes(): Uint8Array {
+    return this.#opening?.keptBytes ?? new Uint8Array(0)
+  }
+
   /** Takes the next page. Returns false when reading has ended. */
   readPage(page: Uint8Array): boolean {
     if (this.#stopReason !== undefined) return false
@@ -87,13 +144,16 @@ export class RecordReader {
     this.#nextPageLsn += BigInt(page.length)
     if (pageLsn % BigInt(this.#segment.segmentBytes) === 0n) this.#isSwitched = false
     if (this.#isSwitched) return true
+    this.#pageLsn = pageLsn
+    this.#pageHigh = Number(pageLsn >> 32n)
+    this.#pageLow = Number(pageLsn & 0xffffffffn)
     const view = new DataView(page.buffer, page.byteOffset, page.byteLength)
     const header = this.#checkHeader(view, pageLsn)
     if (header === undefined) return false
     const bodyAt = (header.flags & FLAG_LONG_HEADER) === 0 ? SHORT_HEADER_BYTES : LONG_HEADER_BYTES
-    const recordsAt = this.#continueRecord(page, header, bodyAt, pageLsn)
+    const recordsAt = this.#continueRecord(page, header, bodyAt)
     this.#isFirstPage = false
-    if (recordsAt !== undefined) this.#readRecords(page, view, recordsAt, pageLsn)
+    if (recordsAt !== undefined) this.#readRecords(page, view, recordsAt)
     return this.#stopReason === undefined
   }
 
@@ -113,80 +173,104 @@ export class RecordReader {
   }
 
   /** What comes before the first record of a page. Returns where that begins; undefined when none does. */
-  #continueRecord(
-    page: Uint8Array,
-    header: WalPageHeader,
-    bodyAt: number,
-    pageLsn: bigint,
-  ): number | undefined {
+  #continueRecord(page: Uint8Array, header: WalPageHeader, bodyAt: number): number | undefined {
     const isContinuation = (header.flags & FLAG_CONTRECORD) !== 0
     if ((header.flags & FLAG_OVERWRITE_CONTRECORD) !== 0) {
       // a crash cut the record off; the server went on behind it, and the cut bytes are void
       this.#pending = undefined
       this.#skipBytes = 0
-      this.#previousLsn = undefined
+      this.#previousHigh = UNKNOWN
       return bodyAt
     }
-    if (this.#isFirstPage && isContinuation) this.#skipBytes = header.remainingBytes
-    const expected = this.#pending ? this.#pending.totalBytes - this.#pending.receivedBytes : this.#skipBytes
+    if (this.#isFirstPage && isContinuation) {
+      this.#skipBytes = header.remainingBytes
+      if (this.#keepsWhole) this.#opening = new PartialRecord(header.remainingBytes, undefined, true)
+    }
+    const expected = this.#pending?.missingBytes ?? this.#skipBytes
     if (isContinuation !== expected > 0 || (isContinuation && header.remainingBytes !== expected)) {
-      return this.#stop(`the record before ${text(pageLsn)} does not go on there`)
+      return this.#stop(`the record before ${text(this.#pageLsn)} does not go on there`)
     }
     if (expected === 0) return bodyAt
     const count = Math.min(expected, page.length - bodyAt)
-    if (this.#pending === undefined) this.#skipBytes -= count
-    else this.#take(this.#pending, page, bodyAt, count, pageLsn)
+    if (this.#pending === undefined) {
+      this.#skipBytes -= count
+      this.#opening?.take(page, bodyAt, count)
+    } else this.#take(this.#pending, page, bodyAt, count)
     return count === expected && bodyAt + count < page.length ? alignUp(bodyAt + count) : undefined
   }
 
-  #readRecords(page: Uint8Array, view: DataView, from: number, pageLsn: bigint): undefined {
+  #readRecords(page: Uint8Array, view: DataView, from: number): undefined {
     let at = from
     while (at < page.length && this.#stopReason === undefined && !this.#isSwitched) {
       const totalBytes = view.getUint32(at, true)
-      const startLsn = pageLsn + BigInt(at)
       if (totalBytes === 0) {
         this.#isAtUnwritten = true
-        return this.#stop(`the last record ends at ${text(this.#endLsn ?? startLsn)}`)
+        return this.#stop(`the last record ends at ${text(this.endLsn ?? this.#pageLsn + BigInt(at))}`)
       }
       if (totalBytes < RECORD_HEADER_BYTES || totalBytes > RECORD_BYTES_MAX) {
-        return this.#stop(`no record begins at ${text(startLsn)}`)
+        return this.#stop(`no record begins at ${text(this.#pageLsn + BigInt(at))}`)
       }
-      const pending = { startLsn, totalBytes, receivedBytes: 0, crc: CRC32C_BEGIN }
-      this.#pending = pending
-      const count = Math.min(totalBytes, page.length - at)
-      this.#take(pending, page, at, count, pageLsn)
-      at = alignUp(at + count)
+      if (totalBytes > page.length - at) {
+        const pending = new PartialRecord(totalBytes, this.#pageLsn + BigInt(at), this.#keepsWhole)
+        this.#pending = pending
+        return this.#take(pending, page, at, page.length - at)
+      }
+      const crc = updateCrc32c(CRC32C_BEGIN, page, at + RECORD_HEADER_BYTES, at + totalBytes)
+      this.#startHigh = this.#pageHigh
+      this.#startLow = this.#pageLow + at
+      this.#endRecord(view, at, totalBytes, updateCrc32c(crc, page, at, at + CRC_AT), at + totalBytes)
+      at = alignUp(at + totalBytes)
     }
   }
 
-  #take(pending: Pending, page: Uint8Array, at: number, count: number, pageLsn: bigint): void {
-    const headerCount = Math.min(count, Math.max(0, RECORD_HEADER_BYTES - pending.receivedBytes))
-    if (headerCount > 0) this.#header.set(page.subarray(at, at + headerCount), pending.receivedBytes)
-    pending.crc = updateCrc32c(pending.crc, page, at + headerCount, at + count)
-    pending.receivedBytes += count
-    if (pending.receivedBytes === pending.totalBytes) this.#endRecord(pending, pageLsn + BigInt(at + count))
-  }
-
-  #endRecord(pending: Pending, endLsn: bigint): undefined {
-    const { startLsn } = pending
-    const view = this.#headerView
-    const previousLsn = view.getBigUint64(8, true)
+  #take(pending: PartialRecord, page: Uint8Array, at: number, count: number): undefined {
+    pending.take(page, at, count)
+    if (pending.missingBytes > 0) return
     this.#pending = undefined
-    if (endCrc32c(updateCrc32c(pending.crc, this.#header, 0, CRC_AT)) !== view.getUint32(CRC_AT, true)) {
-      return this.#stop(`the checksum of the record at ${text(startLsn)} does not match`)
+    const { startLsn, keptBytes } = pending
+    this.#startHigh = startLsn === undefined ? UNKNOWN : Number(startLsn >> 32n)
+    this.#startLow = startLsn === undefined ? UNKNOWN : Number(startLsn & 0xffffffffn)
+    const view = new DataView(keptBytes.buffer, keptBytes.byteOffset, keptBytes.byteLength)
+    const crc = updateCrc32c(pending.bodyCrc, keptBytes, 0, CRC_AT)
+    this.#endRecord(view, 0, pending.totalBytes, crc, at + count)
+  }
+
+  /** The record from `#startHigh`/`#startLow` on is complete; it ends at `endAt` of the page. */
+  #endRecord(view: DataView, at: number, totalBytes: number, crc: number, endAt: number): undefined {
+    if (endCrc32c(crc) !== view.getUint32(at + CRC_AT, true)) {
+      return this.#stop(`the checksum of the record at ${this.#startText()} does not match`)
     }
-    if (this.#previousLsn === undefined ? previousLsn >= startLsn : previousLsn !== this.#previousLsn) {
-      return this.#stop(`the record at ${text(startLsn)} does not follow the one before it`)
+    const backLow = view.getUint32(at + 8, true)
+    const backHigh = view.getUint32(at + 12, true)
+    if (!this.#follows(backHigh, backLow)) {
+      return this.#stop(`the record at ${this.#startText()} does not follow the one before it`)
     }
-    this.#previousLsn = startLsn
-    this.#endLsn = (endLsn + 7n) & ~7n
-    this.#recordCount++
-    if (view.getUint8(17) === XLOG_RMGR && (view.getUint8(16) & 0xf0) === XLOG_SWITCH) {
+    if (this.#recordCount++ === 0) this.#firstBackLink = (BigInt(backHigh) << 32n) | BigInt(backLow)
+    this.#previousHigh = this.#startHigh
+    this.#previousLow = this.#startLow
+    this.#endPageLsn = this.#pageLsn
+    this.#endAt = alignUp(endAt)
+    this.#sink?.(view, at, totalBytes)
+    if (view.getUint8(at + 17) === XLOG_RMGR && (view.getUint8(at + 16) & 0xf0) === XLOG_SWITCH) {
       const segmentBytes = BigInt(this.#segment.segmentBytes)
       this.#isSwitched = true
-      this.#endLsn = ((this.#endLsn + segmentBytes - 1n) / segmentBytes) * segmentBytes
+      this.#endPageLsn = (this.#pageLsn / segmentBytes + 1n) * segmentBytes
+      this.#endAt = 0
     }
     return undefined
+  }
+
+  /** A back link names the record before; where that is not known, it goes back at least. */
+  #follows(backHigh: number, backLow: number): boolean {
+    if (this.#previousHigh !== UNKNOWN)
+      return backLow === this.#previousLow && backHigh === this.#previousHigh
+    if (this.#startHigh === UNKNOWN) return true
+    return backHigh < this.#startHigh || (backHigh === this.#startHigh && backLow < this.#startLow)
+  }
+
+  #startText(): string {
+    if (this.#startHigh === UNKNOWN) return `the beginning`
+    return text(joinLsn(this.#startHigh, this.#startLow))
   }
 
   #stop(reason: string): undefined {
@@ -197,6 +281,10 @@ export class RecordReader {
 
 function alignUp(at: number): number {
   return (at + 7) & ~7
+}
+
+function joinLsn(high: number, low: number): bigint {
+  return (BigInt(high) << 32n) | BigInt(low)
 }
 
 function text(lsn: bigint): string {

@@ -21,8 +21,8 @@ import {
 } from '../../../test/contract/storage-support.ts'
 import { testUnless } from '../../../test/support/skip.ts'
 import { type TempDirectory, tempDirectory } from '../../../test/support/temp-directory.ts'
+import { temporarySuffix, temporaryTimeMs } from '../keys.ts'
 import type { Storage } from '../storage.ts'
-import { temporarySuffix, temporaryTimeMs } from './fs/temporary.ts'
 import { type FsDriverOptions, openFsDriver } from './fs.ts'
 
 const DAY_MS = 24 * 60 * 60 * 1000

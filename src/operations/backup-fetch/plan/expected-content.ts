@@ -1,16 +1,8 @@
 import type { Codec } from '../../../codec/codec.ts'
-import { hasCode, WalgError } from '../../../kit/errors.ts'
-import { HASH_ALGORITHM } from '../../../kit/hash.ts'
+import { WalgError } from '../../../kit/errors.ts'
 import type { ChainBackup } from '../../../repository/chain.ts'
-import { backupPrefix } from '../../../repository/layout.ts'
-import type {
-  ManifestHeader,
-  ManifestObject,
-  ManifestSink,
-  ScannedManifestFile,
-} from '../../../repository/manifest.ts'
-import type { SealedWith } from '../../../repository/sentinel.ts'
-import { readStoredManifest } from '../../../repository/stored-manifest.ts'
+import { readLinkedManifest } from '../../../repository/linked-manifest.ts'
+import type { ManifestObject, ManifestSink, ScannedManifestFile } from '../../../repository/manifest.ts'
 import type { Abortable, Storage } from '../../../storage/storage.ts'
 import type { ExpectationsData } from '../part/part-protocol.ts'
 import type { MemberTable } from './member-table.ts'
@@ -103,46 +95,7 @@ export async function readExpectedContent(
 ): Promise<ExpectedContent | null> {
   const link = backup.document.sentinel.contentManifest
   if (link === null) return null
-  const key = `${backupPrefix(backup.name)}/${link.object}`
   const content = new ExpectedContent(options.table, options.names)
-  const open = (header: ManifestHeader): ManifestSink => {
-    if (header.hashAlgorithm === HASH_ALGORITHM && header.backup === backup.name) return content
-    throw brokenManifest(key, `it is of backup "${header.backup}" (${header.hashAlgorithm})`)
-  }
-  try {
-    await readStoredManifest(storage, codec, { key, link }, open, options)
-    return content
-  } catch (error) {
-    const { encryption } = link
-    if (encryption !== undefined && (!codec.hasKeys || hasCode(error, 'DECRYPT_FAILED'))) {
-      throw missingKey(backup.name, encryption, error)
-    }
-    const isDamage =
-      error instanceof WalgError && /^(FORMAT_|CHECKSUM_|DECRYPT_|OBJECT_NOT_FOUND)/.test(error.code)
-    const isBroken = hasCode(error, 'BACKUP_BROKEN') && error.hint !== IGNORE_HINT
-    throw isDamage || isBroken ? brokenManifest(key, error.message, error) : error
-  }
-}
-
-function missingKey(backup: string, { method, key }: SealedWith, cause: unknown): WalgError {
-  return new WalgError(
-    'DECRYPT_FAILED',
-    `backup "${backup}" is encrypted with the ${method} key ${key}, which does not open it here`,
-    {
-      facts: { backup, method, key },
-      hint: 'configure that key; backup-list --detail --json shows which backup needs which',
-      cause,
-    },
-  )
-}
-
-const IGNORE_HINT =
-  'restore another backup, or add --ignore-content-manifest to restore this one without comparing hashes'
-
-function brokenManifest(key: string, why: string, cause?: unknown): WalgError {
-  return new WalgError('BACKUP_BROKEN', `the content manifest "${key}" cannot be used: ${why}`, {
-    facts: { key },
-    hint: IGNORE_HINT,
-    cause,
-  })
+  await readLinkedManifest({ storage, codec, backup: backup.name, link, ...options }, () => content)
+  return content
 }

@@ -5,20 +5,14 @@ import { epochNs } from '../../../kit/timestamp.ts'
 import { type ControlFile, parseControlFile } from '../../../postgres/control-file.ts'
 import { readFilesMetadata } from '../../../repository/catalog.ts'
 import type { FilesMetadata } from '../../../repository/files-metadata.ts'
-import {
-  backupPrefix,
-  isLatePart,
-  isPgControlPart,
-  partExtension,
-  partsPrefix,
-} from '../../../repository/layout.ts'
+import { isLatePart, isPgControlPart, partExtension, partsPrefix } from '../../../repository/layout.ts'
+import { readLinkedManifest } from '../../../repository/linked-manifest.ts'
 import type {
   ManifestHeader,
   ManifestObject,
   ManifestSink,
   ScannedManifestFile,
 } from '../../../repository/manifest.ts'
-import { readStoredManifest } from '../../../repository/stored-manifest.ts'
 import { createTarReader } from '../../../tar/unpack.ts'
 import type { OperationContext } from '../../context.ts'
 import type { ParentBackup } from './choose-parent.ts'
@@ -108,12 +102,12 @@ export async function readParentFiles(
   const link = document.sentinel.contentManifest
   if (link === null) checkListed(parent, files, stored)
   else {
-    const key = `${backupPrefix(parent.name)}/${link.object}`
     const open = (header: ManifestHeader): ManifestSink => {
       sizes.walkedNs = header.walkedNs
       return sizes
     }
-    await readStoredManifest(storage, context.codec, { key, link }, open, context)
+    const { codec, signal } = context
+    await readLinkedManifest({ storage, codec, backup: parent.name, link, signal }, open)
     checkObjects(parent, sizes.objects, stored)
   }
   return { files, sizes, settledNs: sizes.walkedNs ?? foreignStart(parent), control }

@@ -1,7 +1,7 @@
 import type { Dirent } from 'node:fs'
 import { errnoOf } from '../../../kit/errors.ts'
 import { call, type FileSteps } from '../../../kit/file-steps.ts'
-import { temporaryTimeMs } from './temporary.ts'
+import { temporaryTimeMs } from '../../keys.ts'
 
 /** Both the name and the last change of a temporary must be this old before anybody may take it for abandoned. */
 const STALE_AFTER_MS = 24 * 60 * 60 * 1000

@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { dirname } from 'node:path'
 import { errnoOf, WalgError } from '../../../kit/errors.ts'
 import { call, type FileSteps, unless } from '../../../kit/file-steps.ts'
-import { isTemporaryName, refuse } from '../../keys.ts'
+import { refuse, temporarySuffix } from '../../keys.ts'
 import { ensureFolder, type FsPlace, pathOf } from './place.ts'
 
 /** An object that is being written, beside the place where it will be. */
@@ -138,21 +138,6 @@ export function* removeFolders(folders: readonly string[]): FileSteps<void> {
   for (const folder of folders.toReversed()) {
     yield* unless(['ENOTEMPTY', 'EEXIST', 'ENOENT', 'EBUSY'], call('rmdir', folder))
   }
-}
-
-/** `.tmp.<UTC time>-<16 hex digits>`: the original hides exactly this form from its listings (storage-format 7.3). */
-export function temporarySuffix(atMs: number = Date.now()): string {
-  const time = new Date(atMs).toISOString().replace(/[-:]|\.\d+/g, '')
-  const random = crypto.getRandomValues(new Uint8Array(8))
-  return `.tmp.${time}-${Buffer.from(random).toString('hex')}`
-}
-
-/** The time in the name of a temporary; undefined when it is none. */
-export function temporaryTimeMs(name: string): number | undefined {
-  if (!isTemporaryName(name)) return undefined
-  const [, y, mo, d, h, mi, s] = /\.(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-[0-9a-f]{16}$/.exec(name) ?? []
-  const timeMs = Date.parse(`${y}-${mo}-${d}T${h}:${mi}:${s}Z`)
-  return Number.isNaN(timeMs) ? undefined : timeMs
 }
 
 function objectExists(place: FsPlace, key: string): WalgError {

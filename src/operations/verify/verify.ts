@@ -1,0 +1,171 @@
+import { openCodec } from '../../codec/open-codec.ts'
+import { throwIfCancelled } from '../../kit/clock.ts'
+import { openHasher } from '../../kit/hash.ts'
+import { nowNs } from '../../kit/timestamp.ts'
+import type { OperationContext } from '../context.ts'
+import { chooseBackups } from './choose-backups.ts'
+import { Findings, isDamage } from './findings.ts'
+import { checkAgainstParent, type InspectedBackup, inspectBackup } from './inspect-backup.ts'
+import { Memory } from './memory.ts'
+import type { VerifyOptions, VerifyReport } from './options.ts'
+import { PartReader } from './part-reader.ts'
+import { planWork, type WorkItem } from './plan-work.ts'
+import type { ReadLane } from './read-object.ts'
+import { WalReader } from './read-wal.ts'
+import { makeReport, type Outcome } from './report.ts'
+import { neededSegments, readWalArchive, type WalArchive } from './wal-range.ts'
+
+/** Parts that are read side by side. */
+const LANES = 2
+
+/**
+ * Reads the repository itself and tells whether it can be restored from: documents, chains, every byte of the parts,
+ * and the WAL between start and end of each backup. Damage becomes a finding; only trouble that keeps from looking
+ * (a storage that does not answer, the signal) is thrown. What was found good is remembered in the repository.
+ */
+export async function verify(context: OperationContext, options: VerifyOptions): Promise<VerifyReport> {
+  const { log, progress } = context
+  const findings = new Findings()
+  const beganNs = options.nowNs
+  const archive = await readWalArchive(context, findings)
+  const backups: InspectedBackup[] = []
+  const segments = new Map<string, readonly string[]>()
+  for (const backup of await chooseBackups(context, options.selection, findings)) {
+    log.info(`Verifying the documents of ${backup.name}`)
+    const inspected = await inspectBackup(context, backup, findings)
+    const parent = backups.find(({ backup: { name } }) => name === backup.document.sentinel.delta?.parent)
+    if (parent !== undefined) checkAgainstParent(inspected, parent, findings)
+    backups.push(inspected)
+    segments.set(backup.name, neededSegments(backup, archive, options, findings))
+  }
+  const wal = walItems(backups, segments, archive, findings)
+  const memory = await Memory.read(context, backups)
+  const plan = planWork([...backups.flatMap(({ parts }) => parts), ...wal], memory.verified, options)
+  const outcome: Outcome = { plan, damaged: new Set(), good: new Set() }
+  progress.begin(
+    'verify',
+    plan.read.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+  )
+  try {
+    await readParts(context, backups, outcome, findings, memory, options)
+    await readWal(context, backups, archive, outcome, findings, memory)
+  } catch (error) {
+    // what was verified until then is kept; the first failure is the one to tell
+    await memory.save().catch(() => {})
+    throw error
+  } finally {
+    progress.end()
+  }
+  await memory.save()
+  return makeReport({
+    context,
+    backups,
+    segments,
+    archive,
+    outcome,
+    findings,
+    memory,
+    beganNs,
+    endedNs: nowNs(),
+  })
+}
+
+/** Every segment once, in order; those that are missing are findings of each backup that needs them. */
+function walItems(
+  backups: readonly InspectedBackup[],
+  segments: ReadonlyMap<string, readonly string[]>,
+  archive: WalArchive,
+  findings: Findings,
+): WorkItem[] {
+  const needing = new Map<string, WorkItem['backups'][number][]>()
+  for (const { backup } of backups) {
+    const missing: string[] = []
+    for (const file of segments.get(backup.name) ?? []) {
+      if (archive.segments.has(file)) needing.set(file, [...(needing.get(file) ?? []), backup.name])
+      else missing.push(file)
+    }
+    for (const file of missing) findings.error(backup.name, null, `WAL segment ${file} is not in the archive`)
+  }
+  return [...needing].sort().map(([file, names]) => {
+    const { key, sizeBytes, modifiedNs } = archive.segments.get(file)!
+    return { kind: 'wal', key, sizeBytes, modifiedNs, backups: names }
+  })
+}
+
+function openLane({ storage, codecDescription, signal, progress }: OperationContext): ReadLane {
+  return {
+    storage,
+    codec: openCodec(codecDescription),
+    objectHasher: openHasher(),
+    contentHasher: openHasher(),
+    signal,
+    onRead: bytes => progress.advance(bytes),
+  }
+}
+
+async function readParts(
+  context: OperationContext,
+  backups: readonly InspectedBackup[],
+  outcome: Outcome,
+  findings: Findings,
+  memory: Memory,
+  options: VerifyOptions,
+): Promise<void> {
+  for (const inspected of backups) {
+    const { name } = inspected.backup
+    const items = outcome.plan.read.filter(({ kind, backups: of }) => kind === 'part' && of[0] === name)
+    if (items.length === 0) continue
+    context.log.info(`Verifying ${items.length} parts of ${name}`)
+    const reader = new PartReader(inspected, findings, options.pageBytes)
+    await reader.readControlFile(openLane(context))
+    let next = 0
+    const lanes = Array.from({ length: Math.min(LANES, items.length) }, async () => {
+      const lane = openLane(context)
+      while (next < items.length) {
+        const item = items[next++]!
+        throwIfCancelled(context.signal)
+        if (await reader.read(lane, item)) settle(outcome, memory, item, true)
+        else settle(outcome, memory, item, false)
+        await memory.saveNowAndThen()
+      }
+    })
+    const results = await Promise.allSettled(lanes)
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+  }
+}
+
+async function readWal(
+  context: OperationContext,
+  backups: readonly InspectedBackup[],
+  archive: WalArchive,
+  outcome: Outcome,
+  findings: Findings,
+  memory: Memory,
+): Promise<void> {
+  const items = outcome.plan.read.filter(({ kind }) => kind === 'wal')
+  if (items.length === 0) return
+  context.log.info(`Verifying ${items.length} WAL segments`)
+  const clusters = new Map(
+    backups.map(({ backup: { name, document } }) => [name, document.sentinel.systemIdentifier]),
+  )
+  const objects = new Map([...archive.segments.values()].map(object => [object.key, object]))
+  const reader = new WalReader(openLane(context))
+  for (const item of items) {
+    throwIfCancelled(context.signal)
+    try {
+      await reader.read(objects.get(item.key)!, clusters.get(item.backups[0]!) ?? null)
+      settle(outcome, memory, item, true)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      for (const name of item.backups) findings.error(name, item.key, error.message)
+      settle(outcome, memory, item, false)
+    }
+    await memory.saveNowAndThen()
+  }
+}
+
+function settle(outcome: Outcome, memory: Memory, item: WorkItem, isGood: boolean): void {
+  if (isGood) outcome.good.add(item.key)
+  else outcome.damaged.add(item.key)
+  memory.note(item, isGood)
+}

@@ -1,0 +1,312 @@
+import type { BlockBlobClient, ContainerClient } from '@azure/storage-blob'
+import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit/bytes.ts'
+import { throwIfCancelled } from '../../../kit/clock.ts'
+import { WalgError } from '../../../kit/errors.ts'
+import { checkKey, checkPrefix, joinKey, refuse } from '../../keys.ts'
+import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
+import { forEachOf } from '../../requests/for-each-of.ts'
+import { type PatienceOptions, patientRequest } from '../../requests/patient-request.ts'
+import { openResumedSource, type ReadAnswer, type ReadRequest } from '../../requests/resumed-source.ts'
+import type {
+  Abortable,
+  GetOptions,
+  ListOptions,
+  ObjectInfo,
+  ObjectSink,
+  PutOptions,
+  Storage,
+  StorageEntry,
+} from '../../storage.ts'
+import { openContainer } from './client.ts'
+import type { AzureDescription } from './description.ts'
+import { type AzurePlace, fromAzureError, statusOf } from './errors.ts'
+import { AzureUpload } from './upload.ts'
+
+export interface AzureDriverOptions extends AzureDescription {
+  readonly name: string
+}
+
+const ATTEMPTS_MAX = 6
+const RETRIES_DEADLINE_MS = 120_000
+const PAGE_ENTRIES = 5000
+const DELETES_AT_A_TIME = 16
+const COPY_POLL_MS = 500
+
+/** Opens a container; nothing is sent before the first use. */
+export async function openAzureDriver(options: AzureDriverOptions): Promise<Storage> {
+  return new AzureDriver(options, await openContainer(options))
+}
+
+class AzureDriver implements Storage {
+  readonly name: string
+  readonly features: Storage['features'] = {
+    ranges: true,
+    conditionalPut: true,
+    serverCopy: true,
+    synchronous: false,
+    flatKeys: true,
+  }
+  readonly #options: AzureDriverOptions
+  readonly #container: ContainerClient
+  readonly #place: AzurePlace
+  readonly #patience: PatienceOptions
+  #isClosed = false
+
+  constructor(options: AzureDriverOptions, container: ContainerClient) {
+    this.name = options.name
+    this.#options = options
+    this.#container = container
+    this.#place = { name: options.name, container: options.container, account: options.account }
+    this.#patience = {
+      attemptsMax: ATTEMPTS_MAX,
+      deadlineMs: RETRIES_DEADLINE_MS,
+      tryTimeoutMs: options.tryTimeoutMs,
+    }
+  }
+
+  /** Lists one entry: what every other command may do, too. */
+  async checkRoot(options: Abortable = {}): Promise<void> {
+    this.#checkOpen(options)
+    const prefix = this.#options.root === '' ? '' : `${this.#options.root}/`
+    await this.#request('list', '', options, abortSignal =>
+      this.#container.listBlobsFlat({ prefix, abortSignal }).byPage({ maxPageSize: 1 }).next(),
+    )
+  }
+
+  list(prefix: string, options: ListOptions = {}): AsyncIterable<StorageEntry> {
+    this.#checkOpen(options)
+    checkPrefix(prefix, this.name)
+    this.#checkBackslash(prefix)
+    return this.#entries(prefix, options)
+  }
+
+  async *#entries(prefix: string, options: ListOptions): AsyncGenerator<StorageEntry> {
+    const path = joinKey(this.#options.root, prefix).replace(/\/$/, '')
+    const start = path === '' ? '' : `${path}/`
+    let continuationToken: string | undefined
+    do {
+      const page = await this.#page(start, continuationToken, options)
+      options.onProgress?.()
+      for (const { name } of page.segment.blobPrefixes ?? []) {
+        const key = this.#keyOf(name.slice(0, -1), start)
+        if (key !== undefined) yield { kind: 'prefix', key }
+      }
+      for (const { name, properties } of page.segment.blobItems) {
+        throwIfCancelled(options.signal)
+        const key = this.#keyOf(name, start)
+        if (key === undefined) continue
+        const sizeBytes = properties.contentLength ?? 0
+        yield { kind: 'object', key, sizeBytes, modifiedNs: nanoseconds(properties.lastModified) }
+      }
+      continuationToken = page.continuationToken
+    } while (continuationToken !== undefined && continuationToken !== '')
+  }
+
+  async #page(prefix: string, continuationToken: string | undefined, options: ListOptions): Promise<Page> {
+    const pageOptions = {
+      maxPageSize: PAGE_ENTRIES,
+      ...(continuationToken === undefined ? {} : { continuationToken }),
+    }
+    return this.#request('list', prefix.replace(/\/$/, ''), options, async abortSignal => {
+      const request = { prefix, abortSignal }
+      const pages =
+        options.recursive === true
+          ? this.#container.listBlobsFlat(request).byPage(pageOptions)
+          : this.#container.listBlobsByHierarchy('/', request).byPage(pageOptions)
+      const next = await pages.next()
+      return next.done === true ? { segment: { blobItems: [] } } : next.value
+    })
+  }
+
+  /** The key of a blob below the root; undefined for names that are none, such as the marker of a folder. */
+  #keyOf(name: string, start: string): string | undefined {
+    const rest = name.slice(start.length)
+    if (rest === '' || rest.split('/').some(part => part === '' || part === '.' || part === '..'))
+      return undefined
+    const { root } = this.#options
+    return root === '' ? name : name.slice(root.length + 1)
+  }
+
+  async stat(key: string, options: Abortable = {}): Promise<ObjectInfo> {
+    const blob = this.#blob(key, options)
+    const found = await this.#request('stat', key, options, abortSignal =>
+      blob.getProperties({ abortSignal }),
+    )
+    return { key, sizeBytes: found.contentLength ?? 0, modifiedNs: nanoseconds(found.lastModified) }
+  }
+
+  async get(key: string, options: GetOptions = {}): Promise<ByteStream> {
+    return streamFromSource(await this.openSource(key, options))
+  }
+
+  async openSource(key: string, options: GetOptions = {}): Promise<ByteSource> {
+    const blob = this.#blob(key, options)
+    return openResumedSource(
+      {
+        key,
+        storage: this.name,
+        request: (range, signal) => this.#read(blob, key, range, signal),
+        stat: signal => this.stat(key, signal === undefined ? {} : { signal }),
+        patience: this.#patience,
+      },
+      options,
+    )
+  }
+
+  async #read(
+    blob: BlockBlobClient,
+    key: string,
+    { firstBytes, endBytes, version }: ReadRequest,
+    abortSignal: AbortSignal,
+  ): Promise<ReadAnswer | undefined> {
+    const count = endBytes === undefined ? undefined : endBytes - firstBytes
+    try {
+      const answer = await blob.download(firstBytes, count, {
+        abortSignal,
+        ...(version === undefined ? {} : { conditions: { ifMatch: version } }),
+      })
+      const sizeBytes = totalOf(answer.contentRange) ?? answer.contentLength ?? 0
+      const body = answer.readableStreamBody as unknown as AsyncIterable<Uint8Array>
+      return { sizeBytes, version: answer.etag ?? '', body: this.#chunks(body, key, abortSignal) }
+    } catch (error) {
+      if (statusOf(error) === 416) return undefined
+      if (version !== undefined && statusOf(error) === 412) throw this.#replaced(key)
+      throw fromAzureError(error, this.#place, 'get', key, abortSignal)
+    }
+  }
+
+  async *#chunks(
+    body: AsyncIterable<Uint8Array>,
+    key: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    try {
+      yield* body
+    } catch (error) {
+      throw fromAzureError(error, this.#place, 'get', key, signal)
+    }
+  }
+
+  #replaced(key: string): WalgError {
+    return new WalgError(
+      'FORMAT_TRUNCATED',
+      `object "${key}" in storage "${this.name}" was replaced while it was read`,
+      { facts: { key, storage: this.name }, hint: 'run the command again' },
+    )
+  }
+
+  async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {
+    await putThroughSink(this.openSink(key, options), body, options.signal)
+  }
+
+  openSink(key: string, options: PutOptions = {}): ObjectSink {
+    const blob = this.#blob(key, options)
+    const upload = new AzureUpload({
+      blob,
+      ifAbsent: options.ifAbsent === true,
+      request: (doing, run) => this.#request(doing, key, options, run),
+    })
+    return new BlockSink(upload, {
+      key,
+      storage: this.name,
+      blockSizeBytes: this.#options.blockSizeBytes,
+      blocksMax: this.#options.blocksMax,
+      isParallel: true,
+      signal: options.signal,
+    })
+  }
+
+  async copy(source: string, target: string, options: Abortable = {}): Promise<void> {
+    const from = this.#blob(source, options)
+    const to = this.#blob(target, options)
+    if (source === target) {
+      await this.stat(source, options)
+      return
+    }
+    await this.#request('copy', source, options, async abortSignal => {
+      const poller = await to.beginCopyFromURL(from.url, { abortSignal, intervalInMs: COPY_POLL_MS })
+      await poller.pollUntilDone()
+    })
+  }
+
+  async delete(keys: readonly string[], options: Abortable = {}): Promise<void> {
+    this.#checkOpen(options)
+    for (const key of keys) this.#checkKey(key)
+    await forEachOf(keys, DELETES_AT_A_TIME, async key => {
+      const blob = this.#blob(key, options)
+      await this.#request('delete', key, options, async abortSignal => {
+        await blob.deleteIfExists({ abortSignal, deleteSnapshots: 'include' })
+      })
+      options.onProgress?.()
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+  }
+
+  #blob(key: string, options: Abortable): BlockBlobClient {
+    this.#checkOpen(options)
+    this.#checkKey(key)
+    return this.#container.getBlockBlobClient(joinKey(this.#options.root, key))
+  }
+
+  /** The service takes \\ for /: the object would have another name than the one that it was given. */
+  #checkKey(key: string): void {
+    checkKey(key, this.name)
+    this.#checkBackslash(key)
+  }
+
+  #checkBackslash(key: string): void {
+    if (key.includes('\\')) throw refuse(key, this.name, 'Azure takes a backslash for "/"')
+  }
+
+  #request<T>(
+    doing: string,
+    key: string,
+    { signal }: Abortable,
+    run: (signal: AbortSignal, attempt: number) => Promise<T>,
+  ): Promise<T> {
+    return patientRequest(
+      async (abortSignal, attempt) => {
+        try {
+          return await run(abortSignal, attempt)
+        } catch (error) {
+          throw fromAzureError(error, this.#place, doing, key, abortSignal)
+        }
+      },
+      this.#patience,
+      signal,
+    )
+  }
+
+  #checkOpen(options: Abortable): void {
+    throwIfCancelled(options.signal)
+    if (!this.#isClosed) return
+    throw new WalgError('STORAGE_UNAVAILABLE', `storage "${this.name}" has been closed`, {
+      facts: { storage: this.name },
+    })
+  }
+}
+
+/** What both kinds of listing answer with. */
+interface Page {
+  readonly segment: {
+    readonly blobPrefixes?: readonly { readonly name: string }[]
+    readonly blobItems: readonly {
+      readonly name: string
+      readonly properties: { readonly contentLength?: number; readonly lastModified: Date }
+    }[]
+  }
+  readonly continuationToken?: string
+}
+
+function nanoseconds(time: Date | undefined): bigint {
+  return BigInt(time?.getTime() ?? 0) * 1_000_000n
+}
+
+/** The size of the whole object in `bytes 5-9/100`. */
+function totalOf(contentRange: string | undefined): number | undefined {
+  const total = /\/(\d+)$/.exec(contentRange ?? '')?.[1]
+  return total === undefined ? undefined : Number(total)
+}

@@ -1,0 +1,314 @@
+import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit/bytes.ts'
+import { throwIfCancelled } from '../../../kit/clock.ts'
+import { hasCode, WalgError } from '../../../kit/errors.ts'
+import { checkKey, checkPrefix, joinKey, refuse } from '../../keys.ts'
+import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
+import { forEachOf } from '../../requests/for-each-of.ts'
+import { openResumedSource, type ReadAnswer, type ReadRequest } from '../../requests/resumed-source.ts'
+import type {
+  Abortable,
+  GetOptions,
+  ListOptions,
+  ObjectInfo,
+  ObjectSink,
+  PutOptions,
+  Storage,
+  StorageEntry,
+} from '../../storage.ts'
+import { GcsClient } from './client.ts'
+import type { GcsDescription } from './description.ts'
+import { fromFetchError } from './errors.ts'
+import { GcsUpload } from './upload.ts'
+
+export interface GcsDriverOptions extends GcsDescription {
+  readonly name: string
+}
+
+const PAGE_ENTRIES = 1000
+const DELETES_AT_A_TIME = 32
+/** One chunk is filled while the other is sent. */
+const CHUNKS_MAX = 2
+
+/** Opens a bucket; nothing is sent before the first use. */
+export function openGcsDriver(options: GcsDriverOptions): Storage {
+  return new GcsDriver(options)
+}
+
+interface ObjectResource {
+  readonly name: string
+  readonly size: string
+  readonly updated: string
+}
+
+interface Page {
+  readonly items?: readonly ObjectResource[]
+  readonly prefixes?: readonly string[]
+  readonly nextPageToken?: string
+}
+
+class GcsDriver implements Storage {
+  readonly name: string
+  readonly features: Storage['features'] = {
+    ranges: true,
+    conditionalPut: true,
+    serverCopy: true,
+    synchronous: false,
+    flatKeys: true,
+  }
+  readonly #options: GcsDriverOptions
+  readonly #client: GcsClient
+  #isClosed = false
+
+  constructor(options: GcsDriverOptions) {
+    this.name = options.name
+    this.#options = options
+    this.#client = new GcsClient(options.name, options)
+  }
+
+  /** Lists one entry: what every other command may do, too. */
+  async checkRoot(options: Abortable = {}): Promise<void> {
+    this.#checkOpen(options)
+    const { root } = this.#options
+    const query = { maxResults: '1', fields: 'kind', prefix: root === '' ? undefined : `${root}/` }
+    await this.#client.ask(
+      { method: 'GET', path: this.#objectsPath, query, doing: 'list', key: '' },
+      options.signal,
+    )
+  }
+
+  list(prefix: string, options: ListOptions = {}): AsyncIterable<StorageEntry> {
+    this.#checkOpen(options)
+    checkPrefix(prefix, this.name)
+    this.#checkLineBreaks(prefix)
+    return this.#entries(prefix, options)
+  }
+
+  async *#entries(prefix: string, options: ListOptions): AsyncGenerator<StorageEntry> {
+    const path = joinKey(this.#options.root, prefix).replace(/\/$/, '')
+    const start = path === '' ? '' : `${path}/`
+    let pageToken: string | undefined
+    do {
+      const query = {
+        prefix: start === '' ? undefined : start,
+        delimiter: options.recursive === true ? undefined : '/',
+        maxResults: String(PAGE_ENTRIES),
+        fields: 'items(name,size,updated),prefixes,nextPageToken',
+        pageToken,
+      }
+      const page = await this.#client.ask<Page>(
+        { method: 'GET', path: this.#objectsPath, query, doing: 'list', key: prefix },
+        options.signal,
+      )
+      options.onProgress?.()
+      for (const name of page.prefixes ?? []) {
+        const key = this.#keyOf(name.slice(0, -1), start)
+        if (key !== undefined) yield { kind: 'prefix', key }
+      }
+      for (const item of page.items ?? []) {
+        throwIfCancelled(options.signal)
+        const key = this.#keyOf(item.name, start)
+        if (key !== undefined) yield { kind: 'object', ...infoOf(key, item) }
+      }
+      pageToken = page.nextPageToken
+    } while (pageToken !== undefined && pageToken !== '')
+  }
+
+  /** The key of an object below the root; undefined for names that are none, such as the marker of a folder. */
+  #keyOf(name: string, start: string): string | undefined {
+    const rest = name.slice(start.length)
+    if (rest === '' || rest.split('/').some(part => part === '' || part === '.' || part === '..'))
+      return undefined
+    const { root } = this.#options
+    return root === '' ? name : name.slice(root.length + 1)
+  }
+
+  async stat(key: string, options: Abortable = {}): Promise<ObjectInfo> {
+    const path = this.#objectPath(key, options)
+    const query = { fields: 'name,size,updated' }
+    const found = await this.#client.ask<ObjectResource>(
+      { method: 'GET', path, query, doing: 'stat', key },
+      options.signal,
+    )
+    return infoOf(key, found)
+  }
+
+  async get(key: string, options: GetOptions = {}): Promise<ByteStream> {
+    return streamFromSource(await this.openSource(key, options))
+  }
+
+  async openSource(key: string, options: GetOptions = {}): Promise<ByteSource> {
+    const path = this.#objectPath(key, options)
+    return openResumedSource(
+      {
+        key,
+        storage: this.name,
+        request: (range, signal) => this.#read(path, key, range, signal),
+        stat: signal => this.stat(key, signal === undefined ? {} : { signal }),
+        patience: this.#client.patience,
+      },
+      options,
+    )
+  }
+
+  async #read(
+    path: string,
+    key: string,
+    { firstBytes, endBytes, version }: ReadRequest,
+    signal: AbortSignal,
+  ): Promise<ReadAnswer | undefined> {
+    const last = endBytes === undefined ? '' : String(endBytes - 1)
+    const isWhole = firstBytes === 0 && endBytes === undefined
+    try {
+      const response = await this.#client.send(
+        {
+          method: 'GET',
+          path,
+          query: { alt: 'media', generation: version },
+          headers: {
+            'accept-encoding': 'identity',
+            ...this.#client.keyHeaders,
+            ...(isWhole ? {} : { range: `bytes=${firstBytes}-${last}` }),
+          },
+          doing: 'get',
+          key,
+          alsoFine: [416],
+        },
+        signal,
+      )
+      if (response.status === 416) {
+        await response.body?.cancel()
+        return undefined
+      }
+      return {
+        sizeBytes: totalOf(response.headers),
+        version: response.headers.get('x-goog-generation') ?? '',
+        body: this.#chunks(response, key, signal),
+      }
+    } catch (error) {
+      if (version !== undefined && hasCode(error, 'OBJECT_NOT_FOUND')) throw this.#replaced(key)
+      throw error
+    }
+  }
+
+  async *#chunks(response: Response, key: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const reader = response.body?.getReader()
+    if (reader === undefined) return
+    try {
+      for (;;) {
+        const { done, value } = await reader.read()
+        if (done) return
+        yield value
+      }
+    } catch (error) {
+      throw fromFetchError(error, this.#client.place, 'get', key, signal)
+    } finally {
+      await reader.cancel().catch(() => {})
+    }
+  }
+
+  #replaced(key: string): WalgError {
+    return new WalgError(
+      'FORMAT_TRUNCATED',
+      `object "${key}" in storage "${this.name}" was replaced while it was read`,
+      { facts: { key, storage: this.name }, hint: 'run the command again' },
+    )
+  }
+
+  async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {
+    await putThroughSink(this.openSink(key, options), body, options.signal)
+  }
+
+  openSink(key: string, options: PutOptions = {}): ObjectSink {
+    this.#check(key, options)
+    const upload = new GcsUpload({
+      client: this.#client,
+      key,
+      name: joinKey(this.#options.root, key),
+      ifAbsent: options.ifAbsent === true,
+      signal: options.signal,
+    })
+    return new BlockSink(upload, {
+      key,
+      storage: this.name,
+      blockSizeBytes: this.#options.chunkSizeBytes,
+      blocksMax: CHUNKS_MAX,
+      isParallel: false,
+      signal: options.signal,
+    })
+  }
+
+  async copy(source: string, target: string, options: Abortable = {}): Promise<void> {
+    const from = this.#objectPath(source, options)
+    const to = this.#objectPath(target, options)
+    if (source === target) {
+      await this.stat(source, options)
+      return
+    }
+    const path = `${from}/rewriteTo${to.slice('/storage/v1'.length)}`
+    const headers = { ...this.#client.keyHeaders, ...this.#client.sourceKeyHeaders }
+    let rewriteToken: string | undefined
+    do {
+      const query = { rewriteToken, fields: 'done,rewriteToken' }
+      const answer = await this.#client.ask<{ done: boolean; rewriteToken?: string }>(
+        { method: 'POST', path, query, headers, body: '', doing: 'copy', key: source },
+        options.signal,
+      )
+      options.onProgress?.()
+      rewriteToken = answer.done ? undefined : answer.rewriteToken
+    } while (rewriteToken !== undefined)
+  }
+
+  async delete(keys: readonly string[], options: Abortable = {}): Promise<void> {
+    this.#checkOpen(options)
+    const paths = keys.map(key => [key, this.#objectPath(key, options)] as const)
+    await forEachOf(paths, DELETES_AT_A_TIME, async ([key, path]) => {
+      try {
+        await this.#client.ask({ method: 'DELETE', path, doing: 'delete', key }, options.signal)
+      } catch (error) {
+        if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
+      }
+      options.onProgress?.()
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+  }
+
+  get #objectsPath(): string {
+    return `/storage/v1${this.#client.bucketPath}/o`
+  }
+
+  #objectPath(key: string, options: Abortable): string {
+    this.#check(key, options)
+    return `${this.#objectsPath}/${encodeURIComponent(joinKey(this.#options.root, key))}`
+  }
+
+  #check(key: string, options: Abortable): void {
+    this.#checkOpen(options)
+    checkKey(key, this.name)
+    this.#checkLineBreaks(key)
+  }
+
+  #checkLineBreaks(key: string): void {
+    if (/[\r\n]/.test(key)) throw refuse(key, this.name, 'Google takes no line breaks in names')
+  }
+
+  #checkOpen(options: Abortable): void {
+    throwIfCancelled(options.signal)
+    if (!this.#isClosed) return
+    throw new WalgError('STORAGE_UNAVAILABLE', `storage "${this.name}" has been closed`, {
+      facts: { storage: this.name },
+    })
+  }
+}
+
+function infoOf(key: string, { size, updated }: ObjectResource): ObjectInfo {
+  return { key, sizeBytes: Number(size), modifiedNs: BigInt(Date.parse(updated)) * 1_000_000n }
+}
+
+/** The size of the whole object: of `bytes 5-9/100`, else of what is sent. */
+function totalOf(headers: Headers): number {
+  const total = /\/(\d+)$/.exec(headers.get('content-range') ?? '')?.[1]
+  return Number(total ?? headers.get('content-length') ?? headers.get('x-goog-stored-content-length') ?? 0)
+}

@@ -1,0 +1,189 @@
+import type { Awaitable, ByteStream } from '../../kit/bytes.ts'
+import { throwIfCancelled } from '../../kit/clock.ts'
+import { WalgError } from '../../kit/errors.ts'
+import type { ObjectSink } from '../storage.ts'
+
+/** How one object travels: whole when it fits into one block, else block by block. A driver's side of a `BlockSink`. */
+export interface BlockUpload {
+  /** The whole object in one request. Only the first and last call of an object. */
+  putWhole(bytes: Uint8Array): Promise<void>
+  /** A full block that others will follow; `index` counts from 0. */
+  putBlock(index: number, bytes: Uint8Array): Promise<void>
+  /** The last block, once every other has arrived: the object becomes visible. */
+  finish(index: number, bytes: Uint8Array): Promise<void>
+  /** Nothing stays, and nothing was visible. After it no other call is made. */
+  discard(): Promise<void>
+}
+
+export interface BlockSinkOptions {
+  readonly key: string
+  readonly storage: string
+  readonly blockSizeBytes: number
+  /** Block buffers, the one being filled included; at least 1. */
+  readonly blocksMax: number
+  /** false: one block arrives before the next one sets out. */
+  readonly isParallel: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+/** Every so many blocks they become twice as large: services count the blocks of an object, and allow at least 10,000 more. */
+const BLOCKS_OF_A_SIZE = 10_000
+/** A small object does not touch a whole block of memory. */
+const BUFFER_BYTES_FIRST = 64 * 1024
+
+/** The size of block `index`, when the first has `firstBytes`. */
+export function blockSizeAt(index: number, firstBytes: number): number {
+  return firstBytes * 2 ** Math.floor(index / BLOCKS_OF_A_SIZE)
+}
+
+/**
+ * Gathers bytes into blocks and sends them while the next is filled. Memory: at most `blocksMax` buffers, used again and
+ * again. A block sets out when the byte after it comes, so that the last one, full or not, goes with `finish`.
+ */
+export class BlockSink implements ObjectSink {
+  readonly #upload: BlockUpload
+  readonly #options: BlockSinkOptions
+  readonly #free: Uint8Array[] = []
+  readonly #underWay = new Set<Promise<void>>()
+  #buffer: Uint8Array = new Uint8Array(0)
+  #filledBytes = 0
+  #index = 0
+  #failure: { readonly error: unknown } | undefined
+  #state: 'open' | 'ended' | 'aborted' = 'open'
+
+  constructor(upload: BlockUpload, options: BlockSinkOptions) {
+    this.#upload = upload
+    this.#options = options
+  }
+
+  write(bytes: Uint8Array): Awaitable<void> {
+    this.#checkOpen()
+    if (this.#filledBytes + bytes.length <= this.#blockBytes) return this.#fill(bytes)
+    return this.#writeAcross(bytes)
+  }
+
+  /** Ends as `abort` when it fails. */
+  async end(): Promise<void> {
+    this.#checkOpen()
+    this.#state = 'ended'
+    try {
+      await Promise.all(this.#underWay)
+      if (this.#failure !== undefined) throw this.#failure.error
+      throwIfCancelled(this.#options.signal)
+      const rest = this.#buffer.subarray(0, this.#filledBytes)
+      if (this.#index === 0) await this.#upload.putWhole(rest)
+      else await this.#upload.finish(this.#index, rest)
+    } catch (error) {
+      this.#failure ??= { error }
+      await this.#discard()
+      throw this.#failure.error
+    } finally {
+      this.#release()
+    }
+  }
+
+  async abort(): Promise<void> {
+    if (this.#state !== 'open') return
+    this.#state = 'aborted'
+    await this.#discard()
+    this.#release()
+  }
+
+  get #blockBytes(): number {
+    return blockSizeAt(this.#index, this.#options.blockSizeBytes)
+  }
+
+  #fill(bytes: Uint8Array): void {
+    const neededBytes = this.#filledBytes + bytes.length
+    if (neededBytes > this.#buffer.length) this.#grow(neededBytes)
+    this.#buffer.set(bytes, this.#filledBytes)
+    this.#filledBytes = neededBytes
+  }
+
+  #grow(neededBytes: number): void {
+    const wanted = Math.max(neededBytes, this.#buffer.length * 2, BUFFER_BYTES_FIRST)
+    const larger = new Uint8Array(Math.min(wanted, this.#blockBytes))
+    larger.set(this.#buffer.subarray(0, this.#filledBytes))
+    this.#buffer = larger
+  }
+
+  async #writeAcross(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; ) {
+      if (this.#filledBytes === this.#blockBytes) await this.#send()
+      const part = bytes.subarray(at, at + this.#blockBytes - this.#filledBytes)
+      this.#fill(part)
+      at += part.length
+    }
+  }
+
+  /** Sends the full buffer, and waits until there is another to fill. */
+  async #send(): Promise<void> {
+    const block = this.#buffer
+    const index = this.#index++
+    this.#filledBytes = 0
+    const { blocksMax, isParallel } = this.#options
+    if (!isParallel) await Promise.all(this.#underWay)
+    this.#checkFailure()
+    const sent = this.#upload
+      .putBlock(index, block)
+      .catch(error => {
+        this.#failure ??= { error }
+      })
+      .then(() => {
+        this.#underWay.delete(sent)
+        this.#free.push(block)
+      })
+    this.#underWay.add(sent)
+    while (this.#underWay.size >= blocksMax) await Promise.race(this.#underWay)
+    this.#checkFailure()
+    const free = this.#free.pop()
+    this.#buffer = free?.length === this.#blockBytes ? free : new Uint8Array(this.#blockBytes)
+  }
+
+  async #discard(): Promise<void> {
+    await Promise.all(this.#underWay)
+    // what was never visible stays so; the failure that led here is the one to report
+    await this.#upload.discard().catch(() => {})
+  }
+
+  #release(): void {
+    this.#free.length = 0
+    this.#buffer = new Uint8Array(0)
+    this.#filledBytes = 0
+  }
+
+  #checkFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error
+    throwIfCancelled(this.#options.signal)
+  }
+
+  #checkOpen(): void {
+    this.#checkFailure()
+    if (this.#state === 'open') return
+    const { key, storage } = this.#options
+    throw new WalgError(
+      'STORAGE_UNAVAILABLE',
+      `object "${key}" is not being written any more in storage "${storage}"`,
+      { facts: { key, storage } },
+    )
+  }
+}
+
+/** Puts a stream through a sink; an error of the body reaches the caller as it is, and nothing stays. */
+export async function putThroughSink(
+  sink: ObjectSink,
+  body: ByteStream,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    for await (const chunk of body) {
+      throwIfCancelled(signal)
+      await sink.write(chunk)
+    }
+    throwIfCancelled(signal)
+  } catch (error) {
+    await sink.abort()
+    throw error
+  }
+  await sink.end()
+}

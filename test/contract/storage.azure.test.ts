@@ -1,0 +1,42 @@
+import { afterAll, beforeAll } from 'bun:test'
+import { openAzureDriver } from '../../src/storage/drivers/azure/driver.ts'
+import {
+  type Azurite,
+  azuriteDescription,
+  createContainer,
+  missingAzurite,
+  startAzurite,
+} from '../support/azurite.ts'
+import { describeUnless } from '../support/skip.ts'
+import { storageContract } from './storage.ts'
+
+// the service takes it for a slash
+const BACKSLASH = { keysRefused: ['back\\slash/"quotes"/$(x)'] }
+
+describeUnless(missingAzurite(), 'azurite', () => {
+  let azurite: Azurite
+  beforeAll(async () => {
+    azurite = await startAzurite()
+  })
+  afterAll(() => azurite.stop())
+
+  storageContract(
+    'azure',
+    async () => {
+      const description = azuriteDescription(azurite, await createContainer(azurite))
+      return { storage: await openAzureDriver({ name: 'azure', ...description }) }
+    },
+    BACKSLASH,
+  )
+  storageContract(
+    'azure, below a path, in blocks of 256 KiB',
+    async () => {
+      const description = azuriteDescription(azurite, await createContainer(azurite))
+      const blocks = { blockSizeBytes: 262_144, blocksMax: 3 }
+      return {
+        storage: await openAzureDriver({ name: 'azure', ...description, root: 'some/path', ...blocks }),
+      }
+    },
+    BACKSLASH,
+  )
+})

@@ -1,0 +1,18 @@
+import { afterAll, beforeAll } from 'bun:test'
+import { openSftpDriver } from '../../src/storage/drivers/sftp/driver.ts'
+import { missingSshd, type SftpServer, startSftpServer } from '../support/sftp-server.ts'
+import { describeUnless } from '../support/skip.ts'
+import { storageContract } from './storage.ts'
+
+describeUnless(missingSshd(), 'OpenSSH', () => {
+  let server: SftpServer
+  beforeAll(async () => {
+    server = await startSftpServer()
+  })
+  afterAll(() => server.stop())
+
+  storageContract('sftp', async () => {
+    const storage = await openSftpDriver('remote', server.describe(server.newRoot()))
+    return { storage }
+  })
+})

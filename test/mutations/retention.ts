@@ -1,0 +1,53 @@
+import type { Mutation } from './mutation.ts'
+
+const VERIFY_TEST = 'test/hazard/verify.test.ts'
+const POLICY_TEST = 'src/operations/delete/plan-policy.test.ts'
+
+/** Guards of retention and of verification. */
+export const mutations: readonly Mutation[] = [
+  {
+    guard: 'the newest backup stays, whatever the policy says',
+    file: 'src/operations/delete/plan-policy.ts',
+    find: "    [newest, 'the newest backup'],\n",
+    replace: "    [good[0]!, 'the newest backup'],\n",
+    test: POLICY_TEST,
+  },
+  {
+    guard: 'a backup of the window has ended before it begins',
+    file: 'src/operations/delete/plan-policy.ts',
+    find: 'finishNs <= nowNs - nsOf(windowMs)',
+    replace: 'finishNs <= nowNs',
+    test: POLICY_TEST,
+  },
+  {
+    guard: 'all WAL since the place to begin recovery from stays',
+    file: 'src/operations/delete/plan-policy.ts',
+    find: 'isStandalone: backup => position.get(backup)! < from,',
+    replace: 'isStandalone: () => true,',
+    test: POLICY_TEST,
+  },
+  {
+    guard: 'a part that is listed must be there',
+    file: 'src/operations/verify/inspect-backup.ts',
+    find: 'if (!sizes.has(part)) findings.error(',
+    replace: 'if (!sizes.has(part)) findings.warning(',
+    test: VERIFY_TEST,
+    title: 'a missing part',
+  },
+  {
+    guard: 'WAL that a backup needs must be there',
+    file: 'src/operations/verify/verify.ts',
+    find: 'for (const file of missing) findings.error(',
+    replace: 'for (const file of missing) findings.warning(',
+    test: VERIFY_TEST,
+    title: 'a missing segment',
+  },
+  {
+    guard: 'what has changed since is read again',
+    file: 'src/operations/verify/plan-work.ts',
+    find: 'const isSame = known?.sizeBytes === item.sizeBytes && known.modifiedNs === item.modifiedNs',
+    replace: 'const isSame = known !== undefined',
+    test: VERIFY_TEST,
+    title: 'incremental reads what has changed',
+  },
+]
