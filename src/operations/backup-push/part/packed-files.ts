@@ -9,7 +9,10 @@ import {
   type FileState,
 } from './file-batch.ts'
 
-/** Files of at least this size are handed out largest first; smaller ones folder by folder. */
+/**
+ * Files of at least this size are handed out largest first; smaller ones by the number in their names: the catalogues of all databases
+ * have the same, so that copies lie side by side in a part, where every compression finds them.
+ */
 const SORTED_BYTES = 1 << 20
 const BATCH_FILES_MAX = 1024
 /** A batch of this size is full, and handed out only to a worker that has nothing else to do. */
@@ -44,6 +47,8 @@ export class PackedFiles {
     this.#plan = plan
     const large: number[] = []
     const skipped: number[] = []
+    const isPacked = (index: number): boolean => isFile(index) && plan?.isSkipped(index) !== true
+    const isSmall = (index: number): boolean => isPacked(index) && entries.sizeBytes(index) < SORTED_BYTES
     let smallCount = 0
     let totalBytes = 0
     for (let index = 0; index < entries.count; index++) {
@@ -53,17 +58,13 @@ export class PackedFiles {
         continue
       }
       totalBytes += entries.sizeBytes(index)
-      if (entries.sizeBytes(index) >= SORTED_BYTES) large.push(index)
-      else smallCount += 1
+      if (isSmall(index)) smallCount += 1
+      else large.push(index)
     }
     large.sort((a, b) => entries.sizeBytes(b) - entries.sizeBytes(a) || a - b)
     this.#order = new Uint32Array(large.length + smallCount)
     this.#order.set(large)
-    let at = large.length
-    for (let index = 0; index < entries.count; index++) {
-      if (entries.sizeBytes(index) >= SORTED_BYTES || !isFile(index)) continue
-      if (plan?.isSkipped(index) !== true) this.#order[at++] = index
-    }
+    this.#order.set(byFileNumber(entries, isSmall, smallCount), large.length)
     this.#skipped = Uint32Array.from(skipped)
     this.#parts = new Uint32Array(entries.count)
     this.#hashes = new BigUint64Array(entries.count * 2)
@@ -197,6 +198,21 @@ export class PackedFiles {
   hash(index: number): string {
     return hex(this.#hashes[index * 2]!) + hex(this.#hashes[index * 2 + 1]!)
   }
+}
+
+/** The entries that are `wanted`, by the numbers of their names; the walk's order among equals. */
+function byFileNumber(entries: DataEntries, wanted: (index: number) => boolean, count: number): Uint32Array {
+  const keys = new BigUint64Array(count)
+  // two words each, the lower one first: sorted as numbers without making one object
+  const words = new Uint32Array(keys.buffer)
+  let at = 0
+  for (let index = 0; index < entries.count; index++) {
+    if (!wanted(index)) continue
+    words[at++] = index
+    words[at++] = entries.fileNumber(index)
+  }
+  keys.sort()
+  return words.filter((_word, position) => position % 2 === 0)
 }
 
 function hex(half: bigint): string {
