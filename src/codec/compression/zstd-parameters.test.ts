@@ -57,7 +57,7 @@ test('a named level is that level, whatever the content; no window is larger tha
     ['better', 7],
     ['best', 19],
   ] as const) {
-    for (const use of ['part', 'wal'] as const) {
+    for (const use of ['part', 'small files', 'wal'] as const) {
       expect(zstdParameters({ use, zstdLevel }, ENGLISH)[LEVEL]).toBe(level)
       expect(zstdParameters({ use, zstdLevel }, ENGLISH)[WINDOW]).toBeLessThanOrEqual(23)
     }

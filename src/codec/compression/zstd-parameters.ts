@@ -10,16 +10,28 @@ const LEVELS: Readonly<Record<Exclude<ZstdLevelName, 'default'>, number>> = {
   better: 7,
   best: 19,
 }
-/** The original's own window. Copies of one catalogue in several databases lie that far apart. */
-const PART_WINDOW_LOG = 23
-/** A WAL segment gains nothing from more, and its process is to stay small. */
-const WAL_WINDOW_LOG = 21
-/** Rows, indexes, pages in WAL: short matches, each looked for once. The table stays in the second-level cache. */
-const FOR_ROWS = { [C.ZSTD_c_compressionLevel]: 2, [C.ZSTD_c_minMatch]: 5 }
-const PART_ROWS = { ...FOR_ROWS, [C.ZSTD_c_hashLog]: 16 }
-const WAL_ROWS = { ...FOR_ROWS, [C.ZSTD_c_hashLog]: 15 }
-/** Text repeats whole phrases: a second table finds the long ones. */
-const FOR_TEXT = { [C.ZSTD_c_compressionLevel]: 3, [C.ZSTD_c_hashLog]: 17, [C.ZSTD_c_chainLog]: 15 }
+/** The window of the named levels for parts: the original's own, so that it reads whatever we write. */
+const NAMED_WINDOW_LOG = 23
+/** Copies of one catalogue lie side by side in a part, and a WAL segment gains nothing from more. */
+const WINDOW_LOG = 21
+/** Pages of rows and indexes: short matches, each looked for once in a table that stays near the processor. */
+const FOR_ROWS: ZstdParameters = {
+  [C.ZSTD_c_compressionLevel]: 2,
+  [C.ZSTD_c_minMatch]: 5,
+  [C.ZSTD_c_hashLog]: 15,
+}
+/** Thousands of files alike: long matches first, found in a second table; both are small. */
+const FOR_SMALL_FILES: ZstdParameters = {
+  [C.ZSTD_c_compressionLevel]: 3,
+  [C.ZSTD_c_hashLog]: 15,
+  [C.ZSTD_c_chainLog]: 13,
+}
+/** Text repeats whole phrases, from further away. */
+const FOR_TEXT: ZstdParameters = {
+  [C.ZSTD_c_compressionLevel]: 3,
+  [C.ZSTD_c_hashLog]: 17,
+  [C.ZSTD_c_chainLog]: 15,
+}
 /** What the tables for text must save of a part's first block to be worth their time. */
 const TEXT_GAIN_MIN = 0.03
 
@@ -37,14 +49,20 @@ const TEXT_ENTROPY_MAX = 6.5
  */
 export function zstdParameters(options: CompressionOptions, beginning: Uint8Array): ZstdParameters {
   const { use, zstdLevel = 'default' } = options
-  const common = {
+  const isPlain = use === 'wal' || zstdLevel === 'default'
+  const tables =
+    zstdLevel === 'default' ? tablesFor(use, beginning) : { [C.ZSTD_c_compressionLevel]: LEVELS[zstdLevel] }
+  return {
+    ...tables,
     [C.ZSTD_c_checksumFlag]: 1,
-    [C.ZSTD_c_windowLog]: use === 'wal' ? WAL_WINDOW_LOG : PART_WINDOW_LOG,
+    [C.ZSTD_c_windowLog]: isPlain ? WINDOW_LOG : NAMED_WINDOW_LOG,
   }
-  if (zstdLevel !== 'default') return { ...common, [C.ZSTD_c_compressionLevel]: LEVELS[zstdLevel] }
+}
+
+function tablesFor(use: CompressionOptions['use'], beginning: Uint8Array): ZstdParameters {
+  if (use === 'small files') return FOR_SMALL_FILES
   const isText = looksLikeText(beginning) && (use === 'wal' || gainsAsText(beginning))
-  if (isText) return { ...common, ...FOR_TEXT }
-  return { ...common, ...(use === 'wal' ? WAL_ROWS : PART_ROWS) }
+  return isText ? FOR_TEXT : FOR_ROWS
 }
 
 /** Printable bytes (those of any UTF-8 text among them) in about the variety of a language; looks at a sample. */
@@ -71,7 +89,7 @@ function isHexadecimalDigit(byte: number): boolean {
 }
 
 function gainsAsText(beginning: Uint8Array): boolean {
-  const asRows = zlib.zstdCompressSync(beginning, { params: PART_ROWS }).length
+  const asRows = zlib.zstdCompressSync(beginning, { params: FOR_ROWS }).length
   const asText = zlib.zstdCompressSync(beginning, { params: FOR_TEXT }).length
   return asText < asRows * (1 - TEXT_GAIN_MIN)
 }

@@ -13,7 +13,7 @@ import {
  * Files of at least this size are handed out largest first; smaller ones by the number in their names: the catalogues of all databases
  * have the same, so that copies lie side by side in a part, where every compression finds them.
  */
-const SORTED_BYTES = 1 << 20
+const LARGE_FILE_BYTES = 1 << 20
 const BATCH_FILES_MAX = 1024
 /** A batch of this size is full, and handed out only to a worker that has nothing else to do. */
 export const LARGE_BATCH_BYTES: number = 8 << 20
@@ -40,6 +40,8 @@ export class PackedFiles {
   readonly #skipped: Uint32Array
   #nextTurn = 0
   readonly totalBytes: number
+  /** Most of what is packed comes from files that are not large. */
+  readonly isMostlySmall: boolean
 
   /** `isFile` tells which entries are files of the backup; `plan` how, in a delta. */
   constructor(entries: DataEntries, isFile: (index: number) => boolean, plan?: FilePlan) {
@@ -48,9 +50,10 @@ export class PackedFiles {
     const large: number[] = []
     const skipped: number[] = []
     const isPacked = (index: number): boolean => isFile(index) && plan?.isSkipped(index) !== true
-    const isSmall = (index: number): boolean => isPacked(index) && entries.sizeBytes(index) < SORTED_BYTES
+    const isSmall = (index: number): boolean => isPacked(index) && entries.sizeBytes(index) < LARGE_FILE_BYTES
     let smallCount = 0
     let totalBytes = 0
+    let largeBytes = 0
     for (let index = 0; index < entries.count; index++) {
       if (!isFile(index)) continue
       if (plan?.isSkipped(index) === true) {
@@ -59,7 +62,10 @@ export class PackedFiles {
       }
       totalBytes += entries.sizeBytes(index)
       if (isSmall(index)) smallCount += 1
-      else large.push(index)
+      else {
+        large.push(index)
+        largeBytes += entries.sizeBytes(index)
+      }
     }
     large.sort((a, b) => entries.sizeBytes(b) - entries.sizeBytes(a) || a - b)
     this.#order = new Uint32Array(large.length + smallCount)
@@ -71,6 +77,7 @@ export class PackedFiles {
     this.#pages = new Uint32Array(plan === undefined ? 0 : entries.count)
     this.#usedBlocks = new Uint32Array(entries.count)
     this.totalBytes = totalBytes
+    this.isMostlySmall = largeBytes * 2 < totalBytes
   }
 
   get count(): number {
