@@ -6,7 +6,7 @@ export function renderPlanJson(
   plan: DeletePlan | null,
   { request, isExecuted }: { readonly request: string; readonly isExecuted: boolean },
 ): string {
-  const remove = plan?.remove ?? []
+  const remove = [...(plan?.remove ?? [])]
   const keepObjects = plan?.keepObjects ?? []
   const sum = (sizes: readonly { readonly sizeBytes: number }[]): number =>
     sizes.reduce((total, { sizeBytes }) => total + sizeBytes, 0)

@@ -1,6 +1,7 @@
 import { throwIfCancelled } from '../../kit/clock.ts'
 import { hasCode, WalgError } from '../../kit/errors.ts'
 import type { OperationContext } from '../context.ts'
+import type { StoredObject } from './inventory.ts'
 import type { DeletePlan } from './plan.ts'
 
 type ExecuteContext = Pick<OperationContext, 'storage' | 'progress' | 'signal'>
@@ -17,21 +18,21 @@ const BATCHES_AT_ONCE = 4
  */
 export async function executePlan(context: ExecuteContext, plan: DeletePlan): Promise<void> {
   const { storage, progress, signal } = context
-  const sizes = new Map(plan.remove.map(({ key, sizeBytes }) => [key, sizeBytes]))
-  progress.begin(
-    'delete',
-    [...sizes.values()].reduce((sum, size) => sum + size, 0),
-  )
+  const sentinels = new Set(plan.sentinelWaves.flat())
+  let totalBytes = 0
+  let sentinelBytes = 0
+  for (const { key, sizeBytes } of plan.remove) {
+    totalBytes += sizeBytes
+    if (sentinels.has(key)) sentinelBytes += sizeBytes
+  }
+  progress.begin('delete', totalBytes)
   try {
     for (const wave of plan.sentinelWaves) {
       throwIfCancelled(signal)
       await storage.delete(wave, { signal })
-      for (const key of wave) {
-        progress.advance(sizes.get(key) ?? 0)
-        sizes.delete(key)
-      }
     }
-    const refused = await deleteInBatches(context, sizes)
+    progress.advance(sentinelBytes)
+    const refused = await deleteInBatches(context, othersOf(plan, sentinels))
     if (refused.length > 0) throw notAllRemoved(refused, plan.remove.length)
   } finally {
     progress.end()
@@ -43,30 +44,41 @@ interface Refusal {
   readonly error: WalgError
 }
 
+/** Everything but the sentinels, in batches. */
+function* othersOf(plan: DeletePlan, sentinels: ReadonlySet<string>): Generator<readonly StoredObject[]> {
+  let batch: StoredObject[] = []
+  for (const object of plan.remove) {
+    if (sentinels.has(object.key)) continue
+    if (batch.push(object) < BATCH_OBJECTS) continue
+    yield batch
+    batch = []
+  }
+  if (batch.length > 0) yield batch
+}
+
 async function deleteInBatches(
   { storage, progress, signal }: ExecuteContext,
-  sizes: ReadonlyMap<string, number>,
+  batches: Generator<readonly StoredObject[]>,
 ): Promise<Refusal[]> {
-  const keys = [...sizes.keys()]
   const refused: Refusal[] = []
-  let next = 0
-  const remove = async (batch: readonly string[]): Promise<void> => {
+  const remove = async (batch: readonly StoredObject[]): Promise<void> => {
     try {
-      await storage.delete(batch, { signal })
-      progress.advance(batch.reduce((sum, key) => sum + (sizes.get(key) ?? 0), 0))
+      await storage.delete(
+        batch.map(({ key }) => key),
+        { signal },
+      )
+      progress.advance(batch.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
     } catch (error) {
       if (!hasCode(error, 'ACCESS_DENIED', 'WRITE_REFUSED', 'KEY_REFUSED')) throw error
       const [only] = batch
-      if (batch.length === 1 && only !== undefined) refused.push({ key: only, error })
-      else for (const key of batch) await remove([key])
+      if (batch.length === 1 && only !== undefined) refused.push({ key: only.key, error })
+      else for (const object of batch) await remove([object])
     }
   }
   const workers = Array.from({ length: BATCHES_AT_ONCE }, async () => {
-    while (next < keys.length) {
+    for (let next = batches.next(); next.done !== true; next = batches.next()) {
       throwIfCancelled(signal)
-      const batch = keys.slice(next, next + BATCH_OBJECTS)
-      next += BATCH_OBJECTS
-      await remove(batch)
+      await remove(next.value)
     }
   })
   const results = await Promise.allSettled(workers)

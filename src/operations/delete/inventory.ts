@@ -12,6 +12,7 @@ import { BACKUPS_PREFIX, SENTINEL_SUFFIX } from '../../repository/layout.ts'
 import type { BackupMetadata } from '../../repository/metadata.ts'
 import type { Sentinel } from '../../repository/sentinel.ts'
 import type { OperationContext } from '../context.ts'
+import { ObjectTable } from './object-table.ts'
 
 /** An object of the repository, as the listing has it. */
 export interface StoredObject {
@@ -49,13 +50,21 @@ export interface InventoryBackup {
   readonly damage: string | null
 }
 
+/** Many objects, by their place in the order of the original's log. */
+export interface StoredObjects extends Iterable<StoredObject> {
+  readonly length: number
+  at(place: number): StoredObject | undefined
+  /** Those below a folder of the root, in any order, where that is quicker than looking at all of them. */
+  below?(folder: string): Iterable<StoredObject>
+}
+
 /** Everything below the storage root. */
 export interface Inventory {
   readonly storageName: string
   /** Oldest first by start time, then by the sentinel's modification time, then by name. */
   readonly backups: readonly InventoryBackup[]
   /** In the order of the original's log: by depth, then folder, then name. */
-  readonly objects: readonly StoredObject[]
+  readonly objects: StoredObjects
 }
 
 type InventoryContext = Pick<OperationContext, 'storage' | 'log' | 'signal'>
@@ -66,16 +75,15 @@ const READS_MAX = 16
 /** Lists the repository, or only what is below `prefix`, and reads every sentinel and metadata document. */
 export async function readInventory(context: InventoryContext, prefix: string): Promise<Inventory> {
   const { storage, signal } = context
-  const objects: StoredObject[] = []
+  const objects = new ObjectTable()
+  const sentinels: { readonly object: StoredObject; readonly name: BackupName }[] = []
   for await (const entry of storage.list(prefix, { recursive: true, signal })) {
     if (entry.kind !== 'object') continue
-    objects.push({ key: entry.key, sizeBytes: entry.sizeBytes, modifiedNs: entry.modifiedNs })
+    objects.add(entry)
+    const name = backupOfSentinel(entry.key)
+    if (name !== undefined) sentinels.push({ object: entry, name })
   }
-  sortAsListed(objects)
-  const sentinels = objects.flatMap(object => {
-    const name = backupOfSentinel(object.key)
-    return name === undefined ? [] : [{ object, name }]
-  })
+  objects.sortAsListed()
   const found: (InventoryBackup | null)[] = new Array(sentinels.length).fill(null)
   const walFiles = new Map<string, BackupName[]>()
   for (const { name } of sentinels) {
@@ -181,15 +189,4 @@ function compareAge(left: InventoryBackup, right: InventoryBackup): number {
     return left.sentinelModifiedNs < right.sentinelModifiedNs ? -1 : 1
   }
   return left.name < right.name ? -1 : 1
-}
-
-/** Folders of one depth after the other, their names in order: as the original walks a storage. */
-function sortAsListed(objects: StoredObject[]): void {
-  const depths = new Map<StoredObject, number>()
-  for (const object of objects) depths.set(object, object.key.split('/').length)
-  objects.sort((left, right) => {
-    const deeper = depths.get(left)! - depths.get(right)!
-    if (deeper !== 0) return deeper
-    return left.key < right.key ? -1 : left.key > right.key ? 1 : 0
-  })
 }

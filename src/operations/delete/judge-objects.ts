@@ -59,7 +59,7 @@ export class Leftovers {
     this.#options = options
     const complete = new Set<string>(inventory.backups.map(backup => backup.name))
     this.#bases = new Set<string>(inventory.backups.flatMap(backup => backup.bases))
-    for (const { key, modifiedNs } of inventory.objects) {
+    for (const { key, modifiedNs } of objectsBelow(inventory, BACKUPS_PREFIX)) {
       const name = folderOf(BACKUPS_PREFIX, key)
       if (name === undefined || complete.has(name)) continue
       const newest = this.#newestNs.get(name)
@@ -88,6 +88,10 @@ export class Leftovers {
   }
 }
 
+function objectsBelow({ objects }: Inventory, folder: string): Iterable<StoredObject> {
+  return objects.below?.(folder) ?? objects
+}
+
 /** The folder directly below `prefix` in which an object lies; undefined for one that lies in none. */
 export function folderOf(prefix: string, key: string): string | undefined {
   if (!isBelow(prefix, key)) return undefined
@@ -108,7 +112,7 @@ export function createCatchupJudge(
 ): (object: StoredObject) => Verdict {
   const newest = new Map<string, bigint>()
   const nameOf = (key: string): string => /[0-9A-F]{24}/.exec(key)?.[0] ?? ''
-  for (const { key, modifiedNs } of inventory.objects) {
+  for (const { key, modifiedNs } of objectsBelow(inventory, CATCHUP_PREFIX)) {
     if (!isBelow(CATCHUP_PREFIX, key)) continue
     const known = newest.get(nameOf(key))
     if (known === undefined || modifiedNs > known) newest.set(nameOf(key), modifiedNs)

@@ -47,7 +47,8 @@ export function planEverything(inventory: Inventory, isForced: boolean): DeleteP
   if (permanent.length > 0 && !isForced) {
     throw new WalgError('BACKUP_PERMANENT', `Found permanent backups=[${permanent.sort().join(' ')}]`)
   }
-  const foreign = inventory.objects.filter(({ key }) => isForeign(key)).map(({ key }) => key)
+  const foreign: string[] = []
+  for (const { key } of inventory.objects) if (isForeign(key)) foreign.push(key)
   if (foreign.length > 0 && !isForced) {
     const shown = foreign.slice(0, FOREIGN_SHOWN_MAX).join(' ')
     const more = foreign.length > FOREIGN_SHOWN_MAX ? ` and ${foreign.length - FOREIGN_SHOWN_MAX} more` : ''

@@ -30,14 +30,16 @@ function retain(
 }
 
 function goneBackups(inventory: Inventory, plan: DeletePlan | null): string[] {
-  const keys = new Set((plan?.remove ?? []).map(({ key }) => key))
+  const keys = new Set([...(plan?.remove ?? [])].map(({ key }) => key))
   return inventory.backups
     .map(({ name }) => name as string)
     .filter(name => keys.has(`basebackups_005/${name}_backup_stop_sentinel.json`))
 }
 
 function goneWal(plan: DeletePlan | null): string[] {
-  return (plan?.remove ?? []).filter(({ key }) => key.startsWith('wal_005/')).map(({ key }) => key.slice(8))
+  return [...(plan?.remove ?? [])]
+    .filter(({ key }) => key.startsWith('wal_005/'))
+    .map(({ key }) => key.slice(8))
 }
 
 describe('delete retain', () => {
@@ -152,7 +154,7 @@ describe('folders without a sentinel', () => {
       ],
     )
     const plan = retain(inventory, 1)
-    expect(plan?.remove.map(({ key }) => key)).toEqual([old])
+    expect([...(plan?.remove ?? [])].map(({ key }) => key)).toEqual([old])
   })
 
   test('are found by garbage when they are younger than the oldest backup, too; backups never', () => {
@@ -167,7 +169,7 @@ describe('folders without a sentinel', () => {
     )
     const request = { kind: 'garbage', mode: 'all', isWithoutBackupCheck: false } as const
     const plan = planGarbage(inventory, kept, request, options, () => {})
-    expect(plan.remove.map(({ key }) => key)).toEqual([leftover])
+    expect([...plan.remove].map(({ key }) => key)).toEqual([leftover])
   })
 })
 
@@ -266,7 +268,7 @@ describe('whatever the repository looks like', () => {
       fc.property(repositories, fc.integer({ min: 1, max: 12 }), (inventory, count) => {
         const plans = [count, count + 1].map(each => retain(inventory, each, 'FIND_FULL'))
         for (const plan of plans) if (plan !== null) checkSafe(inventory, plan)
-        const [fewer, more] = plans.map(plan => new Set((plan?.remove ?? []).map(({ key }) => key)))
+        const [fewer, more] = plans.map(plan => new Set([...(plan?.remove ?? [])].map(({ key }) => key)))
         expect([...more!].filter(key => !fewer!.has(key) && key.includes('sentinel'))).toEqual([])
         const good = inventory.backups.at(-1)!
         expect(goneBackups(inventory, plans[0] ?? null)).not.toContain(good.name)

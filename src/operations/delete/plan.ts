@@ -1,17 +1,14 @@
 import { SENTINEL_SUFFIX } from '../../repository/layout.ts'
 import type { Inventory, InventoryBackup, StoredObject } from './inventory.ts'
 import { backupOfSentinel } from './inventory.ts'
-
-export interface PlannedObject extends StoredObject {
-  readonly why: string
-}
+import { PlannedObjects } from './planned-objects.ts'
 
 /** What goes, what stays, and why. Pure data; nothing is removed that is not in it. */
 export interface DeletePlan {
   /** Everything from this backup on is kept; null when the rule is another. */
   readonly target: string | null
   /** In the order of the original's log. */
-  readonly remove: readonly PlannedObject[]
+  readonly remove: PlannedObjects
   /** Sentinels among them, dependants before their bases: one call for each wave. */
   readonly sentinelWaves: readonly (readonly string[])[]
   readonly keepBackups: readonly { readonly backup: string; readonly why: string }[]
@@ -36,12 +33,16 @@ export function makePlan(
   judge: (object: StoredObject) => Verdict,
   onKept: (object: StoredObject) => void,
 ): DeletePlan {
-  const remove: PlannedObject[] = []
+  const remove = new PlannedObjects(inventory.objects)
   const kept = new Map<string, { count: number; sizeBytes: number }>()
+  const sentinels: string[] = []
+  let place = -1
   for (const object of inventory.objects) {
+    place += 1
     const { isRemoved, why } = judge(object)
     if (isRemoved) {
-      remove.push({ ...object, why })
+      remove.add(place, why)
+      if (object.key.endsWith(SENTINEL_SUFFIX)) sentinels.push(object.key)
       continue
     }
     onKept(object)
@@ -51,7 +52,7 @@ export function makePlan(
   return {
     target,
     remove,
-    sentinelWaves: sentinelWaves(inventory, remove),
+    sentinelWaves: sentinelWaves(inventory, sentinels),
     keepBackups,
     keepObjects: [...kept].map(([why, sum]) => ({ why, ...sum })),
   }
@@ -100,12 +101,15 @@ export function withDependants(
 }
 
 /** Steps of the longest chain of dependants decide: what nothing depends on goes first. */
-function sentinelWaves(inventory: Inventory, remove: readonly PlannedObject[]): string[][] {
+function sentinelWaves(inventory: Inventory, sentinels: readonly string[]): string[][] {
   const backups = new Map(inventory.backups.map(backup => [backup.name as string, backup]))
   const keys = new Map<string, string>()
-  for (const { key } of remove) {
+  /** Of catchup backups: nothing depends on them. */
+  const others: string[] = []
+  for (const key of sentinels) {
     const name = backupOfSentinel(key)
     if (name !== undefined) keys.set(name, key)
+    else others.push(key)
   }
   const depths = new Map<string, number>()
   const depthOf = (name: string, seen: readonly string[]): number => {
@@ -122,11 +126,5 @@ function sentinelWaves(inventory: Inventory, remove: readonly PlannedObject[]): 
     const depth = depthOf(name, [name])
     waves[depth] = [...(waves[depth] ?? []), key]
   }
-  const others = remove.map(({ key }) => key).filter(isForeignSentinel)
   return [...waves.filter(wave => wave !== undefined).reverse(), ...(others.length > 0 ? [others] : [])]
-}
-
-/** Of a catchup backup: nothing depends on it. */
-function isForeignSentinel(key: string): boolean {
-  return key.endsWith(SENTINEL_SUFFIX) && backupOfSentinel(key) === undefined
 }

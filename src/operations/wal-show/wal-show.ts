@@ -6,6 +6,7 @@ import {
   toTimelineId,
 } from '../../postgres/wal-segment.ts'
 import { readArchivedHistory } from '../../repository/archived-history.ts'
+import { SegmentSet } from '../../repository/segment-set.ts'
 import { listWal } from '../../repository/wal-catalog.ts'
 import type { OperationContext } from '../context.ts'
 
@@ -36,20 +37,18 @@ export async function walShow(
   context: ShowContext,
   { segmentBytes }: WalShowOptions,
 ): Promise<ShownTimeline[]> {
-  const numbers = new Map<TimelineId, Set<bigint>>()
+  const segments = new SegmentSet()
   for await (const { kind, file } of listWal(context.storage, context)) {
     if (kind !== 'segment') continue
     const { timeline, number } = parseSegmentName(file, segmentBytes)
-    const known = numbers.get(timeline)
-    if (known === undefined) numbers.set(timeline, new Set([number]))
-    else known.add(number)
+    segments.add(timeline, number)
   }
   const shown: ShownTimeline[] = []
-  for (const [timeline, present] of [...numbers].sort(([left], [right]) => left - right)) {
+  for (const timeline of segments.timelines) {
     const history = await readArchivedHistory(context.storage, context.codec, timeline, context)
     const last = history?.switches.at(-1)
     shown.push({
-      ...describe(timeline, present, segmentBytes),
+      ...describe(timeline, segments.sorted(timeline), segmentBytes),
       parent: last?.parent ?? 0,
       switchLsn: last?.switchLsn ?? toLsn(0),
     })
@@ -59,10 +58,9 @@ export async function walShow(
 
 function describe(
   timeline: TimelineId,
-  present: ReadonlySet<bigint>,
+  sorted: BigUint64Array,
   segmentBytes: number,
 ): Omit<ShownTimeline, 'parent' | 'switchLsn'> {
-  const sorted = BigInt64Array.from(present).sort()
   const nameOf = (number: bigint): string =>
     formatSegmentName({ timeline: toTimelineId(timeline), number }, segmentBytes)
   const missing: string[] = []
@@ -75,7 +73,7 @@ function describe(
     timeline,
     startSegment: nameOf(first),
     endSegment: nameOf(last),
-    segmentsCount: present.size,
+    segmentsCount: sorted.length,
     rangeCount: Number(last - first) + 1,
     missing,
     status: missing.length === 0 ? 'OK' : 'LOST_SEGMENTS',

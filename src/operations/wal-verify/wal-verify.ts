@@ -1,4 +1,4 @@
-import { WalgError } from '../../kit/errors.ts'
+import { hasCode, WalgError } from '../../kit/errors.ts'
 import type { Lsn } from '../../postgres/lsn.ts'
 import type { TimelineHistory } from '../../postgres/timeline-history.ts'
 import {
@@ -8,10 +8,12 @@ import {
   segmentOfLsn,
   type TimelineId,
   toTimelineId,
+  type WalSegment,
 } from '../../postgres/wal-segment.ts'
 import { readArchivedHistory } from '../../repository/archived-history.ts'
 import { walFileOfName } from '../../repository/backup-name.ts'
-import { listWal, type WalObject } from '../../repository/wal-catalog.ts'
+import { SegmentSet } from '../../repository/segment-set.ts'
+import { listWal } from '../../repository/wal-catalog.ts'
 import type { OperationContext } from '../context.ts'
 import { type CheckStatus, type SegmentStatus, scanIntegrity } from './integrity.ts'
 
@@ -61,16 +63,14 @@ type VerifyContext = Pick<OperationContext, 'storage' | 'codec' | 'log' | 'signa
 
 /** Checks the archive by its names. Throws BACKUP_NOT_FOUND for a backup that was named and cannot be used. */
 export async function walVerify(context: VerifyContext, options: WalVerifyOptions): Promise<WalVerifyResult> {
-  const { log, storage } = context
-  const objects: WalObject[] = []
-  for await (const object of listWal(storage, context)) objects.push(object)
-  objects.sort((left, right) => (left.key < right.key ? -1 : 1))
+  const { log } = context
+  const archive = await readArchive(context, options.segmentBytes)
   let integrity: IntegrityResult | undefined
   let timeline: TimelineResult | undefined
   for (const check of options.checks) {
     log.info(`Building check runner: ${check}`)
-    if (check === 'integrity') integrity = await verifyIntegrity(context, objects, options)
-    else timeline = verifyTimeline(context, objects, options)
+    if (check === 'integrity') integrity = await verifyIntegrity(context, archive.segments, options)
+    else timeline = verifyTimeline(context, archive, options)
   }
   return {
     ...(integrity === undefined ? {} : { integrity }),
@@ -78,16 +78,50 @@ export async function walVerify(context: VerifyContext, options: WalVerifyOption
   }
 }
 
+/** What the names below `wal_005/` say. */
+interface ArchiveNames {
+  readonly segments: SegmentSet
+  /** 0: no WAL in the storage. */
+  readonly highestTimeline: number
+  /** Objects of no timeline, by key. */
+  readonly others: readonly string[]
+}
+
+async function readArchive(context: VerifyContext, segmentBytes: number): Promise<ArchiveNames> {
+  const segments = new SegmentSet()
+  const others: string[] = []
+  let highestTimeline = 0
+  for await (const { kind, file, key } of listWal(context.storage, context)) {
+    if (kind === 'segment') {
+      highestTimeline = Math.max(highestTimeline, Number.parseInt(file.slice(0, 8), 16))
+      const segment = segmentOfName(file, segmentBytes)
+      if (segment !== undefined) segments.add(segment.timeline, segment.number)
+    } else if (kind === 'history') {
+      highestTimeline = Math.max(highestTimeline, toTimelineId(Number.parseInt(file.slice(0, 8), 16)))
+    } else if (!(kind === 'metadata' && isSegmentName(file))) others.push(key)
+  }
+  return { segments, highestTimeline, others: others.sort() }
+}
+
+/** Undefined for a name that no segment of this size has: then it is not one that is looked for. */
+function segmentOfName(file: string, segmentBytes: number): WalSegment | undefined {
+  try {
+    return parseSegmentName(file, segmentBytes)
+  } catch (error) {
+    if (!hasCode(error, 'FORMAT_INVALID')) throw error
+    return undefined
+  }
+}
+
 async function verifyIntegrity(
   context: VerifyContext,
-  objects: readonly WalObject[],
+  segments: SegmentSet,
   options: WalVerifyOptions,
 ): Promise<IntegrityResult> {
   const { segmentBytes, timeline, lsn } = options
   const history = await readArchivedHistory(context.storage, context.codec, timeline, context)
   const stop = findStop(context, history, options)
   context.log.info('Running the check: integrity')
-  const present = new Set(objects.filter(({ kind }) => kind === 'segment').map(({ file }) => file))
   const nameOf = (on: TimelineId, number: bigint): string =>
     formatSegmentName({ timeline: on, number }, segmentBytes)
   const { status, runs } = scanIntegrity({
@@ -98,7 +132,7 @@ async function verifyIntegrity(
     segmentBytes,
     delayedMax: options.delayedMax,
     uploadingMax: options.uploadingMax,
-    has: (on, number) => present.has(nameOf(on, number)),
+    has: (on, number) => segments.has(on, number),
   })
   const shown = runs.map(run => ({
     timeline: run.timeline,
@@ -167,17 +201,12 @@ function isOnHistory(
 
 function verifyTimeline(
   { log }: VerifyContext,
-  objects: readonly WalObject[],
+  { highestTimeline: highest, others }: ArchiveNames,
   { timeline }: WalVerifyOptions,
 ): TimelineResult {
   log.info('Running the check: timeline')
-  let highest = 0
-  for (const { kind, file, key } of objects) {
-    if (kind === 'segment' || kind === 'history') {
-      highest = Math.max(highest, toTimelineId(Number.parseInt(file.slice(0, 8), 16)))
-    } else if (!(kind === 'metadata' && isSegmentName(file))) {
-      log.warning(`Could not parse the timeline Id from ${key.slice(key.indexOf('/') + 1)}. Skipping...`)
-    }
+  for (const key of others) {
+    log.warning(`Could not parse the timeline Id from ${key.slice(key.indexOf('/') + 1)}. Skipping...`)
   }
   const status = highest === timeline ? 'OK' : highest === 0 ? 'WARNING' : 'FAILURE'
   return { status, current: timeline, highest }
