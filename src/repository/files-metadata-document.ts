@@ -9,7 +9,7 @@ import {
   FilesMetadata,
   type FilesMetadataSource,
 } from './files-metadata.ts'
-import { scanFiles, scanParts } from './files-metadata-scan.ts'
+import { scanFiles, scanParts } from './scan/files-metadata-scan.ts'
 
 const PIECE_CHARACTERS = 1 << 18
 

@@ -10,8 +10,8 @@ import {
   type ManifestSource,
   type ScannedManifestFile,
 } from './manifest.ts'
-import { scanKeptFile, scanManifestFile } from './manifest-scan.ts'
 import { NameTable } from './name-table.ts'
+import { scanKeptFile, scanManifestFile } from './scan/manifest-scan.ts'
 
 /** What the header line of this version says. */
 const FORMAT = 'wal-g content manifest'

@@ -1,6 +1,6 @@
-import { readTimestamp } from '../kit/timestamp.ts'
+import { readTimestamp } from '../../kit/timestamp.ts'
+import type { FilesMetadata, PartMembers, ScannedEntry } from '../files-metadata.ts'
 import { ascii, ByteScanner } from './byte-scanner.ts'
-import type { FilesMetadata, PartMembers, ScannedEntry } from './files-metadata.ts'
 
 /**
  * The fast way into the two large members of `files_metadata.json`: bytes go straight into columns, no object and no

@@ -1,5 +1,5 @@
+import type { ScannedManifestFile } from '../manifest.ts'
 import { ascii, ByteScanner } from './byte-scanner.ts'
-import type { ScannedManifestFile } from './manifest.ts'
 
 const BEFORE_NAME = ascii('{"file":')
 const BEFORE_OBJECT = ascii(',"in":')
