@@ -28,11 +28,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => ({ command: (await import('./commands/completion.ts')).completionCommand(COMMANDS) }),
   },
   {
-    name: 'copy',
-    summary: 'copy specific or all backups',
-    load: () => import('./commands/copy.ts'),
-  },
-  {
     name: 'delete',
     summary: 'Clears old backups and WALs',
     load: () => import('./commands/delete.ts'),
@@ -48,11 +43,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => ({
       command: (await import('./commands/help.ts')).helpCommand(COMMANDS, LATER_COMMANDS),
     }),
-  },
-  {
-    name: 'st',
-    summary: '(DANGEROUS) Storage tools',
-    load: () => import('./commands/st.ts'),
   },
   {
     name: 'verify',
@@ -94,8 +84,10 @@ export const LATER_COMMANDS: readonly string[] = [
   'catchup-push',
   'catchup-receive',
   'catchup-send',
+  'copy',
   'daemon',
   'pgbackrest',
+  'st',
   'wal-receive',
   'wal-restore',
 ]

@@ -102,7 +102,7 @@ describe('before any work', () => {
     using place = new Place()
     const { exit, stdout, stderr } = place.walg(['backup-list', '--target-storage', 'other'], {
       WALG_LIBSODIUM_KEY: 'hunter2hunter2',
-      WALG_S3_PREFIX: 's3://bucket/path',
+      WALG_S3_PREFIX: 'bucket/path',
       WALG_DELTA_MAX_STEPS: '-1',
       WALG_LOG_DESTINATION: '/nonexistent/log',
     })
@@ -112,7 +112,7 @@ describe('before any work', () => {
     expect(lines).toHaveLength(5)
     for (const name of [
       'the key in WALG_LIBSODIUM_KEY has 14 bytes',
-      'WALG_S3_PREFIX is "s3://bucket/path"',
+      'WALG_S3_PREFIX is "bucket/path"',
       'WALG_DELTA_MAX_STEPS is "-1"',
       'WALG_LOG_DESTINATION cannot be used',
       'unknown storage "other"',
@@ -213,10 +213,10 @@ describe('exit statuses', () => {
 
   test('of a verb that is not available yet, or not known at all: 1', () => {
     using place = new Place()
-    expect(place.walg(['daemon'])).toEqual({
+    expect(place.walg(['copy'])).toEqual({
       exit: 1,
       stdout: '',
-      stderr: 'ERROR: "daemon" is not available yet in this version\n',
+      stderr: 'ERROR: "copy" is not available yet in this version\n',
     })
     expect(place.walg(['backup-lits'])).toEqual({
       exit: 1,

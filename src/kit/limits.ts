@@ -83,3 +83,75 @@ function reserve(state: BigInt64Array, costNs: bigint, nowNs: bigint): bigint {
 function systemNowNs(): bigint {
   return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e6))
 }
+
+/** How much memory all threads together may hold for bytes in flight, as plain data that can be sent to workers. */
+export interface MemoryBudget {
+  readonly limitBytes: number
+  /** [0] units taken; [1] how often something was given back. */
+  readonly shared: SharedArrayBuffer
+}
+
+/**
+ * One thread's door to the budget. A network storage takes what one of its buffers needs before it fills it, and gives
+ * it back when the bytes are stored: what is in flight is bounded for the process, however many parts, segments and
+ * storages are under way.
+ *
+ * Two rules keep it from standing still: who holds something must be able to end without taking more (take for a whole
+ * part before its first byte, use `tryTake` for what only makes it faster), and who waits although nothing is given
+ * back any more (`patienceMs`) goes on without permission: a copy written to two storages at a time holds one buffer
+ * while it waits for the other.
+ */
+export interface MemoryLimiter {
+  /** Settles when `bytes` are reserved; a request beyond the whole limit waits until nothing else is taken. */
+  take(bytes: number, signal?: AbortSignal): Awaitable<void>
+  /** Reserves `bytes` when they are free now. */
+  tryTake(bytes: number): boolean
+  give(bytes: number): void
+}
+
+const BUDGET_UNIT_BYTES = 1 << 16
+const BUDGET_POLL_MS = 5
+
+/** Creates the shared state of one budget. Throws RangeError unless `limitBytes` is positive. */
+export function createMemoryBudget(limitBytes: number): MemoryBudget {
+  if (!(limitBytes > 0)) throw new RangeError('a memory limit must be a positive number of bytes')
+  return { limitBytes, shared: new SharedArrayBuffer(8) }
+}
+
+/** Opens a budget in this thread. */
+export function openMemoryBudget(budget: MemoryBudget, options: { patienceMs?: number } = {}): MemoryLimiter {
+  const state = new Int32Array(budget.shared)
+  const limitUnits = Math.max(1, Math.floor(budget.limitBytes / BUDGET_UNIT_BYTES))
+  const patienceMs = options.patienceMs ?? 5000
+  const unitsOf = (bytes: number): number => Math.ceil(bytes / BUDGET_UNIT_BYTES)
+  const tryTake = (bytes: number): boolean => {
+    const units = Math.min(unitsOf(bytes), limitUnits)
+    for (;;) {
+      const taken = Atomics.load(state, 0)
+      if (taken + units > limitUnits) return false
+      if (Atomics.compareExchange(state, 0, taken, taken + unitsOf(bytes)) === taken) return true
+    }
+  }
+  const wait = async (bytes: number, signal: AbortSignal | undefined): Promise<void> => {
+    let given = Atomics.load(state, 1)
+    for (let waitedMs = 0; !tryTake(bytes); waitedMs += BUDGET_POLL_MS) {
+      signal?.throwIfAborted()
+      const now = Atomics.load(state, 1)
+      if (now !== given) waitedMs = 0
+      given = now
+      if (waitedMs >= patienceMs) {
+        Atomics.add(state, 0, unitsOf(bytes))
+        return
+      }
+      await new Promise<void>(resolve => setTimeout(resolve, BUDGET_POLL_MS))
+    }
+  }
+  return {
+    take: (bytes, signal) => (tryTake(bytes) ? undefined : wait(bytes, signal)),
+    tryTake,
+    give(bytes) {
+      Atomics.sub(state, 0, unitsOf(bytes))
+      Atomics.add(state, 1, 1)
+    },
+  }
+}

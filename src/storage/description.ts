@@ -1,4 +1,4 @@
-import type { RateLimit } from '../kit/limits.ts'
+import type { MemoryBudget, RateLimit } from '../kit/limits.ts'
 import type { StallSlotDescription } from '../kit/stall-watch.ts'
 import type { AzureDescription } from './drivers/azure/description.ts'
 import type { FsDescription } from './drivers/fs/description.ts'
@@ -21,6 +21,8 @@ export interface StorageDescription {
   readonly prefix: string
   /** Shared between all threads of the process, so that a limit holds for the process. */
   readonly networkLimit?: RateLimitDescription
+  /** Shared likewise: what network storages hold of bytes in flight (WALG_MEMORY_LIMIT). */
+  readonly memoryBudget?: MemoryBudget
   /** No single operation or wait for a byte lasts longer; a hung storage ends as TIMEOUT. 0 = no limit. */
   readonly stallTimeoutMs: number
   /**

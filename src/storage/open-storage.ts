@@ -22,10 +22,13 @@ export async function openStorage(description: StorageDescription): Promise<Stor
       stallError(`open storage "${description.name}"`, timeoutMs, { storage: description.name }),
   })
   const { stallSlot, networkLimit } = description
-  let storage = withStallLimit(driver, {
-    timeoutMs,
-    ...(stallSlot === undefined ? {} : { slot: stallSlot }),
-  })
+  let storage = driver
+  if (driver.features.boundsWaits !== true) {
+    storage = withStallLimit(driver, {
+      timeoutMs,
+      ...(stallSlot === undefined ? {} : { slot: stallSlot }),
+    })
+  }
   if (networkLimit !== undefined) {
     const { withThrottle } = await import('./layers/throttle.ts')
     storage = withThrottle(storage, openRateLimit(networkLimit), isWorkerThread())
@@ -37,7 +40,8 @@ export async function openStorage(description: StorageDescription): Promise<Stor
 }
 
 /** Only the driver of the chosen kind is loaded. */
-async function openDriver({ name, driver }: StorageDescription): Promise<Storage> {
+async function openDriver(description: StorageDescription): Promise<Storage> {
+  const { name, driver } = description
   switch (driver.kind) {
     case 'memory': {
       const { openMemoryDriver } = await import('./drivers/memory.ts')
@@ -47,6 +51,11 @@ async function openDriver({ name, driver }: StorageDescription): Promise<Storage
       const { openFsDriver } = await import('./drivers/fs.ts')
       const system = await loadSystem(driver)
       return openFsDriver({ name, ...driver, ...(system === undefined ? {} : { system }) })
+    }
+    case 's3': {
+      const { openS3Driver } = await import('./drivers/s3/driver.ts')
+      const { stallTimeoutMs, memoryBudget } = description
+      return openS3Driver({ name, description: driver, stallTimeoutMs, memoryBudget })
     }
     case 'gcs': {
       const { openGcsDriver } = await import('./drivers/gcs/driver.ts')
@@ -60,7 +69,6 @@ async function openDriver({ name, driver }: StorageDescription): Promise<Storage
       const { openSftpDriver } = await import('./drivers/sftp/driver.ts')
       return openSftpDriver(name, driver)
     }
-    case 's3':
     case 'swift':
     case 'oss':
       throw new WalgError('NOT_AVAILABLE', `storages of the kind "${driver.kind}" are not available yet`)

@@ -30,8 +30,6 @@ describe('the storage that the settings choose', () => {
 
   test('is never another one than was asked for because it is not built yet', async () => {
     const LATER: Record<string, string> = {
-      WALG_S3_PREFIX: 's3://b/p',
-      WALE_S3_PREFIX: 's3://b/p',
       WALG_OSS_PREFIX: 'oss://b/p',
       WALG_SWIFT_PREFIX: 'swift://b/p',
     }

@@ -25,7 +25,11 @@ interface StorageKind {
 /** In the order in which their prefixes win over each other (commands 2.3). */
 const STORAGE_KINDS: readonly StorageKind[] = [
   { prefix: 'WALG_OSS_PREFIX', definition: ossSettings['WALG_OSS_PREFIX']! },
-  { prefix: 'WALG_S3_PREFIX', definition: s3Settings['WALG_S3_PREFIX']! },
+  {
+    prefix: 'WALG_S3_PREFIX',
+    definition: s3Settings.WALG_S3_PREFIX,
+    read: async texts => (await import('./drivers/s3/read-settings.ts')).readS3(texts),
+  },
   {
     prefix: 'WALG_FILE_PREFIX',
     definition: fsSettings.WALG_FILE_PREFIX,
@@ -48,9 +52,6 @@ const STORAGE_KINDS: readonly StorageKind[] = [
     read: async texts => (await import('./drivers/sftp/read-settings.ts')).readSftp(texts),
   },
 ]
-
-/** The settings that choose a storage, in the order in which they win over each other. */
-export const STORAGE_PREFIX_NAMES: readonly string[] = STORAGE_KINDS.map(({ prefix }) => prefix)
 
 /**
  * Reads one storage out of a record of settings: the process's, a member of WALG_FAILOVER_STORAGES, a config file. Only

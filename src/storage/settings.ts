@@ -6,9 +6,13 @@ export interface StorageSettings {
   readonly WALG_STORAGE_PREFIX: string
   readonly WALG_STALL_TIMEOUT: number
   readonly WALG_NETWORK_RATE_LIMIT: number | undefined
-  readonly WALG_WAL_NETWORK_RATE_LIMIT: number | undefined
+  readonly WALG_MEMORY_LIMIT: number | undefined
+  readonly WALG_UPLOAD_TIMEOUT: number
   readonly WALG_TARGET_STORAGE: string
 }
+
+/** Less than two of the smallest parts that S3 takes would only creep. */
+const MEMORY_LIMIT_BYTES_MIN = 16 * 1024 * 1024
 
 export const storageSettings: SettingsTableOf<StorageSettings> = {
   WALG_STORAGE_PREFIX: {
@@ -24,17 +28,32 @@ export const storageSettings: SettingsTableOf<StorageSettings> = {
   },
   WALG_NETWORK_RATE_LIMIT: {
     parse: byteSize(1),
-    doc: 'Bytes per second that a command exchanges with its storages, all parts together. wal-push, wal-fetch and wal-prefetch have a limit of their own, so that a backup cannot starve them. `--turbo` lifts it.',
+    doc: 'Bytes per second that backup-push and backup-fetch exchange with the storage, all parts together. WAL is never limited. `--turbo` lifts it.',
   },
-  WALG_WAL_NETWORK_RATE_LIMIT: {
-    parse: byteSize(1),
-    doc: 'Bytes per second that one wal-push, wal-fetch or wal-prefetch exchanges with its storages. `--turbo` lifts it.',
+  WALG_MEMORY_LIMIT: {
+    parse: byteSize(MEMORY_LIMIT_BYTES_MIN),
+    defaultText: 'the smaller of `512m` and an eighth of what the control group of the process may use',
+    doc: 'Ours. Bytes on their way to object storages that are held in memory, of all threads together, whatever the concurrency.',
+  },
+  WALG_UPLOAD_TIMEOUT: {
+    parse: secondsOrDuration,
+    default: 600_000,
+    defaultText: '10m',
+    doc: 'Ours. Longest wal-push of one file, retries included; a bare number is seconds, 0 = no limit. PostgreSQL tries again what was not acknowledged.',
   },
   WALG_TARGET_STORAGE: {
     parse: value => value.trim(),
-    default: '',
-    doc: 'The storage that pushes, fetches and backup-list work with, where `--target-storage` is not given; `default` is the primary one.',
+    default: 'default',
+    later: 'failover storages',
+    isLater: value => value !== 'default',
+    doc: 'The storage to work with; `default` is the primary one.',
   },
+}
+
+/** Milliseconds of `90s`, or of `90`. */
+function secondsOrDuration(value: string): number {
+  const seconds = /^\d+$/.test(value.trim()) ? Number(value) : undefined
+  return seconds === undefined ? duration()(value) : seconds * 1000
 }
 
 /** A relative folder without leading or trailing slashes that cannot climb out. */

@@ -10,6 +10,13 @@ export interface StorageFeatures {
   readonly synchronous: boolean
   /** A name can be an object and the beginning of other objects' names, as in a bucket; else KEY_REFUSED. */
   readonly flatKeys?: boolean
+  /** No wait of its own is without a bound, retries included: nobody has to put a limit of time around it. */
+  readonly boundsWaits?: boolean
+  /**
+   * Its first operation says by itself whether the root is there, and "not there" is only said after the root has
+   * answered: a process that does one thing need not call `checkRoot` first.
+   */
+  readonly provesRoot?: boolean
   /** The most keys that one request of `delete` names; absent: one by one. */
   readonly deleteBatchMax?: number
 }

@@ -117,7 +117,7 @@ export function readingContract(open: OpenStorage): void {
   test(
     'a missing object is OBJECT_NOT_FOUND before the first byte, with key and storage in the facts',
     withStorage(open, async storage => {
-      for (const work of [storage.stat('no/such'), storage.get('no/such')]) {
+      for (const work of [() => storage.stat('no/such'), () => storage.get('no/such')]) {
         const error = await expectCode(work, 'OBJECT_NOT_FOUND')
         expect(String(error.facts['key'])).toEndWith('no/such')
         expect(error.facts['storage']).toBe(storage.name)

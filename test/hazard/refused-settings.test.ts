@@ -42,8 +42,6 @@ const OFFLINE: Readonly<Record<string, string>> = {
 
 /** Everything that would store elsewhere. */
 const STORAGES: Readonly<Record<string, string>> = {
-  WALG_S3_PREFIX: 's3://bucket/path',
-  WALE_S3_PREFIX: 's3://bucket/path',
   WALG_SWIFT_PREFIX: 'swift://container',
   WALG_SSH_PREFIX: 'ssh://host/path',
   WALG_OSS_PREFIX: 'oss://bucket',
@@ -76,7 +74,7 @@ describe('a setting that would change how or where data is stored is never ignor
   }
 
   test('every verb that touches the repository says so, and all of them at once', async () => {
-    const env = { WALG_FAILOVER_STORAGES: '{}', WALG_S3_PREFIX: 's3://bucket' }
+    const env = { WALG_FAILOVER_STORAGES: '{}', WALG_OSS_PREFIX: 'oss://bucket' }
     for (const args of [
       ['backup-push', place.at('pg_wal')],
       ['backup-fetch', place.at('target'), 'LATEST'],
@@ -86,7 +84,7 @@ describe('a setting that would change how or where data is stored is never ignor
       const run = await repository.run(args, { env })
       expect([args[0], run.exit]).toEqual([args[0], 1])
       expect(run.stderr).toContain('WALG_FAILOVER_STORAGES')
-      expect(run.stderr).toContain('WALG_S3_PREFIX')
+      expect(run.stderr).toContain('WALG_OSS_PREFIX')
     }
   })
 

@@ -12,23 +12,46 @@ export const command: CommandDefinition = {
   positionals: { kind: 'exact', count: 1 },
   flags: [TARGET_STORAGE_FLAG],
   needsStorage: true,
-  isWalTraffic: true,
   async run(invocation: Invocation): Promise<number> {
     const path = invocation.positionals[0] ?? ''
-    const storage = await invocation.openStorage({ mayCreate: true })
+    const isForDirectory = isDirectory(path)
+    // No rate limits here: a backup's limit must not starve archiving.
+    const storage = await invocation.openStorage({
+      limits: 'none',
+      mayCreate: true,
+      isProved: !isForDirectory,
+    })
+    const time = limitTime(invocation, isForDirectory ? 0 : invocation.settings.WALG_UPLOAD_TIMEOUT)
     try {
       const context: OperationContext = {
         ...invocation,
         storage,
         codec: openCodec(invocation.codecDescription),
+        signal: time.signal,
       }
-      return isDirectory(path)
+      return isForDirectory
         ? await pushDirectoryOf(context, invocation, path)
         : await pushFile(context, invocation, path)
     } finally {
+      time.end()
       await storage.close()
     }
   },
+}
+
+/** A signal that is aborted by the caller's, and with TIMEOUT when the time is up; 0 = never. */
+function limitTime({ signal }: Invocation, timeoutMs: number): { signal: AbortSignal; end(): void } {
+  if (timeoutMs === 0) return { signal, end: () => {} }
+  const stop = new AbortController()
+  const giveUp = (): void =>
+    stop.abort(
+      new WalgError('TIMEOUT', `wal-push has not ended within ${timeoutMs / 1000} s`, {
+        facts: { timeoutMs },
+        hint: 'nothing is acknowledged, the server will try again; WALG_UPLOAD_TIMEOUT sets the time',
+      }),
+    )
+  const timer = setTimeout(giveUp, timeoutMs)
+  return { signal: AbortSignal.any([signal, stop.signal]), end: () => clearTimeout(timer) }
 }
 
 async function pushFile(context: OperationContext, { settings }: Invocation, path: string): Promise<number> {

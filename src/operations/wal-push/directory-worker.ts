@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { CodecDescription } from '../../codec/codec.ts'
 import { openCodec } from '../../codec/open-codec.ts'
 import { encodeError, type PlainError } from '../../kit/error-transport.ts'
-import type { Logger } from '../../kit/log.ts'
+import { broadcastNotice, type Logger, onNotice } from '../../kit/log.ts'
 import { silentProgress } from '../../kit/progress.ts'
 import type { WalMetadataMode } from '../../repository/wal-metadata.ts'
 import type { StorageDescription } from '../../storage/description.ts'
@@ -84,6 +84,7 @@ declare const self: {
   postMessage(result: DirectoryTaskResult): void
 }
 
+onNotice(broadcastNotice)
 self.onmessage = (event): void => {
   void pushTask(event.data).then(result => self.postMessage(result))
 }

@@ -1,7 +1,8 @@
-import type { CompressionOptions } from '../../../codec/codec.ts'
 import type { WholeReason } from '../../../delta/page-selection.ts'
 import type { RateLimit } from '../../../kit/limits.ts'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
+import { broadcastNotice, onNotice } from '../../../kit/log.ts'
+import { isWorkerThread } from '../../../kit/thread.ts'
 import type { BackupName } from '../../../repository/backup-name.ts'
 import { partKey, partName } from '../../../repository/layout.ts'
 import type { TarMember } from '../../../tar/pack.ts'
@@ -21,7 +22,6 @@ export interface PartsTask {
   readonly headers: readonly TarMember[]
   /** A part is closed when the next file would make its tar larger than this. */
   readonly partBytesMax: number
-  readonly use: CompressionOptions['use']
   readonly diskLimit?: RateLimit
   readonly pageBytes: number
   /** Absent: page checksums are not verified. */
@@ -63,6 +63,13 @@ export async function packParts(room: PackRoom, task: PartsTask): Promise<void> 
   const queue = new FileQueue(room)
   const parts = new WorkerParts(room, task, control, queue)
   const packer = new FilePacker(room, task, control, queue)
+  if (isWorkerThread()) {
+    // A storage that tries again says so: that is a sign of life, and where it learns that it shall stop.
+    onNotice((text, level) => {
+      broadcastNotice(text, level)
+      control.beat(room.worker, queue.turn, 0)
+    })
+  }
   try {
     for (let hasFile = await queue.advance(); hasFile; ) {
       control.beat(room.worker, queue.turn, 0)
@@ -125,7 +132,7 @@ export class WorkerParts {
   async #begin(number: number): Promise<{ readonly number: number; readonly part: OpenPart }> {
     const name = partName(number, this.#room.codec.extension)
     this.#room.report({ kind: 'part begun', number })
-    const part = await openPart(this.#place, partKey(this.#task.backup, name), this.#task.use)
+    const part = await openPart(this.#place, partKey(this.#task.backup, name))
     this.#open = { number, part }
     if (number === 1) for (const member of this.#task.headers) await part.packer.packHeader(member)
     return this.#open

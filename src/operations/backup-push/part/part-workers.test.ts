@@ -58,7 +58,6 @@ class Scene {
       ],
       partBytesMax,
       pageBytes: 8192,
-      use: 'part',
     }
   }
 

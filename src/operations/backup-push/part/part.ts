@@ -1,4 +1,4 @@
-import type { Codec, CompressionOptions } from '../../../codec/codec.ts'
+import type { Codec } from '../../../codec/codec.ts'
 import type { Awaitable, ByteSink } from '../../../kit/bytes.ts'
 import { type Hasher, openHasher } from '../../../kit/hash.ts'
 import type { RateLimit } from '../../../kit/limits.ts'
@@ -37,19 +37,17 @@ export interface OpenPart {
 }
 
 /** Opens the object `key`, the codec in front of it and a packer in front of that. */
-export async function openPart(
-  place: PartPlace,
-  key: string,
-  use: CompressionOptions['use'] = 'part',
-): Promise<OpenPart> {
+export async function openPart(place: PartPlace, key: string): Promise<OpenPart> {
   const hashers = [openHasher(place.memory), openHasher(place.memory)] as const
-  const sink = await place.storage.openSink(key)
+  const { onRead } = place
+  // A storage that takes its time, or tries again, is alive.
+  const sink = await place.storage.openSink(key, onRead === undefined ? {} : { onProgress: () => onRead(0) })
   const stored = meterSink(sink, hashers[0])
   const release = (): void => {
     for (const hasher of hashers) hasher.close()
   }
   try {
-    const writer = await place.codec.seal(stored, use)
+    const writer = await place.codec.seal(stored, 'part')
     const packer = new PartPacker({ ...place, writer, hasher: hashers[1] })
     return {
       packer,

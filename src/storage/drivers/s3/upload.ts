@@ -1,0 +1,193 @@
+import { throwIfCancelled } from '../../../kit/clock.ts'
+import { WalgError } from '../../../kit/errors.ts'
+import type { BlockPool, PartBlocks } from '../../part-blocks.ts'
+import type { ObjectSink, PutOptions } from '../../storage.ts'
+import { MultipartUpload, type PartReceipt, putObject } from './multipart.ts'
+import type { S3Requests } from './requests.ts'
+
+export interface S3SinkOptions extends PutOptions {
+  readonly requests: S3Requests
+  readonly pool: BlockPool
+  /** The whole key in the bucket. */
+  readonly key: string
+  readonly storage: string
+}
+
+const MIB = 1 << 20
+const PART_BYTES_MIN = 5 * MIB
+/** Parts of one size before the size doubles: 10,000 parts must hold any object. */
+const PARTS_OF_A_SIZE = 2000
+/** Bytes after which the thread lets its sockets work while parts are under way. */
+const YIELD_BYTES = 1 << 19
+
+/**
+ * An object on its way to S3. What fits into a part is one PUT at the end; what does not becomes a multipart upload,
+ * parts going out while the next one is filled. It holds two parts of memory, more only while the network is slower than
+ * the writer and as long as the budget of the process allows; waiting for its own parts it never needs more to go on.
+ */
+export class S3Sink implements ObjectSink {
+  readonly #options: S3SinkOptions
+  readonly #stop = new AbortController()
+  readonly #running = new Set<Promise<void>>()
+  readonly #receipts: PartReceipt[] = []
+  #state: 'open' | 'ended' | 'aborted' = 'open'
+  #current: PartBlocks | undefined
+  #spare: PartBlocks | undefined
+  #upload: MultipartUpload | undefined
+  #partNumber = 1
+  #failure: unknown
+  #sinceYieldBytes = 0
+  readonly #onAbort = (): void => this.#stop.abort(this.#options.signal?.reason)
+
+  constructor(options: S3SinkOptions) {
+    this.#options = options
+    const { signal } = options
+    if (signal?.aborted === true) this.#onAbort()
+    else signal?.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  write(bytes: Uint8Array): Promise<void> | void {
+    this.#check()
+    const count = this.#current?.fill(bytes) ?? 0
+    if (count < bytes.length) return this.#writeRest(bytes.subarray(count))
+    if (this.#running.size === 0) return
+    this.#sinceYieldBytes += bytes.length
+    if (this.#sinceYieldBytes < YIELD_BYTES) return
+    this.#sinceYieldBytes = 0
+    return new Promise(resolve => setImmediate(resolve))
+  }
+
+  async end(): Promise<void> {
+    this.#check()
+    this.#state = 'ended'
+    try {
+      await this.#finish()
+    } catch (error) {
+      this.#stop.abort()
+      await this.#cleanUp()
+      throw error
+    } finally {
+      this.#release()
+    }
+  }
+
+  async abort(): Promise<void> {
+    if (this.#state !== 'open') return
+    this.#state = 'aborted'
+    this.#stop.abort()
+    await this.#cleanUp()
+    this.#release()
+  }
+
+  async #writeRest(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; ) {
+      this.#check()
+      if (this.#current?.isFull === true) await this.#startPart(this.#current)
+      this.#current ??= await this.#nextPart()
+      const part = this.#current
+      at += part.fill(bytes.subarray(at))
+      if (at < bytes.length && !part.isFull) await part.grow(this.#stop.signal)
+    }
+  }
+
+  async #nextPart(): Promise<PartBlocks> {
+    const { pool, expectedSizeBytes } = this.#options
+    const bytesMax = this.#partBytes()
+    if (this.#partNumber === 1) {
+      const expected =
+        expectedSizeBytes === undefined || expectedSizeBytes > bytesMax ? undefined : expectedSizeBytes
+      return pool.openPart(bytesMax, expected, this.#stop.signal)
+    }
+    for (;;) {
+      this.#check()
+      const spare = this.#spare
+      this.#spare = undefined
+      if (spare?.bytesMax === bytesMax) return spare
+      spare?.release()
+      if (this.#running.size < this.#options.requests.description.uploadsMax) {
+        const part = pool.tryOpenPart(bytesMax)
+        if (part !== undefined) return part
+        if (this.#running.size === 0) return pool.openPart(bytesMax, bytesMax, this.#stop.signal)
+      }
+      await Promise.race(this.#running)
+    }
+  }
+
+  #partBytes(): number {
+    const { partSizeBytes } = this.#options.requests.description
+    const share = Math.max(PART_BYTES_MIN, Math.floor(this.#options.pool.limitBytes / 4 / MIB) * MIB)
+    const bytes = Math.min(partSizeBytes, share)
+    return bytes * 2 ** Math.floor((this.#partNumber - 1) / PARTS_OF_A_SIZE)
+  }
+
+  async #startPart(part: PartBlocks): Promise<void> {
+    const { requests, key, onProgress } = this.#options
+    this.#upload ??= new MultipartUpload(requests, key, { signal: this.#stop.signal, onProgress })
+    const upload = this.#upload
+    const number = this.#partNumber++
+    this.#current = undefined
+    const work = (async (): Promise<void> => {
+      try {
+        this.#receipts.push(await upload.putPart(number, part.bytes()))
+      } catch (error) {
+        this.#failure ??= error
+        this.#stop.abort(error)
+      }
+      part.clear()
+      if (this.#spare === undefined && this.#state === 'open') this.#spare = part
+      else part.release()
+    })()
+    this.#running.add(work)
+    void work.then(() => this.#running.delete(work))
+    this.#throwFailure()
+  }
+
+  async #finish(): Promise<void> {
+    const { requests, key, ifAbsent, onProgress } = this.#options
+    const signal = this.#stop.signal
+    const rest = this.#current
+    if (this.#upload === undefined) {
+      await putObject(requests, {
+        key,
+        body: rest?.bytes() ?? [],
+        ifAbsent: ifAbsent === true,
+        signal,
+        onProgress,
+      })
+      return
+    }
+    if (rest !== undefined && rest.sizeBytes > 0) await this.#startPart(rest)
+    await Promise.all(this.#running)
+    this.#throwFailure()
+    await this.#upload.complete(this.#receipts, ifAbsent === true)
+  }
+
+  async #cleanUp(): Promise<void> {
+    await Promise.all(this.#running)
+    await this.#upload?.abort()
+  }
+
+  #release(): void {
+    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    this.#current?.release()
+    this.#current = undefined
+    this.#spare?.release()
+    this.#spare = undefined
+  }
+
+  #check(): void {
+    throwIfCancelled(this.#options.signal)
+    this.#throwFailure()
+    if (this.#state === 'open') return
+    const { key, storage } = this.#options
+    throw new WalgError(
+      'STORAGE_UNAVAILABLE',
+      `object "${key}" is not being written any more in storage "${storage}"`,
+      { facts: { key, storage } },
+    )
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure
+  }
+}
