@@ -7,6 +7,7 @@ import {
   StorageSharedKeyCredential,
 } from '@azure/storage-blob'
 import type { AzureDescription } from './description.ts'
+import { fetchTransport } from './transport.ts'
 
 /**
  * Opens the container with Azure's own client; nothing is sent yet. Its retries are off: a request is repeated by the
@@ -15,6 +16,7 @@ import type { AzureDescription } from './description.ts'
 export async function openContainer(description: AzureDescription): Promise<ContainerClient> {
   const { credentials, apiVersion, serviceUrl, container } = description
   const pipeline = newPipeline(await credentialOf(description), {
+    httpClient: fetchTransport,
     retryOptions: { maxTries: 1 },
     userAgentOptions: { userAgentPrefix: 'wal-g' },
   })

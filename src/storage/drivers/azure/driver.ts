@@ -7,6 +7,7 @@ import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
 import { forEachOf } from '../../requests/for-each-of.ts'
 import { type PatienceOptions, patientRequest } from '../../requests/patient-request.ts'
 import { openResumedSource, type ReadAnswer, type ReadRequest } from '../../requests/resumed-source.ts'
+import { chunksOfBody } from '../../requests/web-body.ts'
 import type {
   Abortable,
   GetOptions,
@@ -20,6 +21,7 @@ import type {
 import { openContainer } from './client.ts'
 import type { AzureDescription } from './description.ts'
 import { type AzurePlace, fromAzureError, statusOf } from './errors.ts'
+import { takeBody } from './transport.ts'
 import { AzureUpload } from './upload.ts'
 
 export interface AzureDriverOptions extends AzureDescription {
@@ -165,25 +167,17 @@ class AzureDriver implements Storage {
         abortSignal,
         ...(version === undefined ? {} : { conditions: { ifMatch: version } }),
       })
+      leave(answer.readableStreamBody)
       const sizeBytes = totalOf(answer.contentRange) ?? answer.contentLength ?? 0
-      const body = answer.readableStreamBody as unknown as AsyncIterable<Uint8Array>
-      return { sizeBytes, version: answer.etag ?? '', body: this.#chunks(body, key, abortSignal) }
+      const body = chunksOfBody(takeBody(abortSignal), error =>
+        fromAzureError(error, this.#place, 'get', key, abortSignal),
+      )
+      return { sizeBytes, version: answer.etag ?? '', body }
     } catch (error) {
+      await takeBody(abortSignal)?.cancel()
       if (statusOf(error) === 416) return undefined
       if (version !== undefined && statusOf(error) === 412) throw this.#replaced(key)
       throw fromAzureError(error, this.#place, 'get', key, abortSignal)
-    }
-  }
-
-  async *#chunks(
-    body: AsyncIterable<Uint8Array>,
-    key: string,
-    signal: AbortSignal,
-  ): AsyncGenerator<Uint8Array> {
-    try {
-      yield* body
-    } catch (error) {
-      throw fromAzureError(error, this.#place, 'get', key, signal)
     }
   }
 
@@ -309,4 +303,10 @@ function nanoseconds(time: Date | undefined): bigint {
 function totalOf(contentRange: string | undefined): number | undefined {
   const total = /\/(\d+)$/.exec(contentRange ?? '')?.[1]
   return total === undefined ? undefined : Number(total)
+}
+
+/** The client's own stream, which is not used; its complaint about that is expected. */
+function leave(stream: NodeJS.ReadableStream | undefined): void {
+  stream?.on('error', () => {})
+  if (stream !== undefined && 'destroy' in stream) (stream.destroy as () => void)()
 }

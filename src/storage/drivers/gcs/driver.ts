@@ -5,6 +5,7 @@ import { checkKey, checkPrefix, joinKey, refuse } from '../../keys.ts'
 import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
 import { forEachOf } from '../../requests/for-each-of.ts'
 import { openResumedSource, type ReadAnswer, type ReadRequest } from '../../requests/resumed-source.ts'
+import { chunksOfBody } from '../../requests/web-body.ts'
 import type {
   Abortable,
   GetOptions,
@@ -182,27 +183,13 @@ class GcsDriver implements Storage {
       return {
         sizeBytes: totalOf(response.headers),
         version: response.headers.get('x-goog-generation') ?? '',
-        body: this.#chunks(response, key, signal),
+        body: chunksOfBody(response.body, error =>
+          fromFetchError(error, this.#client.place, 'get', key, signal),
+        ),
       }
     } catch (error) {
       if (version !== undefined && hasCode(error, 'OBJECT_NOT_FOUND')) throw this.#replaced(key)
       throw error
-    }
-  }
-
-  async *#chunks(response: Response, key: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const reader = response.body?.getReader()
-    if (reader === undefined) return
-    try {
-      for (;;) {
-        const { done, value } = await reader.read()
-        if (done) return
-        yield value
-      }
-    } catch (error) {
-      throw fromFetchError(error, this.#client.place, 'get', key, signal)
-    } finally {
-      await reader.cancel().catch(() => {})
     }
   }
 
