@@ -89,6 +89,7 @@ export function azuriteDescription(azurite: Azurite, container: string): AzureDe
     blockSizeBytes: 8 * 1024 * 1024,
     blocksMax: 4,
     tryTimeoutMs: 30_000,
+    attemptsMax: 6,
     apiVersion: undefined,
   }
 }

@@ -14,6 +14,7 @@ export function gcsDescription(server: GcsServer, endpoint: string = server.url)
     encryptionKey: undefined,
     chunkSizeBytes: 16 * 1024 * 1024,
     attemptsMax: 4,
-    timeoutMs: 60_000,
+    timeoutMs: 600_000,
+    tryTimeoutMs: 30_000,
   }
 }

@@ -79,18 +79,17 @@ class ResumedSource implements ByteSource {
 
   /** false when no byte lies in the range. */
   async open(): Promise<boolean> {
-    const stop = new AbortController()
-    const forward = (): void => stop.abort(this.#signal?.reason)
+    let stop = new AbortController()
     const answer = await patientRequest(
       async tried => {
-        // the signal of the try ends with the answer, the body lives on with `stop`
+        // the signal of the try ends with the answer, the body lives on with one of its own
+        stop = new AbortController()
+        const { signal } = stop
         const end = (): void => stop.abort(tried.reason)
         tried.addEventListener('abort', end, { once: true })
         try {
-          return await this.#reader.request(
-            { firstBytes: this.#at, endBytes: this.#endBytes, version: this.#version },
-            stop.signal,
-          )
+          const range = { firstBytes: this.#at, endBytes: this.#endBytes, version: this.#version }
+          return await this.#reader.request(range, signal)
         } finally {
           tried.removeEventListener('abort', end)
         }
@@ -99,8 +98,10 @@ class ResumedSource implements ByteSource {
       this.#signal,
     )
     if (answer === undefined) return false
+    const { signal } = stop
+    const forward = (): void => stop.abort(this.#signal?.reason)
     this.#signal?.addEventListener('abort', forward, { once: true })
-    stop.signal.addEventListener('abort', () => this.#signal?.removeEventListener('abort', forward), {
+    signal.addEventListener('abort', () => this.#signal?.removeEventListener('abort', forward), {
       once: true,
     })
     this.#stop = stop

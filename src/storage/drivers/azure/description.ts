@@ -12,7 +12,10 @@ export interface AzureDescription {
   readonly blockSizeBytes: number
   /** Blocks of one object in memory, the one being filled included. */
   readonly blocksMax: number
+  /** Longest single try of a request. */
   readonly tryTimeoutMs: number
+  /** Tries of one request, the first included. */
+  readonly attemptsMax: number
   /** `x-ms-version` of every request, where it is not the client's own. */
   readonly apiVersion: string | undefined
 }

@@ -28,7 +28,6 @@ export interface AzureDriverOptions extends AzureDescription {
   readonly name: string
 }
 
-const ATTEMPTS_MAX = 6
 const RETRIES_DEADLINE_MS = 120_000
 const PAGE_ENTRIES = 5000
 const DELETES_AT_A_TIME = 16
@@ -60,7 +59,7 @@ class AzureDriver implements Storage {
     this.#container = container
     this.#place = { name: options.name, container: options.container, account: options.account }
     this.#patience = {
-      attemptsMax: ATTEMPTS_MAX,
+      attemptsMax: options.attemptsMax,
       deadlineMs: RETRIES_DEADLINE_MS,
       tryTimeoutMs: options.tryTimeoutMs,
     }
@@ -259,12 +258,12 @@ class AzureDriver implements Storage {
     doing: string,
     key: string,
     { signal }: Abortable,
-    run: (signal: AbortSignal, attempt: number) => Promise<T>,
+    run: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     return patientRequest(
-      async (abortSignal, attempt) => {
+      async abortSignal => {
         try {
-          return await run(abortSignal, attempt)
+          return await run(abortSignal)
         } catch (error) {
           throw fromAzureError(error, this.#place, doing, key, abortSignal)
         }

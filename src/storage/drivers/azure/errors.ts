@@ -1,4 +1,5 @@
 import { errnoOf, WalgError } from '../../../kit/errors.ts'
+import { isPassing } from '../../../kit/retry.ts'
 import { retryAfterMs } from '../../requests/patient-request.ts'
 
 /** What an error of Azure's client says; nothing above this folder knows HTTP. */
@@ -37,12 +38,14 @@ export function fromAzureError(
   signal?: AbortSignal,
 ): WalgError {
   if (error instanceof WalgError) return error
-  if (signal?.aborted === true && signal.reason instanceof WalgError) return signal.reason
-  const failure = failureOf(error)
+  const reason = signal?.aborted === true ? signal.reason : undefined
+  if (reason instanceof WalgError && !isPassing(reason)) return reason
+  const told = reason instanceof WalgError ? reason : error
+  const failure = failureOf(told)
   const { name, container, account } = place
   const facts = { key, storage: name, container, account, ...factsOf(failure) }
   const what = key === '' ? `${doing} container "${container}"` : `${doing} object "${key}"`
-  const text = `unable to ${what} in storage "${name}": ${reasonOf(error, failure)}`
+  const text = `unable to ${what} in storage "${name}": ${reasonOf(told, failure)}`
   const { code, hint } = verdictOf(failure, place)
   return new WalgError(code, text, { facts, ...(hint === undefined ? {} : { hint }), cause: error })
 }
@@ -96,7 +99,7 @@ function accessHint(code: string): string {
       return 'see AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_SAS_TOKEN (has it expired?), and whether the clock of this host is right'
     case 'AuthorizationPermissionMismatch':
     case 'AuthorizationFailure':
-      return 'give this identity the role "Storage Blob Data Contributor" on the container, and see whether the firewall of the account lets this host in'
+      return 'see AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_SAS_TOKEN, give an identity the role "Storage Blob Data Contributor" on the container, and see whether the firewall of the account lets this host in'
     default:
       return 'the account answers, but refuses these credentials: see their permissions on the container'
   }

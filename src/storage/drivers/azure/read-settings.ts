@@ -10,6 +10,8 @@ const NO_ACCOUNT: SettingProblem = {
   hint: 'set AZURE_STORAGE_ACCOUNT to the name of the storage account',
 }
 
+/** The original has no setting for it; its client tries as often. */
+const ATTEMPTS_MAX = 6
 /** A timer cannot be longer. */
 const DAY_MS = 24 * 60 * 60 * 1000
 
@@ -32,6 +34,7 @@ export async function readAzure(texts: SettingTexts): Promise<DriverReading<Azur
       blockSizeBytes: values.AZURE_BUFFER_SIZE,
       blocksMax: values.AZURE_MAX_BUFFERS,
       tryTimeoutMs,
+      attemptsMax: ATTEMPTS_MAX,
       apiVersion: values.AZURE_BLOB_STORE_API_VERSION,
     },
     problems: [],

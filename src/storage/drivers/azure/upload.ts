@@ -7,8 +7,11 @@ export interface AzureUploadOptions {
   readonly blob: BlockBlobClient
   readonly ifAbsent: boolean
   /** Repeats what can be repeated, and translates errors. */
-  request<T>(doing: string, run: (signal: AbortSignal, attempt: number) => Promise<T>): Promise<T>
+  request<T>(doing: string, run: (signal: AbortSignal) => Promise<T>): Promise<T>
 }
+
+/** Marks who made a conditional put: lower case, the service's own rule. */
+const TOKEN_NAME = 'walgput'
 
 /**
  * One PUT for a small object, staged blocks and one block list for a large one. Staged blocks are not visible; what is
@@ -26,12 +29,18 @@ export class AzureUpload implements BlockUpload {
 
   async putWhole(bytes: Uint8Array): Promise<void> {
     const { blob } = this.#options
+    const md5 = createHash('md5').update(bytes).digest()
+    const token = Buffer.from(this.#token).toString('hex')
+    const given = {
+      ...this.#conditions,
+      blobHTTPHeaders: { blobContentMD5: md5 },
+      ...(this.#options.ifAbsent ? { metadata: { [TOKEN_NAME]: token } } : {}),
+    }
     await this.#visible(
-      abortSignal => blob.upload(body(bytes), bytes.length, { abortSignal, ...this.#conditions }),
+      abortSignal => blob.upload(body(bytes), bytes.length, { abortSignal, ...given }),
       async abortSignal => {
-        const { contentMD5 } = await blob.getProperties({ abortSignal })
-        const ours = createHash('md5').update(bytes).digest()
-        return contentMD5 !== undefined && ours.equals(contentMD5)
+        const { metadata } = await blob.getProperties({ abortSignal })
+        return metadata?.[TOKEN_NAME] === token
       },
     )
   }
@@ -59,22 +68,18 @@ export class AzureUpload implements BlockUpload {
   async discard(): Promise<void> {}
 
   /**
-   * The request that makes the object visible. "It exists" in answer to a repeated request may mean ourselves: the
-   * answer to an earlier try was lost after it had done its work.
+   * The request that makes the object visible. "It exists" may mean ourselves: the answer to an earlier try was lost
+   * after it had done its work, and the request was sent again, here or by the runtime on a connection that broke.
    */
   async #visible(
     run: (signal: AbortSignal) => Promise<unknown>,
     isOurs: (signal: AbortSignal) => Promise<boolean>,
   ) {
     const { request, ifAbsent } = this.#options
-    let isRepeated = false
     try {
-      await request('put', (signal, attempt) => {
-        isRepeated = attempt > 1
-        return run(signal)
-      })
+      await request('put', run)
     } catch (error) {
-      if (!ifAbsent || !isRepeated || !hasCode(error, 'OBJECT_EXISTS')) throw error
+      if (!ifAbsent || !hasCode(error, 'OBJECT_EXISTS')) throw error
       if (!(await request('look at', isOurs))) throw error
     }
   }

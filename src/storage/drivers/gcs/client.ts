@@ -28,11 +28,11 @@ export class GcsClient {
   constructor(name: string, description: GcsDescription) {
     this.place = { name, bucket: description.bucket }
     this.#description = description
-    const { attemptsMax, timeoutMs } = description
+    const { attemptsMax, timeoutMs, tryTimeoutMs } = description
     this.patience = {
       attemptsMax,
       deadlineMs: Math.min(timeoutMs, RETRIES_DEADLINE_MS),
-      tryTimeoutMs: timeoutMs,
+      tryTimeoutMs,
     }
   }
 

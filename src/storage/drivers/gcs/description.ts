@@ -15,6 +15,8 @@ export interface GcsDescription {
   readonly attemptsMax: number
   /** Longest request, its retries included. */
   readonly timeoutMs: number
+  /** Longest single try of a request. */
+  readonly tryTimeoutMs: number
 }
 
 export type GcsCredentials =

@@ -1,4 +1,5 @@
 import { errnoOf, WalgError } from '../../../kit/errors.ts'
+import { isPassing } from '../../../kit/retry.ts'
 import { retryAfterMs } from '../../requests/patient-request.ts'
 
 export interface GcsPlace {
@@ -109,8 +110,10 @@ export function fromFetchError(
   signal: AbortSignal,
 ): WalgError {
   if (error instanceof WalgError) return error
-  if (signal.aborted && signal.reason instanceof WalgError) return signal.reason
-  const text = error instanceof Error ? error.message : String(error)
+  const reason = signal.aborted ? signal.reason : undefined
+  if (reason instanceof WalgError && !isPassing(reason)) return reason
+  const told = reason instanceof WalgError ? reason : error
+  const text = told instanceof Error ? told.message : String(told)
   const errno = errnoOf(error)
   return new WalgError('STORAGE_UNAVAILABLE', `${unable(place, doing, key)}: ${text}`, {
     facts: { key, storage: place.name, bucket: place.bucket, ...(errno === undefined ? {} : { errno }) },

@@ -4,6 +4,8 @@ import type { DriverReading } from '../../driver-reading.ts'
 import type { GcsCredentials, GcsDescription } from './description.ts'
 import { type GcsSettings, gcsSettings } from './settings.ts'
 
+/** A chunk of 16 MiB in five minutes is a line that no WAL fits through. */
+const TRY_TIMEOUT_MS = 300_000
 const SERVICE_URL = 'https://storage.googleapis.com'
 
 /** Reads WALG_GS_PREFIX and the GCS_… options, and sees whether the credentials file is one. */
@@ -13,6 +15,7 @@ export async function readGcs(texts: SettingTexts): Promise<DriverReading<GcsDes
   const credentials = credentialsOf(values)
   const all = [...problems, ...(await problemsOf(credentials))]
   if (place === undefined || all.length > 0) return { problems: all, warnings: [] }
+  const timeoutMs = values.GCS_CONTEXT_TIMEOUT * 1000
   return {
     description: {
       kind: 'gcs',
@@ -23,7 +26,8 @@ export async function readGcs(texts: SettingTexts): Promise<DriverReading<GcsDes
       encryptionKey: values.GCS_ENCRYPTION_KEY,
       chunkSizeBytes: values.GCS_MAX_CHUNK_SIZE,
       attemptsMax: Math.max(values.GCS_MAX_RETRIES, 1),
-      timeoutMs: values.GCS_CONTEXT_TIMEOUT * 1000,
+      timeoutMs,
+      tryTimeoutMs: Math.min(timeoutMs, TRY_TIMEOUT_MS),
     },
     problems: [],
     warnings: [],

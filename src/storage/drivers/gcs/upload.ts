@@ -15,8 +15,10 @@ export interface GcsUploadOptions {
 
 interface StoredResource {
   readonly size?: string
-  readonly md5Hash?: string
 }
+
+/** Marks who made a conditional put. */
+const TOKEN_NAME = 'walgput'
 
 /**
  * One request for a small object, with its MD5, which the service compares before the object is visible. A resumable
@@ -32,35 +34,33 @@ export class GcsUpload implements BlockUpload {
   }
 
   async putWhole(bytes: Uint8Array): Promise<void> {
-    const { client, key, name, ifAbsent, signal } = this.#options
+    const { client, name, ifAbsent, signal } = this.#options
     const md5Hash = createHash('md5').update(bytes).digest('base64')
     const boundary = randomBytes(16).toString('hex')
+    const token = randomBytes(16).toString('hex')
+    const resource = { name, md5Hash, ...(ifAbsent ? { metadata: { [TOKEN_NAME]: token } } : {}) }
     const request = {
       ...this.#begin('multipart'),
       headers: { 'content-type': `multipart/related; boundary=${boundary}`, ...client.keyHeaders },
-      body: joinParts(boundary, { name, md5Hash }, bytes),
+      body: joinParts(boundary, resource, bytes),
     }
-    let isRepeated = false
     try {
-      await patientRequest(
-        async (bounded, attempt) => {
-          isRepeated = attempt > 1
-          await (await client.send(request, bounded)).arrayBuffer()
-        },
-        client.patience,
-        signal,
-      )
+      await client.ask(request, signal)
     } catch (error) {
-      // the answer to an earlier try may have been lost after the object was stored
-      if (!ifAbsent || !isRepeated || !hasCode(error, 'OBJECT_EXISTS')) throw error
-      const query = { fields: 'size,md5Hash' }
-      const path = `/storage/v1${client.bucketPath}/o/${encodeURIComponent(name)}`
-      const found = await client.ask<StoredResource>(
-        { method: 'GET', path, query, headers: client.keyHeaders, doing: 'look at', key },
-        signal,
-      )
-      if (found.md5Hash !== md5Hash) throw error
+      if (!ifAbsent || !hasCode(error, 'OBJECT_EXISTS') || !(await this.#isOurs(token))) throw error
     }
+  }
+
+  /**
+   * "It exists" may mean ourselves: the answer to an earlier try was lost after it had done its work, and the request was
+   * sent again, here or by the runtime on a connection that broke.
+   */
+  async #isOurs(token: string): Promise<boolean> {
+    const { client, key, name, signal } = this.#options
+    const path = `/storage/v1${client.bucketPath}/o/${encodeURIComponent(name)}`
+    const request: GcsRequest = { method: 'GET', path, query: { fields: 'metadata' }, doing: 'look at', key }
+    const found = await client.ask<{ metadata?: Record<string, string> }>(request, signal)
+    return found.metadata?.[TOKEN_NAME] === token
   }
 
   async putBlock(_index: number, bytes: Uint8Array): Promise<void> {
@@ -98,7 +98,7 @@ export class GcsUpload implements BlockUpload {
       path: `/upload/storage/v1${client.bucketPath}/o`,
       query: {
         uploadType,
-        fields: 'size,md5Hash',
+        fields: 'size',
         ...(uploadType === 'resumable' ? { name } : {}),
         ifGenerationMatch: ifAbsent ? '0' : undefined,
       },
@@ -199,11 +199,7 @@ export class GcsUpload implements BlockUpload {
 const CHUNK_TRIES_WITHOUT_A_BYTE_MAX = 8
 const DISCARD_MS_MAX = 5000
 
-function joinParts(
-  boundary: string,
-  resource: Readonly<Record<string, string>>,
-  bytes: Uint8Array,
-): Uint8Array {
+function joinParts(boundary: string, resource: object, bytes: Uint8Array): Uint8Array {
   const head = `--${boundary}\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n${JSON.stringify(resource)}\r\n--${boundary}\r\ncontent-type: application/octet-stream\r\n\r\n`
   return Buffer.concat([Buffer.from(head), bytes, Buffer.from(`\r\n--${boundary}--\r\n`)])
 }
