@@ -10,6 +10,7 @@ export type Command =
   | 'wal-fetch'
   | 'backup-push'
   | 'backup-fetch'
+  | 'delta-push'
 export const COMMANDS: readonly Command[] = [
   'stages',
   'variants',
@@ -18,6 +19,7 @@ export const COMMANDS: readonly Command[] = [
   'wal-fetch',
   'backup-push',
   'backup-fetch',
+  'delta-push',
 ]
 export type DataSetName = 'tables' | 'incompressible' | 'small-files'
 export const DATA_SETS: readonly DataSetName[] = ['tables', 'incompressible', 'small-files']

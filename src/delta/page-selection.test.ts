@@ -1,0 +1,173 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { applyIncrement } from './apply.ts'
+import { encodeIncrementHead, incrementSizeBytes } from './increment.ts'
+import { PageSelector, type ParentFile, type Selection } from './page-selection.ts'
+
+const seed = Number(process.env['SEED'] ?? '20261122')
+const PAGE = 8192
+const SINCE = 0x2_0000_0100n
+
+/** `zero`, `garbage`, or the LSN of a valid page. */
+type PageSpec = 'zero' | 'garbage' | bigint
+
+function pageOf(spec: PageSpec, fill = 0): Uint8Array {
+  const page = new Uint8Array(PAGE)
+  if (spec === 'zero') return page
+  if (spec === 'garbage') return page.fill(0xff)
+  const view = new DataView(page.buffer)
+  view.setUint32(0, Number(spec >> 32n), true)
+  view.setUint32(4, Number(spec & 0xffffffffn), true)
+  view.setUint16(12, 28, true)
+  view.setUint16(14, PAGE - 100, true)
+  view.setUint16(16, PAGE, true)
+  view.setUint16(18, PAGE | 4, true)
+  page[PAGE - 1] = fill
+  return page
+}
+
+function fileOf(specs: readonly PageSpec[]): Uint8Array {
+  return Buffer.concat(specs.map(spec => pageOf(spec)))
+}
+
+function select(specs: readonly PageSpec[], parent?: ParentFile, pagesAtOnce = specs.length): Selection {
+  const selector = new PageSelector(PAGE, SINCE)
+  const file = fileOf(specs)
+  selector.begin()
+  for (let at = 0; at < specs.length; at += pagesAtOnce) {
+    selector.judge(file.subarray(at * PAGE, (at + pagesAtOnce) * PAGE), at)
+  }
+  return selector.end(parent)
+}
+
+const blocksOf = (specs: readonly PageSpec[], parent?: ParentFile): number[] | string => {
+  const { blocks, whole } = select(specs, parent)
+  return whole === undefined ? [...blocks] : `${whole.kind} ${whole.block}`
+}
+
+const OLD = SINCE - 1n
+
+describe('choosing the pages of a delta', () => {
+  test('takes those at or behind the start of the parent, compared as 64 bits', () => {
+    expect(blocksOf([OLD, SINCE, SINCE + 1n, 0x1_ffff_ffffn, 0x3_0000_0000n, OLD])).toEqual([1, 2, 4])
+    expect(blocksOf([])).toEqual([])
+  })
+
+  test('a page that is none makes the file whole', () => {
+    expect(blocksOf([OLD, 'garbage', SINCE])).toBe('invalid page 1')
+    const half = fileOf([OLD, 'zero'])
+    half[PAGE + 5000] = 1
+    const selector = new PageSelector(PAGE, SINCE)
+    selector.begin()
+    selector.judge(half, 0)
+    expect(selector.end(undefined).whole).toEqual({ kind: 'invalid page', block: 1 })
+  })
+
+  test('a zero page is never taken: left out where the parent is zero, too', () => {
+    // before a page that is older than the parent: it was zero there
+    expect(blocksOf([SINCE, 'zero', OLD])).toEqual([0])
+    // behind the end of the parent, or of what it used
+    expect(blocksOf([SINCE, 'zero', 'zero'], { blocks: 1, usedBlocks: 1 })).toEqual([0])
+    expect(blocksOf([SINCE, 'zero', 'zero'], { blocks: 3, usedBlocks: 1 })).toEqual([0])
+  })
+
+  test('a zero page that may have been something else makes the file whole', () => {
+    expect(blocksOf([OLD, SINCE, 'zero'])).toBe('zero page 2')
+    expect(blocksOf([OLD, SINCE, 'zero'], { blocks: 3, usedBlocks: 3 })).toBe('zero page 2')
+    expect(blocksOf([OLD, 'zero', SINCE], { blocks: 3, usedBlocks: 3 })).toBe('zero page 1')
+  })
+
+  test('what comes before the zeros at the end is told', () => {
+    expect(select([OLD, SINCE, 'zero', OLD, 'zero', 'zero'], { blocks: 4, usedBlocks: 4 }).usedBlocks).toBe(4)
+    expect(select(['zero', 'zero'], { blocks: 0, usedBlocks: 0 }).usedBlocks).toBe(0)
+  })
+
+  test('pages that a map names are taken whatever their LSN', () => {
+    const selector = new PageSelector(PAGE, SINCE)
+    selector.begin()
+    selector.take(fileOf([OLD, 'garbage']), 3)
+    selector.take(fileOf(['zero']), 9)
+    expect(selector.end({ blocks: 9, usedBlocks: 9 })).toEqual({
+      blocks: new Uint32Array([3, 4]),
+      whole: undefined,
+      usedBlocks: 5,
+    })
+  })
+})
+
+/** A file that changes as PostgreSQL changes one: pages get newer, the file is cut and grows, by zeros or by pages. */
+const histories = fc.record({
+  parent: fc.array(fc.oneof(fc.constant('zero' as const), fc.bigInt({ min: 1n, max: SINCE + 5n })), {
+    maxLength: 12,
+  }),
+  changes: fc.array(
+    fc.oneof(
+      fc.record({ kind: fc.constant('write' as const), at: fc.nat(20) }),
+      fc.record({ kind: fc.constant('cut' as const), at: fc.nat(12) }),
+      fc.record({ kind: fc.constant('extend' as const), at: fc.integer({ min: 1, max: 4 }) }),
+    ),
+    { maxLength: 8 },
+  ),
+  isKnown: fc.boolean(),
+  pagesAtOnce: fc.integer({ min: 1, max: 5 }),
+})
+
+function changed(parent: readonly PageSpec[], changes: readonly { kind: string; at: number }[]): PageSpec[] {
+  let file = [...parent]
+  let next = SINCE + 10n
+  for (const { kind, at } of changes) {
+    if (kind === 'cut') file = file.slice(0, at)
+    else if (kind === 'extend') file.push(...Array.from({ length: at }, () => 'zero' as const))
+    else if (at < file.length) file[at] = next++
+  }
+  return file
+}
+
+/** The original's reverse restore: pages of the older backup fill what begins with zeros. */
+function reverse(
+  fileBlocks: number,
+  increment: ReadonlyMap<number, Uint8Array>,
+  parent: Uint8Array,
+): Uint8Array {
+  const file = new Uint8Array(fileBlocks * PAGE)
+  for (const [block, page] of increment) file.set(page, block * PAGE)
+  for (let block = 0; block < fileBlocks; block++) {
+    const isHole = file.subarray(block * PAGE, block * PAGE + 24).every(byte => byte === 0)
+    const page = parent.subarray(block * PAGE, (block + 1) * PAGE)
+    if (isHole && page.length === PAGE) file.set(page, block * PAGE)
+  }
+  return file
+}
+
+test('an increment gives the file back exactly, forward and in reverse, or there is none', () => {
+  fc.assert(
+    fc.property(histories, ({ parent, changes, isKnown, pagesAtOnce }) => {
+      const now = changed(parent, changes)
+      const usedBlocks = parent.findLastIndex(spec => spec !== 'zero') + 1
+      const known = isKnown ? { blocks: parent.length, usedBlocks } : undefined
+      const { blocks, whole } = select(now, known, pagesAtOnce)
+      if (whole !== undefined) return
+      const before = fileOf(parent)
+      const after = fileOf(now)
+      const pages = new Map([...blocks].map(block => [block, after.slice(block * PAGE, (block + 1) * PAGE)]))
+      expect(reverse(now.length, pages, before)).toEqual(new Uint8Array(after))
+
+      const increment = Buffer.concat([encodeIncrementHead(after.length, blocks), ...pages.values()])
+      expect(increment.length).toBe(incrementSizeBytes(blocks.length, PAGE))
+      let file = new Uint8Array(before)
+      const resize = (size: number): void => {
+        const longer = new Uint8Array(size)
+        longer.set(file.subarray(0, size))
+        file = longer
+      }
+      const application = applyIncrement('/base/1/1', increment.length, PAGE, {
+        truncate: resize,
+        writeAt: (bytes, position) => file.set(bytes, position),
+      })
+      application.write(increment)
+      application.end()
+      expect(file).toEqual(new Uint8Array(after))
+    }),
+    { seed, numRuns: 300 },
+  )
+})

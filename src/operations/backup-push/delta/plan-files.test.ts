@@ -1,0 +1,195 @@
+import { describe, expect, test } from 'bun:test'
+import type { ChangedPages, FileChanges } from '../../../delta/changed-pages.ts'
+import type { ParentFile } from '../../../delta/page-selection.ts'
+import { timestampFromNs } from '../../../kit/timestamp.ts'
+import { DataEntryColumns } from '../../../postgres/walk/data-entries.ts'
+import { FilesMetadata } from '../../../repository/files-metadata.ts'
+import type { FilePlan } from './file-plan.ts'
+import { ParentSizes } from './parent-files.ts'
+import { planFiles } from './plan-files.ts'
+
+const PAGE = 8192
+const SETTLED = 1_700_000_000_500_000_000n
+const LONG_AGO = SETTLED - 3_600_000_000_000n
+
+interface FileSpec {
+  readonly name: string
+  readonly sizeBytes?: number
+  readonly mtimeNs?: bigint
+  readonly ctimeNs?: bigint
+  /** In the parent; default: like the file. */
+  readonly parentTimeNs?: bigint | null
+  readonly parent?: ParentFile
+}
+
+class SizesOfTest extends ParentSizes {
+  readonly known = new Map<number, ParentFile>()
+  override at(index: number): ParentFile | undefined {
+    return this.known.get(index)
+  }
+}
+
+function plan(files: readonly FileSpec[], changed?: ChangedPages, settledNs: bigint | undefined = SETTLED) {
+  const entries = new DataEntryColumns()
+  const listed = new FilesMetadata()
+  const parents: [string, ParentFile][] = []
+  for (const {
+    name,
+    sizeBytes = PAGE,
+    mtimeNs = LONG_AGO,
+    ctimeNs = mtimeNs,
+    parentTimeNs,
+    parent,
+  } of files) {
+    const cut = name.lastIndexOf('/')
+    const place = entries.addPlace(`/data${name.slice(0, cut)}`, name.slice(0, cut))
+    entries.add(place, name.slice(cut + 1), {
+      kind: 'file',
+      sizeBytes,
+      mode: 0o600,
+      uid: 0,
+      gid: 0,
+      mtimeNs,
+      ctimeNs,
+    })
+    if (parentTimeNs === null) continue
+    const mtime = timestampFromNs(parentTimeNs ?? mtimeNs)
+    listed.addFile({ name, isIncremented: false, isSkipped: false, mtime })
+    if (parent !== undefined) parents.push([name, parent])
+  }
+  const sizes = new SizesOfTest(listed, PAGE)
+  for (const [name, parent] of parents) sizes.known.set(listed.find(name), parent)
+  const made = planFiles({
+    entries,
+    isFile: () => true,
+    parent: { files: listed, sizes, settledNs },
+    pageBytes: PAGE,
+    changed,
+  })
+  return { made, of: (name: string) => methodOf(entries, made, name) }
+}
+
+function methodOf(entries: DataEntryColumns, made: FilePlan, name: string): string {
+  for (let index = 0; index < entries.count; index++) {
+    if (entries.memberName(index) === name) return made.method(index)
+  }
+  return 'no such file'
+}
+
+const one = (file: Omit<FileSpec, 'name'> & { name?: string }): string => {
+  const name = file.name ?? '/base/5/16384'
+  return plan([{ name: '/PG_VERSION' }, { ...file, name }]).of(name)
+}
+
+describe('what becomes of the files of a delta', () => {
+  test('an unchanged file is skipped, of whatever kind', () => {
+    expect(one({})).toBe('skip')
+    expect(one({ name: '/pg_xact/0000' })).toBe('skip')
+    expect(one({ name: '/base/5/16384', sizeBytes: 0 })).toBe('skip')
+  })
+
+  test('another time, to the nanosecond, is a change', () => {
+    expect(one({ mtimeNs: LONG_AGO, parentTimeNs: LONG_AGO + 1n })).toBe('scan')
+    expect(one({ mtimeNs: LONG_AGO, parentTimeNs: LONG_AGO - 1n, name: '/pg_xact/0000' })).toBe('whole')
+    expect(one({ mtimeNs: LONG_AGO, parentTimeNs: LONG_AGO - 1n, name: '/base/5/16384_fsm' })).toBe('whole')
+  })
+
+  test('a file that was written while the parent was taken is read again', () => {
+    expect(one({ mtimeNs: SETTLED + 1n })).toBe('scan')
+    expect(one({ mtimeNs: SETTLED - 1n })).toBe('scan') // within one tick of the clock
+    expect(one({ mtimeNs: SETTLED - 30_000_000n })).toBe('skip')
+    // whole seconds: the file system keeps no more
+    const second = (SETTLED / 1_000_000_000n) * 1_000_000_000n
+    expect(one({ mtimeNs: second })).toBe('scan')
+    expect(one({ mtimeNs: second - 3_000_000_000n })).toBe('skip')
+  })
+
+  test('a time that somebody has set back proves nothing', () => {
+    expect(one({ mtimeNs: LONG_AGO, ctimeNs: SETTLED + 5n })).toBe('scan')
+  })
+
+  test('another size than the parent had is a change whatever the times say', () => {
+    expect(one({ parent: { blocks: 2, usedBlocks: 2 } })).toBe('scan')
+    expect(one({ parent: { blocks: 1, usedBlocks: 1 } })).toBe('skip')
+  })
+
+  test('without knowing when the parent looked nothing is skipped', () => {
+    const { of } = plan([{ name: '/base/5/1' }, { name: '/pg_xact/0000' }], undefined, null as never)
+    expect([of('/base/5/1'), of('/pg_xact/0000')]).toEqual(['scan', 'whole'])
+  })
+
+  test('a file that the parent does not have is stored whole, and so is what is no file of pages', () => {
+    expect(one({ parentTimeNs: null })).toBe('whole')
+    const changed = { mtimeNs: SETTLED + 1n }
+    for (const name of ['/global/1262', '/base/5/t3_16384', '/base/5/16384_vm', '/base/5/pg_filenode.map']) {
+      expect([name, one({ ...changed, name })]).toEqual([name, 'whole'])
+    }
+    expect(one({ ...changed, sizeBytes: PAGE + 1 })).toBe('whole')
+    expect(one({ ...changed, name: '/pg_tblspc/16400/PG_15_202209061/5/16401.1' })).toBe('scan')
+  })
+
+  test('relations with an init fork are unlogged: stored whole', () => {
+    const changed = { mtimeNs: SETTLED + 1n }
+    const { of } = plan([
+      { name: '/base/5/16384', ...changed },
+      { name: '/base/5/16384.1', ...changed },
+      { name: '/base/5/16384_init' },
+      { name: '/base/6/16384', ...changed },
+    ])
+    expect([of('/base/5/16384'), of('/base/5/16384.1'), of('/base/6/16384')]).toEqual([
+      'whole',
+      'whole',
+      'scan',
+    ])
+  })
+
+  test('a database made anew under its number is stored whole, in every tablespace', () => {
+    const changed = { mtimeNs: SETTLED + 1n }
+    const files: FileSpec[] = [
+      { name: '/PG_VERSION' },
+      { name: '/base/5/PG_VERSION', mtimeNs: SETTLED + 9n, parentTimeNs: LONG_AGO },
+      { name: '/base/5/1259', ...changed },
+      { name: '/pg_tblspc/16400/PG_15_202209061/5/16401', ...changed },
+      { name: '/base/6/PG_VERSION' },
+      { name: '/base/6/1259', ...changed },
+    ]
+    const { of } = plan(files)
+    expect(of('/base/5/1259')).toBe('whole')
+    expect(of('/pg_tblspc/16400/PG_15_202209061/5/16401')).toBe('whole')
+    expect(of('/base/6/1259')).toBe('scan')
+    // a copy of the whole cluster: every file has a new time, and the old pages
+    const copy = plan([
+      { name: '/PG_VERSION', mtimeNs: SETTLED + 9n, parentTimeNs: LONG_AGO },
+      ...files.slice(1),
+    ])
+    expect(copy.of('/base/5/1259')).toBe('scan')
+  })
+})
+
+describe('with a block map', () => {
+  const mapOf = (changes: FileChanges): ChangedPages => ({ source: 'test', changesOf: () => changes })
+  const planned = (changes: FileChanges, parent: ParentFile | undefined, blocks = 4) => {
+    const file = { name: '/base/5/16384', sizeBytes: blocks * PAGE, mtimeNs: SETTLED + 1n }
+    const { made } = plan([parent === undefined ? file : { ...file, parent }], mapOf(changes))
+    return made.method(0) === 'blocks' ? [...made.blocks(0)!] : made.method(0)
+  }
+
+  test('only what it names is read, and what lies behind the end of the parent', () => {
+    expect(planned(new Uint32Array([1, 3]), { blocks: 4, usedBlocks: 4 })).toEqual([1, 3])
+    expect(planned(new Uint32Array([1]), { blocks: 2, usedBlocks: 2 })).toEqual([1, 2, 3])
+    expect(planned(new Uint32Array([1, 9]), { blocks: 4, usedBlocks: 4 })).toEqual([1])
+    expect(planned(new Uint32Array([1, 9]), undefined)).toEqual([1])
+  })
+
+  test('no changed block is a skipped file only when the size is the same', () => {
+    const none = new Uint32Array(0)
+    expect(planned(none, { blocks: 4, usedBlocks: 4 })).toBe('skip')
+    expect(planned(none, { blocks: 6, usedBlocks: 6 })).toEqual([])
+    expect(planned(none, undefined)).toEqual([])
+  })
+
+  test('what it does not know is read, what was replaced is stored whole', () => {
+    expect(planned('unknown', undefined)).toBe('scan')
+    expect(planned('replaced', { blocks: 4, usedBlocks: 4 })).toBe('whole')
+  })
+})
