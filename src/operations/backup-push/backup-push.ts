@@ -61,8 +61,8 @@ export async function backupPush(
     if (stop.labels !== undefined) {
       smallParts.push(await pushLabels({ context: push, backup: name, number }, stop.labels))
     }
-    await source.waitForWal(stop)
-    const databases = options.hasDatabaseNames ? await source.readDatabases() : null
+    const names = options.hasDatabaseNames ? source.readDatabases() : null
+    const [databases] = await Promise.all([names, source.waitForWal(stop)])
     const packed = recordOf(contents, pushed, smallParts, options)
     if (parent !== undefined && options.isPermanent) await markAncestors(push, parent.name)
     const finished = {
