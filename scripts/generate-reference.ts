@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { flagNameOf } from '../src/cli/arguments.ts'
+import type { CommandDefinition } from '../src/cli/command.ts'
 import { COMMANDS, LATER_COMMANDS } from '../src/cli/command-list.ts'
 import { renderCommandHelp, renderRootHelp } from '../src/cli/render/help.ts'
 import { SETTING_GROUPS } from '../src/cli/settings.ts'
@@ -53,14 +54,25 @@ function defaultOf(definition: SettingDefinition<unknown>): string {
   return `\`${String(definition.default)}\``
 }
 
+/** Every command below the last of `groups`, at any depth. */
+function withinGroup(groups: readonly CommandDefinition[]): { path: string; help: string }[] {
+  return (groups.at(-1)?.subcommands ?? []).flatMap(each => [
+    {
+      path: [...groups, each].map(({ name }) => name).join(' '),
+      help: renderCommandHelp(each, groups),
+    },
+    ...withinGroup([...groups, each]),
+  ])
+}
+
 /** docs/reference/commands.md. */
 export async function renderCommandsReference(): Promise<string> {
   const shown = COMMANDS.filter(entry => entry.hidden !== true)
   const sections = await Promise.all(
     shown.map(async entry => {
       const { command } = await entry.load()
-      const inner = (command.subcommands ?? []).map(
-        each => `### ${entry.name} ${each.name}\n\n\`\`\`text\n${renderCommandHelp(each, command)}\`\`\`\n`,
+      const inner = withinGroup([command]).map(
+        ({ path, help }) => `### ${path}\n\n\`\`\`text\n${help}\`\`\`\n`,
       )
       return [`## ${entry.name}\n\n\`\`\`text\n${renderCommandHelp(command)}\`\`\`\n`, ...inner].join('\n')
     }),

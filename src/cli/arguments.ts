@@ -1,4 +1,5 @@
 import { WalgError } from '../kit/errors.ts'
+import { parseDurationMs } from '../kit/sizes.ts'
 import type { FlagDefinition, PositionalRule } from './command.ts'
 
 export type FlagValue = string | boolean | number | readonly string[]
@@ -52,11 +53,12 @@ export function flagNameOf(settingName: string): string {
 
 /**
  * Takes the command's name out of the arguments: the first word that is neither a flag nor the value of a
- * global or setting flag. Everything else keeps its order.
+ * global or setting flag, or of one of `groupFlags`. Everything else keeps its order.
  */
 export function splitCommand(
   argv: readonly string[],
   isSettingFlag: (name: string) => boolean,
+  groupFlags: readonly FlagDefinition[] = [],
 ): { readonly name: string | undefined; readonly rest: readonly string[] } {
   for (let at = 0; at < argv.length; at += 1) {
     const word = argv[at]!
@@ -66,8 +68,13 @@ export function splitCommand(
     }
     const flag = word.slice(2)
     if (word.startsWith('--') && (flag === 'config' || isSettingFlag(flag))) at += 1
+    else if (groupFlags.some(each => each.type !== 'boolean' && isWord(each, word))) at += 1
   }
   return { name: undefined, rest: argv }
+}
+
+function isWord({ name, short }: FlagDefinition, word: string): boolean {
+  return word === `--${name}` || (short !== undefined && word === `-${short}`)
 }
 
 /**
@@ -156,7 +163,7 @@ export function checkArguments(
   }
   if (rule.kind === 'range' && (count < rule.min || count > rule.max)) {
     throw usage(
-      rule.min === 0
+      rule.min === 0 && rule.isSaidInFull !== true
         ? `accepts at most ${rule.max} arg(s), received ${count}`
         : `accepts between ${rule.min} and ${rule.max} arg(s), received ${count}`,
     )
@@ -177,6 +184,8 @@ export function usage(message: string): WalgError {
   return new WalgError('USAGE', message)
 }
 
+const UINT64_MAX = (1n << 64n) - 1n
+
 function parseFlagValue(flag: FlagDefinition, text: string): FlagValue {
   switch (flag.type) {
     case 'string':
@@ -190,16 +199,31 @@ function parseFlagValue(flag: FlagDefinition, text: string): FlagValue {
     case 'uint32':
       if (/^\d+$/.test(text) && Number(text) <= 0xffffffff) return Number(text)
       throw invalid(flag, text, 'ParseUint')
+    case 'uint':
+      if (/^\d+$/.test(text) && BigInt(text) <= UINT64_MAX) {
+        return Math.min(Number(text), Number.MAX_SAFE_INTEGER)
+      }
+      throw invalid(flag, text, 'ParseUint')
+    case 'duration':
+      try {
+        return parseDurationMs(text)
+      } catch {
+        const reason = `time: invalid duration "${text}"`
+        throw usage(`invalid argument "${text}" for "${flagNames(flag)}" flag: ${reason}`)
+      }
     case 'number':
       if (/^[+-]?\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text)
       throw invalid(flag, text, 'ParseInt')
   }
 }
 
+function flagNames(flag: FlagDefinition): string {
+  return flag.short === undefined ? `--${flag.name}` : `-${flag.short}, --${flag.name}`
+}
+
 function invalid(flag: FlagDefinition, text: string, parser: string): WalgError {
-  const names = flag.short === undefined ? `--${flag.name}` : `-${flag.short}, --${flag.name}`
   return usage(
-    `invalid argument "${text}" for "${names}" flag: strconv.${parser}: parsing "${text}": invalid syntax`,
+    `invalid argument "${text}" for "${flagNames(flag)}" flag: strconv.${parser}: parsing "${text}": invalid syntax`,
   )
 }
 

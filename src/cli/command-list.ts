@@ -28,6 +28,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => ({ command: (await import('./commands/completion.ts')).completionCommand(COMMANDS) }),
   },
   {
+    name: 'copy',
+    summary: 'copy specific or all backups',
+    load: () => import('./commands/copy.ts'),
+  },
+  {
     name: 'delete',
     summary: 'Clears old backups and WALs',
     load: () => import('./commands/delete.ts'),
@@ -43,6 +48,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => ({
       command: (await import('./commands/help.ts')).helpCommand(COMMANDS, LATER_COMMANDS),
     }),
+  },
+  {
+    name: 'st',
+    summary: '(DANGEROUS) Storage tools',
+    load: () => import('./commands/st.ts'),
   },
   {
     name: 'verify',
@@ -84,10 +94,8 @@ export const LATER_COMMANDS: readonly string[] = [
   'catchup-push',
   'catchup-receive',
   'catchup-send',
-  'copy',
   'daemon',
   'pgbackrest',
-  'st',
   'wal-receive',
   'wal-restore',
 ]

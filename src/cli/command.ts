@@ -1,6 +1,7 @@
 import type { CodecDescription } from '../codec/codec.ts'
 import type { Logger } from '../kit/log.ts'
 import type { Progress } from '../kit/progress.ts'
+import type { SettingTexts } from '../kit/settings.ts'
 import type { StorageDescription } from '../storage/description.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { OpenOptions } from './invocation.ts'
@@ -10,7 +11,9 @@ export interface FlagDefinition {
   /** Without dashes: `delta-from-name`. */
   readonly name: string
   readonly short?: string
-  readonly type: 'boolean' | 'string' | 'strings' | 'number' | 'uint32'
+  readonly type: 'boolean' | 'string' | 'strings' | 'number' | 'uint32' | 'uint' | 'duration'
+  /** In the help, instead of the name of the type. */
+  readonly placeholder?: string
   readonly doc: string
   /** Not in the help, still accepted. */
   readonly hidden?: boolean
@@ -19,8 +22,9 @@ export interface FlagDefinition {
 
 export type PositionalRule =
   | { readonly kind: 'none' }
+  | { readonly kind: 'any' }
   | { readonly kind: 'exact'; readonly count: number }
-  | { readonly kind: 'range'; readonly min: number; readonly max: number }
+  | { readonly kind: 'range'; readonly min: number; readonly max: number; readonly isSaidInFull?: boolean }
   /** Exactly one, out of these. */
   | { readonly kind: 'words'; readonly words: readonly string[] }
 
@@ -48,6 +52,8 @@ export interface CommandDefinition {
   readonly needsStorage: boolean
   /** false: wrong settings are no matter to it (help, flags, completion). */
   readonly needsSettings?: boolean
+  /** Its traffic has the limit of WAL: a backup's must not starve archiving or recovery. */
+  readonly isWalTraffic?: boolean
   /** Stored objects are opened: a key that cannot open them is an error before any work. */
   readonly opensPayloads?: boolean
   /** Shown in the help between usage and flags. */
@@ -75,11 +81,16 @@ export interface Invocation {
   /** Aborted by SIGINT/SIGTERM (and HUP/QUIT where the verb says so). */
   readonly signal: AbortSignal
   /** Writes to stdout and resolves when it is handed over; EPIPE ends quietly. */
-  print(text: string): Promise<void>
-  /** The primary storage, opened lazily, with stall timeout and (unless `limits: 'none'`) the network limit. */
+  print(text: string | Uint8Array): Promise<void>
+  /** Opens the primary storage, or the one given, and makes sure that its root answers. */
   openStorage(options?: OpenOptions): Promise<Storage>
+  /** The primary storage. */
   readonly storageDescription: StorageDescription
+  /** Every configured storage, the primary first. */
+  readonly storageDescriptions: readonly StorageDescription[]
   readonly codecDescription: CodecDescription
+  /** The settings as they were given, for storages that are named elsewhere (the config files of `copy`). */
+  readonly texts: SettingTexts
   /** How this program calls itself again (wal-prefetch): `executable ...args <verb> … ...globalArgs`. */
   readonly program: {
     readonly executable: string

@@ -4,11 +4,8 @@ import type { EncryptionReading } from '../codec/encryption/read-encryption.ts'
 import { type EncryptionSettings, encryptionSettings } from '../codec/settings.ts'
 import { hasCode, WalgError } from '../kit/errors.ts'
 import { localFileSystem, replaceFileSystem } from '../kit/file-system.ts'
-import type { MemoryBudget } from '../kit/limits.ts'
 import { hasOnlyLocalMounts } from '../kit/local-mounts.ts'
-import type { SettingProblem, SettingTexts } from '../kit/settings.ts'
-import type { DriverDescription, StorageDescription } from '../storage/description.ts'
-import type { DriverReading } from '../storage/driver-reading.ts'
+import type { StorageDescription } from '../storage/description.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Settings } from './settings.ts'
 
@@ -18,6 +15,7 @@ export function withTurbo(settings: Settings): Settings {
     ...settings,
     WALG_DISK_RATE_LIMIT: undefined,
     WALG_NETWORK_RATE_LIMIT: undefined,
+    WALG_WAL_NETWORK_RATE_LIMIT: undefined,
     WALG_UPLOAD_DISK_CONCURRENCY: 4,
   }
 }
@@ -49,50 +47,9 @@ export async function describeEncryption(
   return readEncryption(settings, isForReading)
 }
 
-const NO_STORAGE: SettingProblem = {
-  code: 'SETTING_MISSING',
-  names: ['WALG_FILE_PREFIX'],
-  message: 'Failed to find any configured storage',
-  hint: 'set WALG_FILE_PREFIX to the directory of the repository',
-}
-
-/** The primary storage that the settings choose; without any it is a problem. */
-export async function readPrimaryStorage(texts: SettingTexts): Promise<DriverReading<DriverDescription>> {
-  const { readStorage } = await import('../storage/read-storage.ts')
-  const reading = await readStorage(texts)
-  const isMissing = reading.description === undefined && reading.problems.length === 0
-  return isMissing ? { ...reading, problems: [NO_STORAGE] } : reading
-}
-
-/** The primary storage as data, with the network limit when one is set. */
-export async function describeStorage(
-  settings: Settings,
-  driver: DriverDescription,
-): Promise<StorageDescription> {
-  const bytesPerSecond = settings.WALG_NETWORK_RATE_LIMIT
-  const networkLimit =
-    bytesPerSecond === undefined
-      ? undefined
-      : (await import('../kit/limits.ts')).createRateLimit(bytesPerSecond)
-  return {
-    name: 'default',
-    driver,
-    prefix: settings.WALG_STORAGE_PREFIX,
-    stallTimeoutMs: settings.WALG_STALL_TIMEOUT,
-    ...(networkLimit === undefined ? {} : { networkLimit }),
-    ...(driver.kind === 'fs' ? {} : { memoryBudget: await memoryBudget(settings) }),
-  }
-}
-
-async function memoryBudget(settings: Settings): Promise<MemoryBudget> {
-  const { createMemoryBudget } = await import('../kit/limits.ts')
-  const { defaultMemoryLimitBytes } = await import('../storage/memory-limit.ts')
-  return createMemoryBudget(settings.WALG_MEMORY_LIMIT ?? defaultMemoryLimitBytes())
-}
-
 export interface OpenOptions {
-  /** `none` for WAL, which a backup's limit must not starve. */
-  readonly limits?: 'network' | 'none'
+  /** Default: the primary storage. */
+  readonly description?: StorageDescription
   /** See `CheckRootOptions`. */
   readonly mayCreate?: boolean
   /** One object is wanted: a storage that proves its root by the way need not be asked for it first. */
@@ -102,16 +59,14 @@ export interface OpenOptions {
 /** Opens a storage and makes sure that its root answers, before any work. */
 export async function openCheckedStorage(
   description: StorageDescription,
-  { limits = 'network', mayCreate = false, isProved = false }: OpenOptions,
+  { mayCreate = false, isProved = false }: Pick<OpenOptions, 'mayCreate' | 'isProved'>,
   signal: AbortSignal,
 ): Promise<Storage> {
   const { openStorage } = await import('../storage/open-storage.ts')
   if (hasOnlyLocalMounts()) replaceFileSystem(localFileSystem)
-  const { networkLimit, ...unlimited } = description
-  const isLimited = limits === 'network' && networkLimit !== undefined
   let storage: Storage | undefined
   try {
-    storage = await openStorage(isLimited ? description : unlimited)
+    storage = await openStorage(description)
     if (!isProved || storage.features.provesRoot !== true) await storage.checkRoot({ signal, mayCreate })
     return storage
   } catch (error) {
@@ -126,7 +81,8 @@ function isMissingRoot(error: unknown): error is WalgError {
 
 function missingRoot({ driver, name }: StorageDescription, cause: WalgError): WalgError {
   if (driver.kind !== 'fs') return cause
-  const message = `configure primary storage: configure storage with prefix "${driver.root}": create FS storage: FS storage root directory doesn't exist or is inaccessible: stat ${driver.root}: no such file or directory`
+  const which = name === 'default' ? 'configure primary storage' : `failover storage ${name}`
+  const message = `${which}: configure storage with prefix "${driver.root}": create FS storage: FS storage root directory doesn't exist or is inaccessible: stat ${driver.root}: no such file or directory`
   return new WalgError('STORAGE_ROOT_MISSING', message, {
     facts: { storage: name, root: driver.root },
     hint: 'create the directory, or mount it: it is never created by itself, lest backups go below an empty mount point',

@@ -213,10 +213,10 @@ describe('exit statuses', () => {
 
   test('of a verb that is not available yet, or not known at all: 1', () => {
     using place = new Place()
-    expect(place.walg(['copy'])).toEqual({
+    expect(place.walg(['daemon'])).toEqual({
       exit: 1,
       stdout: '',
-      stderr: 'ERROR: "copy" is not available yet in this version\n',
+      stderr: 'ERROR: "daemon" is not available yet in this version\n',
     })
     expect(place.walg(['backup-lits'])).toEqual({
       exit: 1,

@@ -2,8 +2,7 @@ import { basename } from 'node:path'
 import type { EncryptionDescription } from '../codec/encryption/description.ts'
 import { hasCode, WalgError } from '../kit/errors.ts'
 import type { SettingProblem } from '../kit/settings.ts'
-import type { DriverDescription } from '../storage/description.ts'
-import type { DriverReading } from '../storage/driver-reading.ts'
+import type { StorageDescription } from '../storage/description.ts'
 import {
   checkArguments,
   GLOBAL_FLAGS,
@@ -12,6 +11,7 @@ import {
   parseArguments,
   settingNameOf,
   splitCommand,
+  TARGET_STORAGE_FLAG,
   VERSION_FLAG,
 } from './arguments.ts'
 import type { CommandDefinition, Invocation } from './command.ts'
@@ -19,20 +19,15 @@ import { COMMANDS, findCommand, LATER_COMMANDS } from './command-list.ts'
 import { loadConfiguration } from './configuration/load.ts'
 import { knownNames, type SettingsReading } from './configuration/read-settings.ts'
 import { EXIT_FAILURE, EXIT_SUCCESS, type ExitFacts, exitCodeOf, exitCodeOfResult } from './exit-code.ts'
-import {
-  describeCodec,
-  describeEncryption,
-  describeStorage,
-  openCheckedStorage,
-  readPrimaryStorage,
-  withTurbo,
-} from './invocation.ts'
+import { describeCodec, describeEncryption, openCheckedStorage, withTurbo } from './invocation.ts'
 import { logError, logSettingProblems } from './render/error.ts'
 import { FIRST_LOG_OPTIONS, type LogSink, openLog, writeFully } from './render/log.ts'
 import { createPrinter } from './render/output.ts'
 import { createProgress } from './render/progress.ts'
 import { createRedactor } from './render/redaction.ts'
+import type { Settings } from './settings.ts'
 import { abortOnSignals } from './signals.ts'
+import { readStorages, type StoragesReading, targetProblem } from './storages.ts'
 
 const STDERR = 2
 
@@ -76,13 +71,28 @@ async function dispatch(argv: readonly string[], session: Session): Promise<numb
   }
   const entry = findCommand(name)
   if (entry === undefined) return unknownCommand(name)
-  const { command } = await entry.load()
-  if (command.subcommands === undefined) return runCommand(command, rest, isSettingFlag, session)
-  const inner = splitCommand(rest, isSettingFlag)
+  return descend((await entry.load()).command, rest, isSettingFlag, session, [])
+}
+
+/** Follows the words behind the verb through groups within groups. */
+async function descend(
+  command: CommandDefinition,
+  rest: readonly string[],
+  isSettingFlag: (name: string) => boolean,
+  session: Session,
+  groups: readonly CommandDefinition[],
+): Promise<number> {
+  if (command.subcommands === undefined) return runCommand(command, rest, isSettingFlag, session, groups)
+  const within = [...groups, command]
+  const inner = splitCommand(
+    rest,
+    isSettingFlag,
+    within.flatMap(group => group.flags),
+  )
   const chosen = command.subcommands.find(each => each.name === inner.name)
-  if (chosen !== undefined) return runCommand(chosen, inner.rest, isSettingFlag, session, command)
+  if (chosen !== undefined) return descend(chosen, inner.rest, isSettingFlag, session, within)
   // No word, or none that it knows: its help, as the original does.
-  return runCommand(command, [...inner.rest, '--help'], isSettingFlag, session)
+  return runCommand(command, [...inner.rest, '--help'], isSettingFlag, session, groups)
 }
 
 async function runRoot(args: readonly string[], isSettingFlag: (name: string) => boolean): Promise<number> {
@@ -124,20 +134,22 @@ async function runCommand(
   args: readonly string[],
   isSettingFlag: (name: string) => boolean,
   session: Session,
-  group?: CommandDefinition,
+  groups: readonly CommandDefinition[],
 ): Promise<number> {
-  const flags = [...command.flags, ...(group?.flags ?? []), ...GLOBAL_FLAGS, helpFlag(command.name)]
+  const groupFlags = groups.flatMap(group => group.flags)
+  const flags = [...command.flags, ...groupFlags, ...GLOBAL_FLAGS, helpFlag(command.name)]
   let parsed: ParsedArguments | undefined
   let usageError: WalgError | undefined
   try {
     parsed = parseArguments(args, flags, isSettingFlag)
     if (parsed.flags['help'] === true) {
       const { renderCommandHelp } = await import('./render/help.ts')
-      await createPrinter()(renderCommandHelp(command, group))
+      await createPrinter()(renderCommandHelp(command, groups))
       return EXIT_SUCCESS
     }
     session.facts = { ...session.facts, positionals: parsed.positionals }
-    checkArguments(`wal-g ${command.name}`, command.positionals, command.flags, parsed)
+    const path = ['wal-g', ...groups.map(group => group.name), command.name].join(' ')
+    checkArguments(path, command.positionals, [...command.flags, ...groupFlags], parsed)
     command.check?.(parsed)
   } catch (error) {
     if (!isUsage(error)) throw error
@@ -154,51 +166,55 @@ async function runCommand(
   const logProblem = openConfiguredLog(session, reading)
   if (usageError !== undefined || parsed === undefined) {
     const { renderCommandUsage } = await import('./render/help.ts')
-    await usageFailure(session.redact(usageError?.message ?? ''), renderCommandUsage(command, group))
+    await usageFailure(session.redact(usageError?.message ?? ''), renderCommandUsage(command, groups))
     return exitCodeOf(usageError, session.facts)
   }
   if (command.needsSettings === false) return perform(command, parsed, reading, {}, session)
   await warnUnknownKeys(session.sink, reading.unknownKeys)
   const encryption = await describeEncryption(reading.settings, command.opensPayloads === true)
-  const storage = command.needsStorage ? await readPrimaryStorage(reading.texts) : NO_STORAGE
-  for (const warning of [...encryption.warnings, ...storage.warnings]) session.sink.log.warning(warning)
+  const settings = parsed.flags['turbo'] === true ? withTurbo(reading.settings) : reading.settings
+  const storages = command.needsStorage
+    ? await readStorages(reading.texts, limitsOf(command, settings))
+    : NO_STORAGES
+  for (const warning of [...encryption.warnings, ...storages.warnings]) session.sink.log.warning(warning)
   const problems = [
     ...logProblem,
     ...reading.problems,
     ...encryption.problems,
-    ...targetProblems(parsed),
-    ...storage.problems,
+    ...storages.problems,
+    ...targetProblems(command, parsed, reading),
   ]
   if (problems.length > 0) {
     logSettingProblems(session.sink, problems)
     return exitCodeOf(undefined, session.facts)
   }
-  return perform(
-    command,
-    parsed,
-    reading,
-    { encryption: encryption.description, driver: storage.description },
-    session,
-  )
+  const described = { encryption: encryption.description, storages: storages.descriptions }
+  return perform(command, parsed, { ...reading, settings }, described, session)
 }
 
 /** What the settings name, read before any work. */
 interface Described {
   readonly encryption?: EncryptionDescription | undefined
-  readonly driver?: DriverDescription | undefined
+  readonly storages?: readonly StorageDescription[]
 }
 
-const NO_STORAGE: DriverReading<DriverDescription> = { problems: [], warnings: [] }
+const NO_STORAGES: StoragesReading = { descriptions: [], problems: [], warnings: [] }
+
+/** WAL has a limit of its own. */
+function limitsOf({ isWalTraffic }: CommandDefinition, settings: Settings): Settings {
+  if (isWalTraffic !== true) return settings
+  return { ...settings, WALG_NETWORK_RATE_LIMIT: settings.WALG_WAL_NETWORK_RATE_LIMIT }
+}
 
 async function perform(
   command: CommandDefinition,
   parsed: ParsedArguments,
   reading: SettingsReading,
-  { encryption, driver }: Described,
+  { encryption, storages: descriptions = [] }: Described,
   session: Session,
 ): Promise<number> {
   const { sink } = session
-  const settings = parsed.flags['turbo'] === true ? withTurbo(reading.settings) : reading.settings
+  const { settings } = reading
   if (settings.WALG_LOG_LEVEL === 'DEVEL') await dumpEnvironment(sink)
   const signal = abortOnSignals(
     ['SIGINT', 'SIGTERM', ...(command.stopsOn ?? [])],
@@ -206,8 +222,7 @@ async function perform(
     () => process.exit(exitCodeOf(new WalgError('CANCELLED', 'interrupted twice'), session.facts)),
   )
   const storages = new Set<{ close(): Promise<void> }>()
-  const description = driver === undefined ? undefined : await describeStorage(settings, driver)
-  if (driver !== undefined && driver.kind !== 'fs') {
+  if (descriptions.some(({ driver }) => driver.kind !== 'fs')) {
     const { onNotice } = await import('../kit/log.ts')
     onNotice((text, level) => (level === 'DEBUG' ? sink.log.debug(text) : sink.log.warning(text)))
   }
@@ -220,14 +235,18 @@ async function perform(
     signal,
     print: createPrinter(signal),
     async openStorage(options = {}) {
-      const storage = await openCheckedStorage(invocation.storageDescription, options, signal)
+      const description = options.description ?? invocation.storageDescription
+      const storage = await openCheckedStorage(description, options, signal)
       storages.add(storage)
       return storage
     },
     get storageDescription() {
-      if (description === undefined) throw new Error(`${command.name} is declared to need no storage`)
-      return description
+      const [primary] = descriptions
+      if (primary === undefined) throw new Error(`${command.name} is declared to need no storage`)
+      return primary
     },
+    storageDescriptions: descriptions,
+    texts: reading.texts,
     codecDescription: describeCodec(settings, encryption),
     program: programOf(parsed),
   }
@@ -284,10 +303,17 @@ async function warnUnknownKeys(sink: LogSink, keys: readonly string[]): Promise<
   )
 }
 
-function targetProblems(parsed: ParsedArguments): SettingProblem[] {
-  const target = textFlag(parsed, 'target-storage')
-  if (target === undefined || target === '' || target === 'default') return []
-  return [{ code: 'SETTING_INVALID', names: ['--target-storage'], message: `unknown storage "${target}"` }]
+/** A target that is named and does not exist is found out before any work. */
+function targetProblems(
+  { flags }: CommandDefinition,
+  parsed: ParsedArguments,
+  { settings, problems }: SettingsReading,
+): SettingProblem[] {
+  const areNamesKnown = !problems.some(({ names }) => names.includes('WALG_FAILOVER_STORAGES'))
+  if (!areNamesKnown || !flags.includes(TARGET_STORAGE_FLAG)) return []
+  return [targetProblem(textFlag(parsed, 'target-storage'), settings)].filter(
+    problem => problem !== undefined,
+  )
 }
 
 /** At DEVEL: the known settings that the environment holds. */

@@ -16,13 +16,18 @@ import { ossSettings } from '../storage/drivers/oss/settings.ts'
 import { s3Settings } from '../storage/drivers/s3/settings.ts'
 import { sftpSettings } from '../storage/drivers/sftp/settings.ts'
 import { swiftSettings } from '../storage/drivers/swift/settings.ts'
-import { failoverSettings } from '../storage/failover-settings.ts'
+import {
+  checkFailoverSettings,
+  type FailoverSettings,
+  failoverSettings,
+} from '../storage/failover/settings.ts'
 import { type StorageSettings, storageSettings } from '../storage/settings.ts'
 import { moreOwnSettings, type OwnSettings, ownSettings } from './own-settings.ts'
 
 /** The merged settings of all rooms, typed: `settings.WALG_X`. Each room adds its own in its `settings.ts`. */
 export interface Settings
   extends StorageSettings,
+    FailoverSettings,
     CodecSettings,
     EncryptionSettings,
     PostgresSettings,
@@ -45,7 +50,7 @@ export const SETTING_GROUPS: readonly { readonly title: string; readonly table: 
   { title: 'Alibaba OSS', table: ossSettings },
   { title: 'OpenStack Swift', table: swiftSettings },
   { title: 'SFTP', table: sftpSettings },
-  { title: 'Failover storages', table: failoverSettings },
+  { title: 'Failover storages and mirrors', table: failoverSettings },
   { title: 'Services', table: serviceSettings },
 ]
 
@@ -53,4 +58,4 @@ export const SETTING_GROUPS: readonly { readonly title: string; readonly table: 
 export const SETTINGS: SettingsTable = Object.assign({}, ...SETTING_GROUPS.map(group => group.table))
 
 /** Rules over several settings, checked when each by itself is right. */
-export const SETTING_RULES: readonly SettingsRule<Settings>[] = [checkZstdLevel]
+export const SETTING_RULES: readonly SettingsRule<Settings>[] = [checkZstdLevel, checkFailoverSettings]

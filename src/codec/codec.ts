@@ -46,8 +46,8 @@ export interface Compression {
 
 export interface CompressionOptions {
   readonly zstdLevel?: ZstdLevelName
-  /** A hint: `wal` favours latency and small memory, `part` throughput. */
-  readonly use: 'wal' | 'part'
+  /** A hint: `wal` favours latency and small memory, `part` throughput, `small files` knows a part of many alike. */
+  readonly use: 'wal' | 'part' | 'small files'
 }
 
 /** Encryption of objects; knows no compression. The pipeline: plaintext -> compress -> encrypt -> storage. */

@@ -53,6 +53,9 @@ const STORAGE_KINDS: readonly StorageKind[] = [
   },
 ]
 
+/** The settings that choose a storage, in the order in which they win over each other. */
+export const STORAGE_PREFIX_NAMES: readonly string[] = STORAGE_KINDS.map(({ prefix }) => prefix)
+
 /**
  * Reads one storage out of a record of settings: the process's, a member of WALG_FAILOVER_STORAGES, a config file. Only
  * the reader of the storage that its prefix chooses is loaded; options of others have no effect. Without any prefix

@@ -6,6 +6,7 @@ export interface StorageSettings {
   readonly WALG_STORAGE_PREFIX: string
   readonly WALG_STALL_TIMEOUT: number
   readonly WALG_NETWORK_RATE_LIMIT: number | undefined
+  readonly WALG_WAL_NETWORK_RATE_LIMIT: number | undefined
   readonly WALG_MEMORY_LIMIT: number | undefined
   readonly WALG_UPLOAD_TIMEOUT: number
   readonly WALG_TARGET_STORAGE: string
@@ -28,7 +29,11 @@ export const storageSettings: SettingsTableOf<StorageSettings> = {
   },
   WALG_NETWORK_RATE_LIMIT: {
     parse: byteSize(1),
-    doc: 'Bytes per second that backup-push and backup-fetch exchange with the storage, all parts together. WAL is never limited. `--turbo` lifts it.',
+    doc: 'Bytes per second that a command exchanges with its storages, all parts together. wal-push, wal-fetch and wal-prefetch have a limit of their own, so that a backup cannot starve them. `--turbo` lifts it.',
+  },
+  WALG_WAL_NETWORK_RATE_LIMIT: {
+    parse: byteSize(1),
+    doc: 'Bytes per second that one wal-push, wal-fetch or wal-prefetch exchanges with its storages. `--turbo` lifts it.',
   },
   WALG_MEMORY_LIMIT: {
     parse: byteSize(MEMORY_LIMIT_BYTES_MIN),
@@ -43,10 +48,8 @@ export const storageSettings: SettingsTableOf<StorageSettings> = {
   },
   WALG_TARGET_STORAGE: {
     parse: value => value.trim(),
-    default: 'default',
-    later: 'failover storages',
-    isLater: value => value !== 'default',
-    doc: 'The storage to work with; `default` is the primary one.',
+    default: '',
+    doc: 'The storage that pushes, fetches and backup-list work with, where `--target-storage` is not given; `default` is the primary one.',
   },
 }
 

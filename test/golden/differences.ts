@@ -147,6 +147,16 @@ export const DIFFERENCES: readonly Difference[] = [
     isFirstLineEnough: true,
   },
   {
+    case: 'st-cat-missing',
+    reason: 'an error names the object and its storage',
+    replaced: [
+      [
+        "object '/srv/interop/empty/x' not found in storage",
+        `object "x" not found in storage "default"\n  cause: ENOENT: no such file or directory, realpath '/srv/interop/empty/x'`,
+      ],
+    ],
+  },
+  {
     case: 'bare',
     reason: 'verbs of our own; verbs of later pieces are not listed',
     ours: {
@@ -161,9 +171,11 @@ backup-list  Prints full list of backups from which recovery is available
 backup-mark  Marks a backup permanent or impermanent
 backup-push  Makes backup and uploads it to storage
 completion   Output shell completion code for the specified shell
+copy         copy specific or all backups
 delete       Clears old backups and WALs
 flags        Display the list of available global flags for all wal-g commands
 help         Help about any command
+st           (DANGEROUS) Storage tools
 verify       Reads backups and their WAL in the storage and tells whether they are whole
 wal-fetch    Fetches a WAL file from storage
 wal-push     Uploads a WAL file to storage

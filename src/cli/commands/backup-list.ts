@@ -1,9 +1,9 @@
-import { WalgError } from '../../kit/errors.ts'
 import { indentJson, type JsonValue, writeJson } from '../../kit/json.ts'
 import { formatTimestamp, localTimestampFromNs, type Timestamp } from '../../kit/timestamp.ts'
 import { backupList, type ListedBackup } from '../../operations/backup-list/backup-list.ts'
 import { formatLsn } from '../../postgres/lsn.ts'
 import { DATE_FORMAT } from '../../repository/date-format.ts'
+import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
 import { formatBoxTable, formatPlainTable, type Table } from '../render/table.ts'
 import { formatPlainTime, formatPrettyTime } from '../render/time.ts'
@@ -21,15 +21,10 @@ export const command: CommandDefinition = {
       doc: 'Prints output in JSON format, multiline and indented if combined with --pretty flag',
     },
     { name: 'pretty', type: 'boolean', doc: 'Prints more readable output in table format' },
-    {
-      name: 'target-storage',
-      type: 'string',
-      doc: 'Name of the storage to execute the command only for. Use "default" to select the primary one.',
-    },
+    TARGET_STORAGE_FLAG,
   ],
   needsStorage: true,
   async run(invocation: Invocation): Promise<number> {
-    checkTargetStorage(invocation)
     const { flags, log, signal } = invocation
     const isDetailed = flags['detail'] === true
     const isPretty = flags['pretty'] === true
@@ -49,14 +44,6 @@ export const command: CommandDefinition = {
       await storage.close()
     }
   },
-}
-
-function checkTargetStorage({ flags }: Invocation): void {
-  const target = flags['target-storage']
-  if (target === undefined || target === '' || target === 'default') return
-  throw new WalgError('USAGE', `storage "${String(target)}" is not configured`, {
-    hint: 'failover storages are not available yet: leave --target-storage out, or say "default"',
-  })
 }
 
 /** Heading in both tables and the cell of a backup. */

@@ -21,9 +21,15 @@ export function helpCommand(commands: readonly CommandEntry[], later: readonly s
       const entry = topic === undefined ? undefined : commands.find(each => each.name === topic)
       if (topic === undefined) await print(root)
       else if (entry !== undefined) {
-        const { command } = await entry.load()
-        const inner = command.subcommands?.find(each => each.name === positionals[1])
-        await print(inner === undefined ? renderCommandHelp(command) : renderCommandHelp(inner, command))
+        let { command } = await entry.load()
+        const groups: CommandDefinition[] = []
+        for (const word of positionals.slice(1)) {
+          const inner = command.subcommands?.find(each => each.name === word)
+          if (inner === undefined) break
+          groups.push(command)
+          command = inner
+        }
+        await print(renderCommandHelp(command, groups))
       } else if (later.includes(topic)) {
         log.error(`"${topic}" is not available yet in this version`)
         return 1

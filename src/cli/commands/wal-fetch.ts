@@ -13,12 +13,12 @@ export const command: CommandDefinition = {
   positionals: { kind: 'exact', count: 2 },
   flags: [TARGET_STORAGE_FLAG],
   needsStorage: true,
+  isWalTraffic: true,
   opensPayloads: true,
   async run(invocation: Invocation): Promise<number> {
     const { walFetch } = await import('../../operations/wal-fetch/wal-fetch.ts')
     const [name = '', destination = ''] = invocation.positionals
-    // No rate limits here: a backup's limit must not starve recovery.
-    const storage = await invocation.openStorage({ limits: 'none', isProved: true })
+    const storage = await invocation.openStorage({ isProved: true })
     try {
       const { settings, positionals } = invocation
       const server = { positionals, workingDirectory: process.cwd(), pgdata: settings.PGDATA }

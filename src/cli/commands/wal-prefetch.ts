@@ -11,12 +11,13 @@ export const command: CommandDefinition = {
   flags: [TARGET_STORAGE_FLAG],
   hidden: true,
   needsStorage: true,
+  isWalTraffic: true,
   opensPayloads: true,
   async run(invocation: Invocation): Promise<number> {
     const { walPrefetch } = await import('../../operations/wal-fetch/wal-prefetch.ts')
     const [name = '', location = ''] = invocation.positionals
     const { settings } = invocation
-    const storage = await invocation.openStorage({ limits: 'none', isProved: true })
+    const storage = await invocation.openStorage({ isProved: true })
     try {
       await walPrefetch(
         { ...invocation, storage, codec: openCodec(invocation.codecDescription) },

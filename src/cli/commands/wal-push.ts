@@ -12,12 +12,11 @@ export const command: CommandDefinition = {
   positionals: { kind: 'exact', count: 1 },
   flags: [TARGET_STORAGE_FLAG],
   needsStorage: true,
+  isWalTraffic: true,
   async run(invocation: Invocation): Promise<number> {
     const path = invocation.positionals[0] ?? ''
     const isForDirectory = isDirectory(path)
-    // No rate limits here: a backup's limit must not starve archiving.
     const storage = await invocation.openStorage({
-      limits: 'none',
       mayCreate: true,
       isProved: !isForDirectory,
     })

@@ -80,9 +80,22 @@ function textsOf(document: unknown, path: string): Map<string, string> {
   for (const [key, value] of Object.entries(document)) {
     const name = key.toUpperCase()
     if (values.has(name)) throw new WalgError('FORMAT_INVALID', `config file "${path}" has ${name} twice`)
-    if (value !== null && value !== undefined) values.set(name, textOf(value))
+    if (value !== null && value !== undefined) values.set(name, textOf(inLowerCase(value, path)))
   }
   return values
+}
+
+/** Keys of nested maps are read in lower case, as the original reads them: so the names of failover storages. */
+function inLowerCase(value: unknown, path: string): unknown {
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value
+  if (Array.isArray(value)) return value.map(item => inLowerCase(item, path))
+  const entries = new Map<string, unknown>()
+  for (const [key, inner] of Object.entries(value)) {
+    const name = key.toLowerCase()
+    if (entries.has(name)) throw new WalgError('FORMAT_INVALID', `config file "${path}" has ${key} twice`)
+    entries.set(name, inLowerCase(inner, path))
+  }
+  return Object.fromEntries(entries)
 }
 
 function textOf(value: unknown): string {

@@ -91,10 +91,42 @@ describe('settings', () => {
   })
 })
 
+describe('failover storages', () => {
+  const nested = {
+    WALG_FAILOVER_STORAGES: '{"b":{"aws_secret_access_key":"hunter2","walg_file_prefix":"/b"}}',
+  }
+
+  test('are a map of settings by name; secrets within it are known as such', () => {
+    const { settings, problems, secrets } = read({ environment: nested })
+    expect(problems).toEqual([])
+    expect(settings.WALG_FAILOVER_STORAGES).toEqual({
+      b: { AWS_SECRET_ACCESS_KEY: 'hunter2', WALG_FILE_PREFIX: '/b' },
+    })
+    expect(secrets).toContain('hunter2')
+  })
+
+  test('with a reserved name, no map, or mirrors that are none of them, are an error', () => {
+    for (const text of ['{"default":{}}', '{"all":{}}', '[]', 'b', '{"b":1}', '{"a b":{}}']) {
+      expect(read({ environment: { WALG_FAILOVER_STORAGES: text } }).problems).toHaveLength(1)
+    }
+    expect(messages({ environment: { ...nested, WALG_MIRROR_STORAGES: 'c' } })).toEqual([
+      'WALG_MIRROR_STORAGES names "c", which is no failover storage: there are b',
+    ])
+    expect(messages({ environment: { ...nested, WALG_MIRROR_STORAGES: 'b' } })).toEqual([])
+  })
+
+  test('limits of aliveness that contradict each other are an error', () => {
+    expect(messages({ environment: { WALG_FAILOVER_STORAGES_CACHE_EMA_DEAD_LIMIT: '0.995' } })).toHaveLength(
+      1,
+    )
+    expect(messages({ environment: { WALG_FAILOVER_STORAGES_CACHE_EMA_ALPHA_DEAD_MIN: '1' } })).toHaveLength(
+      1,
+    )
+  })
+})
+
 describe('settings of later pieces', () => {
   const CHANGING: Record<string, string> = {
-    WALG_FAILOVER_STORAGES: '{"x":{}}',
-    WALG_TARGET_STORAGE: 'other',
     WALG_USE_RATING_COMPOSER: 'true',
     WALG_USE_COPY_COMPOSER: 'true',
     WALG_USE_DATABASE_COMPOSER: 'true',
@@ -132,7 +164,7 @@ describe('settings of later pieces', () => {
   })
 
   test('that say what holds anyway are accepted', () => {
-    const harmless = { WALG_TARGET_STORAGE: 'default', WALG_USE_COPY_COMPOSER: 'false', PGHOST: '' }
+    const harmless = { WALG_USE_COPY_COMPOSER: 'false', PGHOST: '' }
     expect(messages({ environment: harmless })).toEqual([])
   })
 

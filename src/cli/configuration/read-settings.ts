@@ -60,7 +60,7 @@ export function readSettings(sources: SettingSources): SettingsReading {
     const definition = SETTINGS[name]!
     const names = [name, ...(definition.aliases ?? [])]
     for (const text of allTexts(names, sources)) {
-      if (definition.secret === true) secrets.add(text)
+      if (definition.secret === true) for (const secret of secretsIn(name, text)) secrets.add(secret)
       else for (const [, password] of text.matchAll(/:\/\/[^/\s:@]*:([^/\s@]+)@/g)) secrets.add(password!)
     }
     if (definition.isStorageOption === true) continue
@@ -80,6 +80,25 @@ export function readSettings(sources: SettingSources): SettingsReading {
   if (problems.length === 0) problems.push(...SETTING_RULES.flatMap(rule => rule(settings) ?? []))
   const texts: SettingTexts = { find: names => lookUp(names, sources) }
   return { settings, problems, secrets: [...secrets], unknownKeys, texts }
+}
+
+/** Of the nested settings of failover storages those that are secret, besides the text as a whole. */
+function secretsIn(name: string, text: string): string[] {
+  if (name !== 'WALG_FAILOVER_STORAGES') return [text]
+  const secrets = [text]
+  const visit = (key: string, value: unknown): void => {
+    if (typeof value === 'object' && value !== null) {
+      for (const [inner, below] of Object.entries(value)) visit(inner.toUpperCase(), below)
+    } else if (SETTINGS[knownNames().get(key) ?? '']?.secret === true && String(value) !== '') {
+      secrets.push(String(value))
+    }
+  }
+  try {
+    visit('', JSON.parse(text))
+  } catch {
+    // What cannot be parsed is reported as such, and hidden as a whole.
+  }
+  return secrets
 }
 
 /** Canonical names of what any source mentions, each once: a start-up must not ask for every setting there is. */

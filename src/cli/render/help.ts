@@ -3,41 +3,56 @@ import type { CommandDefinition, CommandEntry, FlagDefinition } from '../command
 
 const ALL_FLAGS_LINE = "To get the complete list of all global flags, run: 'wal-g flags'\n"
 
-/** The help of one command: description, then usage. Ends with a line end. `group`: of which it is a sub-command. */
-export function renderCommandHelp(command: CommandDefinition, group?: CommandDefinition): string {
+/** The help of one command: description, then usage. Ends with a line end. `groups`: from the verb down to its own. */
+export function renderCommandHelp(
+  command: CommandDefinition,
+  groups: readonly CommandDefinition[] = [],
+): string {
   const text = command.long ?? command.summary
-  return `${text === '' ? '' : `${text}\n\n`}${renderCommandUsage(command, group)}`
+  return `${text === '' ? '' : `${text}\n\n`}${renderCommandUsage(command, groups)}`
 }
 
 /** Usage, examples and flags of one command, in the layout of the original. */
-export function renderCommandUsage(command: CommandDefinition, group?: CommandDefinition): string {
-  if (command.subcommands !== undefined) return renderGroupUsage(command, command.subcommands)
+export function renderCommandUsage(
+  command: CommandDefinition,
+  groups: readonly CommandDefinition[] = [],
+): string {
+  const path = ['wal-g', ...groups.map(group => group.name)].join(' ')
+  const outerFlags = [...GLOBAL_FLAGS, ...groups.flatMap(group => group.flags)]
+  if (command.subcommands !== undefined) {
+    return renderGroupUsage(command, command.subcommands, `${path} ${command.name}`, outerFlags)
+  }
   const examples = command.examples === undefined ? '' : `Examples:\n${command.examples}\n\n`
   const flags = [...command.flags, helpFlag(command.name)]
   return `Usage:
-wal-g ${group === undefined ? '' : `${group.name} `}${command.usage} [flags]
+${path} ${command.usage} [flags]
 
 ${examples}Flags:
 ${renderFlags(flags)}
 Global Flags:
-${renderFlags([...GLOBAL_FLAGS, ...(group?.flags ?? [])])}
+${renderFlags(outerFlags)}
 ${ALL_FLAGS_LINE}`
 }
 
-function renderGroupUsage(group: CommandDefinition, subcommands: readonly CommandDefinition[]): string {
+function renderGroupUsage(
+  group: CommandDefinition,
+  subcommands: readonly CommandDefinition[],
+  path: string,
+  outerFlags: readonly FlagDefinition[],
+): string {
   const width = Math.max(11, ...subcommands.map(each => each.name.length))
   const list = subcommands.map(each => `${each.name.padEnd(width)} ${each.summary}\n`).join('')
   return `Usage:
-wal-g ${group.name} [command]
+${path} [command]
 
 Available Commands:
 ${list}
 Flags:
 ${renderFlags([...group.flags, helpFlag(group.name)])}
 Global Flags:
-${renderFlags(GLOBAL_FLAGS)}
+${renderFlags(outerFlags)}
 ${ALL_FLAGS_LINE}
-Use "wal-g ${group.name} [command] --help" for more information about a command.
+Use "${path} [command] --help" for more information about a command.
 `
 }
 
@@ -66,6 +81,8 @@ const TYPE_WORDS = {
   strings: ' strings',
   number: ' int',
   uint32: ' uint32',
+  uint: ' uint',
+  duration: ' duration',
 } as const
 
 /** Flags sorted by name, descriptions in one column; each line ends with a line end. */
@@ -74,7 +91,7 @@ export function renderFlags(flags: readonly FlagDefinition[]): string {
     .filter(flag => flag.hidden !== true)
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
     .map(flag => ({
-      names: `  ${flag.short === undefined ? '   ' : `-${flag.short},`} --${flag.name}${TYPE_WORDS[flag.type]}`,
+      names: `  ${flag.short === undefined ? '   ' : `-${flag.short},`} --${flag.name}${flag.placeholder === undefined ? TYPE_WORDS[flag.type] : ` ${flag.placeholder}`}`,
       doc: flag.doc,
     }))
   const column = Math.max(...rows.map(row => row.names.length)) + 3

@@ -7,10 +7,10 @@ const STDOUT = 1
  * Writes to stdout and resolves when the reader has it. A reader that went away (EPIPE) ends the output
  * quietly; a full pipe is waited for as long as the reader takes, unless `signal` aborts.
  */
-export function createPrinter(signal?: AbortSignal): (text: string) => Promise<void> {
+export function createPrinter(signal?: AbortSignal): (text: string | Uint8Array) => Promise<void> {
   let isGone = false
   return async text => {
-    let rest: Uint8Array = Buffer.from(text)
+    let rest: Uint8Array = typeof text === 'string' ? Buffer.from(text) : text
     while (rest.length > 0 && !isGone) {
       try {
         rest = rest.subarray(writeSync(STDOUT, rest))

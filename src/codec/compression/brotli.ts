@@ -14,16 +14,11 @@ export function openBrotli(memory: () => LinearMemory): Compression {
     name: 'brotli',
     extension: 'br',
     openWriter: (sink, options: CompressionOptions) =>
-      openZlibWriter(
-        openZlibEngine(() => zlib.createBrotliCompress({ params })),
-        sink,
-        memory(),
-        {
-          blockBytes: options.use === 'wal' ? 256 << 10 : 1 << 20,
-          outputBytes: options.use === 'wal' ? 64 << 10 : 256 << 10,
-          endOperation: BROTLI_OPERATION_FINISH,
-        },
-      ),
+      openZlibWriter(() => openZlibEngine(() => zlib.createBrotliCompress({ params })), sink, memory(), {
+        blockBytes: options.use === 'wal' ? 256 << 10 : 1 << 20,
+        outputBytes: options.use === 'wal' ? 64 << 10 : 256 << 10,
+        endOperation: BROTLI_OPERATION_FINISH,
+      }),
     openReader: source =>
       openZlibReader(
         openZlibEngine(() => zlib.createBrotliDecompress()),

@@ -14,7 +14,11 @@ const SLACK_BYTES = 64
 const HEADER = [0x5d, 0x00, 0x00, 0x80, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff] as const
 /** So many candidates are looked at for every match, and one of this length is taken at once (docs/decisions/lzma.md). */
 const DEPTH = 6
-const NICE_BYTES: Readonly<Record<CompressionOptions['use'], number>> = { part: 128, wal: 64 }
+const NICE_BYTES: Readonly<Record<CompressionOptions['use'], number>> = {
+  part: 128,
+  'small files': 128,
+  wal: 64,
+}
 
 interface LzmaEncodeModule {
   stateBytes(): number

@@ -17,9 +17,12 @@ export interface ZlibWriterOptions {
   readonly endOperation: number
 }
 
-/** The input side of a compressor of `node:zlib`: blocks in linear memory, one frame. */
+/**
+ * The input side of a compressor of `node:zlib`: blocks in linear memory, one frame. The engine is opened when its first
+ * block is there to be seen (empty when there is none).
+ */
 export function openZlibWriter(
-  engine: ZlibEngine,
+  openEngine: (firstBlock: Uint8Array) => ZlibEngine,
   sink: ByteSink,
   memory: LinearMemory,
   options: ZlibWriterOptions,
@@ -27,13 +30,14 @@ export function openZlibWriter(
   const { blockBytes, outputBytes, endOperation } = options
   const block = memory.allocate(blockBytes)
   const output = memory.allocate(outputBytes)
+  let engine: ZlibEngine | undefined
   let heldBytes = 0
   let isOpen = true
 
   const close = (): void => {
     if (!isOpen) return
     isOpen = false
-    engine.close()
+    engine?.close()
     memory.release(block, blockBytes)
     memory.release(output, outputBytes)
   }
@@ -45,6 +49,7 @@ export function openZlibWriter(
   /** Until all input is taken and the codec has no more to say. */
   function* run(operation: number, count: number): Steps<void> {
     let done = 0
+    engine ??= openEngine(memory.bytes.subarray(block, block + count))
     for (;;) {
       const { bytes } = memory
       const room = outputBytes - heldBytes

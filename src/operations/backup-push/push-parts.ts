@@ -90,6 +90,7 @@ function taskOf(
     headers: contents.headers,
     partBytesMax: options.partBytesMax,
     pageBytes: options.pageBytes,
+    use: contents.files.isMostlySmall ? 'small files' : 'part',
     ...(diskBytesPerSecond === undefined ? {} : { diskLimit: createRateLimit(diskBytesPerSecond) }),
     ...(isChecked ? { pages: { ...source.pages!, startLsn: source.startLsn } } : {}),
     ...(delta === null ? {} : { scan: { pageBytes: options.pageBytes, sinceLsn: delta.lsn } }),

@@ -31,6 +31,8 @@ export interface DataEntries {
   placeOf(index: number): number
   /** Empty for the data directory itself. */
   baseName(index: number): string
+  /** The decimal number that the name begins with (of a relation's file: its file node), 0 without one. */
+  fileNumber(index: number): number
   at(index: number): DataEntry
   path(index: number): string
   memberName(index: number): string
@@ -53,6 +55,9 @@ const ROWS_MIN = 1024
 const NAME_BYTES_MIN = 16_384
 /** A character of JavaScript takes at most this many bytes in UTF-8. */
 const UTF8_BYTES_MAX = 3
+const DIGIT_ZERO = 0x30
+/** File nodes have 32 bits. */
+const FILE_NUMBER_MAX = 0xffffffff
 const encoder = new TextEncoder()
 
 /** Collects entries: names as bytes one after the other, everything else in typed columns. */
@@ -155,6 +160,17 @@ export class DataEntryColumns implements DataEntries {
   baseName(index: number): string {
     const begin = index === 0 ? 0 : this.#nameEnds[index - 1]!
     return this.#names.toString('utf8', begin, this.#nameEnds[index])
+  }
+
+  fileNumber(index: number): number {
+    const end = this.#nameEnds[index]!
+    let number = 0
+    for (let at = index === 0 ? 0 : this.#nameEnds[index - 1]!; at < end; at++) {
+      const digit = this.#names[at]! - DIGIT_ZERO
+      if (digit < 0 || digit > 9 || number > FILE_NUMBER_MAX) break
+      number = number * 10 + digit
+    }
+    return Math.min(number, FILE_NUMBER_MAX)
   }
 
   /** Where the name ends among the bytes. */

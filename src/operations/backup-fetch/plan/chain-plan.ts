@@ -3,6 +3,7 @@ import { readFilesMetadata } from '../../../repository/catalog.ts'
 import type { ChainBackup } from '../../../repository/chain.ts'
 import type { FilesMetadata } from '../../../repository/files-metadata.ts'
 import { partsPrefix } from '../../../repository/layout.ts'
+import { compileGlob } from '../../../storage/glob-match.ts'
 import type { OperationContext } from '../../context.ts'
 import type { BackupFetchOptions } from '../options.ts'
 import { type ContentNames, type ExpectedContent, readExpectedContent } from './expected-content.ts'
@@ -14,7 +15,6 @@ import {
   planParts,
   type StoredPart,
 } from './fetch-plan.ts'
-import { compileGlob } from './glob-match.ts'
 import {
   addDeltaRoles,
   BACKUP_LABEL,

@@ -1,3 +1,4 @@
+import type { CompressionOptions } from '../../../codec/codec.ts'
 import type { WholeReason } from '../../../delta/page-selection.ts'
 import type { RateLimit } from '../../../kit/limits.ts'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
@@ -22,6 +23,7 @@ export interface PartsTask {
   readonly headers: readonly TarMember[]
   /** A part is closed when the next file would make its tar larger than this. */
   readonly partBytesMax: number
+  readonly use: CompressionOptions['use']
   readonly diskLimit?: RateLimit
   readonly pageBytes: number
   /** Absent: page checksums are not verified. */
@@ -132,7 +134,7 @@ export class WorkerParts {
   async #begin(number: number): Promise<{ readonly number: number; readonly part: OpenPart }> {
     const name = partName(number, this.#room.codec.extension)
     this.#room.report({ kind: 'part begun', number })
-    const part = await openPart(this.#place, partKey(this.#task.backup, name))
+    const part = await openPart(this.#place, partKey(this.#task.backup, name), this.#task.use)
     this.#open = { number, part }
     if (number === 1) for (const member of this.#task.headers) await part.packer.packHeader(member)
     return this.#open

@@ -9,8 +9,11 @@ import {
   type FileState,
 } from './file-batch.ts'
 
-/** Files of at least this size are handed out largest first; smaller ones folder by folder. */
-const SORTED_BYTES = 1 << 20
+/**
+ * Files of at least this size are handed out largest first; smaller ones by the number in their names: the catalogues of all databases
+ * have the same, so that copies lie side by side in a part, where every compression finds them.
+ */
+const LARGE_FILE_BYTES = 1 << 20
 const BATCH_FILES_MAX = 1024
 /** A batch of this size is full, and handed out only to a worker that has nothing else to do. */
 export const LARGE_BATCH_BYTES: number = 8 << 20
@@ -37,6 +40,8 @@ export class PackedFiles {
   readonly #skipped: Uint32Array
   #nextTurn = 0
   readonly totalBytes: number
+  /** Most of what is packed comes from files that are not large. */
+  readonly isMostlySmall: boolean
 
   /** `isFile` tells which entries are files of the backup; `plan` how, in a delta. */
   constructor(entries: DataEntries, isFile: (index: number) => boolean, plan?: FilePlan) {
@@ -44,8 +49,11 @@ export class PackedFiles {
     this.#plan = plan
     const large: number[] = []
     const skipped: number[] = []
+    const isPacked = (index: number): boolean => isFile(index) && plan?.isSkipped(index) !== true
+    const isSmall = (index: number): boolean => isPacked(index) && entries.sizeBytes(index) < LARGE_FILE_BYTES
     let smallCount = 0
     let totalBytes = 0
+    let largeBytes = 0
     for (let index = 0; index < entries.count; index++) {
       if (!isFile(index)) continue
       if (plan?.isSkipped(index) === true) {
@@ -53,23 +61,23 @@ export class PackedFiles {
         continue
       }
       totalBytes += entries.sizeBytes(index)
-      if (entries.sizeBytes(index) >= SORTED_BYTES) large.push(index)
-      else smallCount += 1
+      if (isSmall(index)) smallCount += 1
+      else {
+        large.push(index)
+        largeBytes += entries.sizeBytes(index)
+      }
     }
     large.sort((a, b) => entries.sizeBytes(b) - entries.sizeBytes(a) || a - b)
     this.#order = new Uint32Array(large.length + smallCount)
     this.#order.set(large)
-    let at = large.length
-    for (let index = 0; index < entries.count; index++) {
-      if (entries.sizeBytes(index) >= SORTED_BYTES || !isFile(index)) continue
-      if (plan?.isSkipped(index) !== true) this.#order[at++] = index
-    }
+    this.#order.set(byFileNumber(entries, isSmall, smallCount), large.length)
     this.#skipped = Uint32Array.from(skipped)
     this.#parts = new Uint32Array(entries.count)
     this.#hashes = new BigUint64Array(entries.count * 2)
     this.#pages = new Uint32Array(plan === undefined ? 0 : entries.count)
     this.#usedBlocks = new Uint32Array(entries.count)
     this.totalBytes = totalBytes
+    this.isMostlySmall = largeBytes * 2 < totalBytes
   }
 
   get count(): number {
@@ -197,6 +205,21 @@ export class PackedFiles {
   hash(index: number): string {
     return hex(this.#hashes[index * 2]!) + hex(this.#hashes[index * 2 + 1]!)
   }
+}
+
+/** The entries that are `wanted`, by the numbers of their names; the walk's order among equals. */
+function byFileNumber(entries: DataEntries, wanted: (index: number) => boolean, count: number): Uint32Array {
+  const keys = new BigUint64Array(count)
+  // two words each, the lower one first: sorted as numbers without making one object
+  const words = new Uint32Array(keys.buffer)
+  let at = 0
+  for (let index = 0; index < entries.count; index++) {
+    if (!wanted(index)) continue
+    words[at++] = index
+    words[at++] = entries.fileNumber(index)
+  }
+  keys.sort()
+  return words.filter((_word, position) => position % 2 === 0)
 }
 
 function hex(half: bigint): string {

@@ -58,6 +58,7 @@ class Scene {
       ],
       partBytesMax,
       pageBytes: 8192,
+      use: 'part',
     }
   }
 

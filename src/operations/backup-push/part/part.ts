@@ -1,4 +1,4 @@
-import type { Codec } from '../../../codec/codec.ts'
+import type { Codec, CompressionOptions } from '../../../codec/codec.ts'
 import type { Awaitable, ByteSink } from '../../../kit/bytes.ts'
 import { type Hasher, openHasher } from '../../../kit/hash.ts'
 import type { RateLimit } from '../../../kit/limits.ts'
@@ -37,7 +37,11 @@ export interface OpenPart {
 }
 
 /** Opens the object `key`, the codec in front of it and a packer in front of that. */
-export async function openPart(place: PartPlace, key: string): Promise<OpenPart> {
+export async function openPart(
+  place: PartPlace,
+  key: string,
+  use: CompressionOptions['use'] = 'part',
+): Promise<OpenPart> {
   const hashers = [openHasher(place.memory), openHasher(place.memory)] as const
   const { onRead } = place
   // A storage that takes its time, or tries again, is alive.
@@ -47,7 +51,7 @@ export async function openPart(place: PartPlace, key: string): Promise<OpenPart>
     for (const hasher of hashers) hasher.close()
   }
   try {
-    const writer = await place.codec.seal(stored, 'part')
+    const writer = await place.codec.seal(stored, use)
     const packer = new PartPacker({ ...place, writer, hasher: hashers[1] })
     return {
       packer,

@@ -1,4 +1,4 @@
-import { WalgError } from '../../../kit/errors.ts'
+import { WalgError } from '../kit/errors.ts'
 
 /**
  * Compiles a pattern of Go's filepath.Match: `*` and `?` do not cross `/`, `[a-z]`, `[^a-z]`, `\` takes the next

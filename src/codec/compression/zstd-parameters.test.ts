@@ -1,0 +1,65 @@
+import { expect, test } from 'bun:test'
+import zlib from 'node:zlib'
+import { seededRandom } from '../../../test/support/seeded-random.ts'
+import { looksLikeText, zstdParameters } from './zstd-parameters.ts'
+
+const {
+  ZSTD_c_compressionLevel: LEVEL,
+  ZSTD_c_minMatch: MIN_MATCH,
+  ZSTD_c_windowLog: WINDOW,
+} = zlib.constants
+const BLOCK_BYTES = 1 << 20
+
+/** Sentences that are said again and again, as the pages of a document store hold them. */
+function prose(alphabet: string): Uint8Array {
+  const random = seededRandom('prose')
+  const letter = (): string => alphabet[Math.floor(alphabet.length * (random.int(1000) / 1000) ** 1.6)]!
+  const word = (): string => Array.from({ length: 2 + random.int(8) }, letter).join('')
+  const words = Array.from({ length: 20_000 }, word)
+  const sentences = Array.from({ length: 2500 }, () =>
+    Array.from({ length: 12 }, () => random.pick(words)).join(' '),
+  )
+  const text = Array.from({ length: BLOCK_BYTES / 60 }, () => random.pick(sentences)).join('. ')
+  return new TextEncoder().encode(text).subarray(0, BLOCK_BYTES)
+}
+
+function hexadecimal(): Uint8Array {
+  const random = seededRandom('hexadecimal')
+  return new TextEncoder().encode(
+    random.bytes(BLOCK_BYTES / 2).reduce((text, byte) => text + byte.toString(16).padStart(2, '0'), ''),
+  )
+}
+
+const ENGLISH = prose('etaoinshrdlucmfwypvbgkjqxz')
+const RUSSIAN = prose('оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё')
+
+test('text is told by its bytes, in any alphabet; digits, padding, rows and noise are not taken for it', () => {
+  expect(looksLikeText(ENGLISH)).toBe(true)
+  expect(looksLikeText(RUSSIAN)).toBe(true)
+  expect(looksLikeText(hexadecimal())).toBe(false)
+  expect(looksLikeText(new Uint8Array(BLOCK_BYTES).fill(32))).toBe(false)
+  expect(looksLikeText(seededRandom('noise').bytes(BLOCK_BYTES))).toBe(false)
+  expect(looksLikeText(new Uint8Array(0))).toBe(false)
+})
+
+test('text that gains by it gets the tables for text, everything else those for rows', () => {
+  const part = (beginning: Uint8Array) => zstdParameters({ use: 'part' }, beginning)
+  expect(part(ENGLISH)).toMatchObject({ [LEVEL]: 3 })
+  expect(part(hexadecimal())).toMatchObject({ [LEVEL]: 2, [MIN_MATCH]: 5 })
+  expect(part(new Uint8Array(0))).toMatchObject({ [LEVEL]: 2, [MIN_MATCH]: 5 })
+  expect(zstdParameters({ use: 'wal' }, ENGLISH.subarray(0, 262_144))).toMatchObject({ [LEVEL]: 3 })
+  expect(zstdParameters({ use: 'wal' }, new Uint8Array(262_144))).toMatchObject({ [LEVEL]: 2 })
+})
+
+test('a named level is that level, whatever the content; no window is larger than the original reads', () => {
+  for (const [zstdLevel, level] of [
+    ['fastest', 1],
+    ['better', 7],
+    ['best', 19],
+  ] as const) {
+    for (const use of ['part', 'small files', 'wal'] as const) {
+      expect(zstdParameters({ use, zstdLevel }, ENGLISH)[LEVEL]).toBe(level)
+      expect(zstdParameters({ use, zstdLevel }, ENGLISH)[WINDOW]).toBeLessThanOrEqual(23)
+    }
+  }
+})

@@ -1,0 +1,95 @@
+import zlib from 'node:zlib'
+import type { CompressionOptions, ZstdLevelName } from '../codec.ts'
+
+const C = zlib.constants
+
+export type ZstdParameters = Readonly<Record<number, number>>
+
+const LEVELS: Readonly<Record<Exclude<ZstdLevelName, 'default'>, number>> = {
+  fastest: 1,
+  better: 7,
+  best: 19,
+}
+/** The window of the named levels for parts: the original's own, so that it reads whatever we write. */
+const NAMED_WINDOW_LOG = 23
+/** Copies of one catalogue lie side by side in a part, and a WAL segment gains nothing from more. */
+const WINDOW_LOG = 21
+/** Pages of rows and indexes: short matches, each looked for once in a table that stays near the processor. */
+const FOR_ROWS: ZstdParameters = {
+  [C.ZSTD_c_compressionLevel]: 2,
+  [C.ZSTD_c_minMatch]: 5,
+  [C.ZSTD_c_hashLog]: 15,
+}
+/** Thousands of files alike: long matches first, found in a second table; both are small. */
+const FOR_SMALL_FILES: ZstdParameters = {
+  [C.ZSTD_c_compressionLevel]: 3,
+  [C.ZSTD_c_hashLog]: 15,
+  [C.ZSTD_c_chainLog]: 13,
+}
+/** Text repeats whole phrases, from further away. */
+const FOR_TEXT: ZstdParameters = {
+  [C.ZSTD_c_compressionLevel]: 3,
+  [C.ZSTD_c_hashLog]: 17,
+  [C.ZSTD_c_chainLog]: 15,
+}
+/** What the tables for text must save of a part's first block to be worth their time. */
+const TEXT_GAIN_MIN = 0.03
+
+const SAMPLE_STRIDE = 61
+const TEXT_BYTES_SHARE_MIN = 0.8
+/** Hexadecimal digits are no text. */
+const DIGITS_SHARE_MAX = 0.7
+/** Bits per byte. Below lies padding, above it what is compressed or encrypted. */
+const TEXT_ENTROPY_MIN = 3.8
+const TEXT_ENTROPY_MAX = 6.5
+
+/**
+ * What the library is told for one object, from its level, its use and the beginning of its content. `default` is the fastest
+ * that stores no more than the original does (docs/decisions/zstd-default-level.md).
+ */
+export function zstdParameters(options: CompressionOptions, beginning: Uint8Array): ZstdParameters {
+  const { use, zstdLevel = 'default' } = options
+  const isPlain = use === 'wal' || zstdLevel === 'default'
+  const tables =
+    zstdLevel === 'default' ? tablesFor(use, beginning) : { [C.ZSTD_c_compressionLevel]: LEVELS[zstdLevel] }
+  return {
+    ...tables,
+    [C.ZSTD_c_checksumFlag]: 1,
+    [C.ZSTD_c_windowLog]: isPlain ? WINDOW_LOG : NAMED_WINDOW_LOG,
+  }
+}
+
+function tablesFor(use: CompressionOptions['use'], beginning: Uint8Array): ZstdParameters {
+  if (use === 'small files') return FOR_SMALL_FILES
+  const isText = looksLikeText(beginning) && (use === 'wal' || gainsAsText(beginning))
+  return isText ? FOR_TEXT : FOR_ROWS
+}
+
+/** Printable bytes (those of any UTF-8 text among them) in about the variety of a language; looks at a sample. */
+export function looksLikeText(bytes: Uint8Array): boolean {
+  const counts = new Uint32Array(256)
+  for (let at = 0; at < bytes.length; at += SAMPLE_STRIDE) counts[bytes[at]!]! += 1
+  const sampled = Math.ceil(bytes.length / SAMPLE_STRIDE)
+  let printable = 0
+  let digits = 0
+  let entropy = 0
+  for (let byte = 0; byte < 256; byte++) {
+    const share = counts[byte]! / sampled
+    if (share === 0) continue
+    entropy -= share * Math.log2(share)
+    if ((byte >= 32 && byte !== 127) || byte === 10 || byte === 13) printable += share
+    if (isHexadecimalDigit(byte)) digits += share
+  }
+  if (printable < TEXT_BYTES_SHARE_MIN || digits > DIGITS_SHARE_MAX) return false
+  return entropy >= TEXT_ENTROPY_MIN && entropy <= TEXT_ENTROPY_MAX
+}
+
+function isHexadecimalDigit(byte: number): boolean {
+  return (byte >= 48 && byte <= 57) || (byte >= 97 && byte <= 102)
+}
+
+function gainsAsText(beginning: Uint8Array): boolean {
+  const asRows = zlib.zstdCompressSync(beginning, { params: FOR_ROWS }).length
+  const asText = zlib.zstdCompressSync(beginning, { params: FOR_TEXT }).length
+  return asText < asRows * (1 - TEXT_GAIN_MIN)
+}
