@@ -26,6 +26,9 @@ export interface OperationSettings extends PolicySettings {
   readonly WALG_DELTA_MAX_RATIO: number | undefined
   readonly WALG_DELTA_FROM_NAME: string | undefined
   readonly WALG_DELTA_FROM_USER_DATA: string | undefined
+  readonly WALG_USE_WAL_DELTA: boolean
+  readonly WALG_FORCE_WAL_DELTA: boolean
+  readonly WALG_CHANGED_BLOCKS: 'auto' | 'summaries' | 'wal' | 'scan'
   readonly WALG_SENTINEL_USER_DATA: string | undefined
   readonly WALG_FETCH_TARGET_USER_DATA: string | undefined
   readonly WALG_VERIFY_PAGE_CHECKSUMS: boolean
@@ -106,6 +109,21 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
   },
   WALG_DELTA_FROM_NAME: { parse: text, doc: 'Parent of a delta backup, by name.' },
   WALG_DELTA_FROM_USER_DATA: { parse: jsonText, doc: 'Parent of a delta backup, by its user data.' },
+  WALG_USE_WAL_DELTA: {
+    parse: boolean,
+    default: false,
+    doc: 'wal-push notes which blocks the WAL changes (`_delta` objects), and delta backups read only those, found through the objects and the WAL.',
+  },
+  WALG_FORCE_WAL_DELTA: {
+    parse: boolean,
+    default: false,
+    doc: 'A delta backup fails when its changed blocks can only be found by reading every page of changed files.',
+  },
+  WALG_CHANGED_BLOCKS: {
+    parse: oneOf('auto', 'summaries', 'wal', 'scan'),
+    default: 'auto',
+    doc: 'How a delta backup finds changed blocks: WAL summaries of PostgreSQL 17 and later, the WAL, or a scan of changed files; `auto` takes the first that can answer, the WAL only with `WALG_USE_WAL_DELTA`.',
+  },
   WALG_SENTINEL_USER_DATA: { parse: jsonText, doc: 'JSON to keep with every backup, exactly as given.' },
   WALG_FETCH_TARGET_USER_DATA: {
     parse: jsonText,
@@ -220,8 +238,6 @@ export const laterOperationSettings: SettingsTable = {
   WALG_USE_RATING_COMPOSER: composer('by update frequency'),
   WALG_USE_COPY_COMPOSER: composer('by copying unchanged parts of the previous backup'),
   WALG_USE_DATABASE_COMPOSER: composer('by database'),
-  WALG_USE_WAL_DELTA: ignored('Find changed pages through WAL.', 'changed pages are found by reading'),
-  WALG_FORCE_WAL_DELTA: ignored('Fail when that is not possible.', 'changed pages are found by reading'),
   WALG_UPLOAD_QUEUE: ignored('Parts waiting for upload.', 'parts are sent while they are packed'),
   WALG_DIRECT_IO: ignored('Read past the page cache.', 'a later piece'),
   WALG_DIRECT_IO_BLOCK_COUNT: ignored('Blocks in one such read.', 'a later piece'),

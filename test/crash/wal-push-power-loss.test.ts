@@ -53,6 +53,7 @@ async function pushAll(wal: string, root: string, recording: FileRecording, file
       filesMax,
       uploadConcurrency: 16,
       readyRename: false,
+      recordsChanges: false,
     })
     recording.acknowledge(name)
     rmSync(path.join(wal, 'archive_status', `${name}.ready`), { force: true })

@@ -1,30 +1,39 @@
 import { expect } from 'bun:test'
-import { readdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { openMappedPages } from '../../src/delta/mapped-pages.ts'
-import { WalChangeReader } from '../../src/delta/wal-changes.ts'
+import type { ChangeMap } from '../../src/delta/map/change-map.ts'
+import { openMappedPages } from '../../src/delta/map/mapped-pages.ts'
+import { readSummaryMap } from '../../src/operations/backup-push/changes/summary-map.ts'
+import { readWalMap } from '../../src/operations/backup-push/changes/wal-map.ts'
+import type { OperationContext } from '../../src/operations/context.ts'
+import { type Lsn, parseLsn } from '../../src/postgres/lsn.ts'
 import { isPagedFile, parseRelationFile } from '../../src/postgres/relation-file.ts'
 import { changesWithoutWal } from '../../src/postgres/unlogged-page.ts'
-import { decodeSegmentHeader } from '../../src/postgres/wal/wal-page.ts'
-import { parseSegmentName, segmentStartLsn } from '../../src/postgres/wal-segment.ts'
+import { formatSegmentName, parseSegmentName, toTimelineId } from '../../src/postgres/wal-segment.ts'
+import type { Storage } from '../../src/storage/storage.ts'
 import { type Cluster, startCluster } from '../support/cluster.ts'
-import { MAJORS, missingPostgres } from '../support/postgres-binaries.ts'
+import { giveToClusterUser } from '../support/cluster-user.ts'
+import { operationContext } from '../support/operation-context.ts'
+import { MAJORS, type Major, missingPostgres } from '../support/postgres-binaries.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { testUnless } from '../support/skip.ts'
-import { tempDirectory } from '../support/temp-directory.ts'
+import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
+import { untilTrue } from '../support/until-true.ts'
+import { walgCommand } from '../support/walg.ts'
 import { openWorkload } from '../support/workload/workload.ts'
 
 interface Snapshot {
   /** Segment that holds the redo position of the checkpoint that the snapshot follows. */
   readonly segment: string
+  readonly redoLsn: Lsn
   readonly files: ReadonlyMap<string, Uint8Array>
 }
 
 /** Every file of a permanent relation's main fork, as it lies on disk after a checkpoint. */
 async function takeSnapshot(cluster: Cluster): Promise<Snapshot> {
   await cluster.query('checkpoint')
-  const [row] = await cluster.query<{ name: string }>(
-    'select pg_walfile_name(redo_lsn) as name from pg_control_checkpoint()',
+  const [row] = await cluster.query<{ name: string; lsn: string }>(
+    'select pg_walfile_name(redo_lsn) as name, redo_lsn::text as lsn from pg_control_checkpoint()',
   )
   const root = cluster.dataDirectory
   const roots = [path.join(root, 'base')]
@@ -42,23 +51,127 @@ async function takeSnapshot(cluster: Cluster): Promise<Snapshot> {
     const bytes = readFileSync(path.join(root, name))
     if (isPagedFile(name, bytes.length, 8192)) files.set(name, bytes)
   }
-  return { segment: row!.name, files }
+  return { segment: row!.name, redoLsn: parseLsn(row!.lsn), files }
 }
 
-function readChanges(directory: string, first: string, last: string): WalChangeReader {
-  const names = readdirSync(directory).filter(
-    name => /^[0-9A-F]{24}$/.test(name) && name >= first && name <= last,
-  )
-  let reader: WalChangeReader | undefined
-  for (const name of names.sort()) {
-    const bytes = readFileSync(path.join(directory, name))
-    const segment = decodeSegmentHeader(new DataView(bytes.buffer, bytes.byteOffset), 0)!
-    const { timeline, number } = parseSegmentName(name, segment.segmentBytes)
-    const firstLsn = segmentStartLsn({ timeline, number }, segment.segmentBytes)
-    reader ??= new WalChangeReader({ segment, firstLsn, timeline })
-    for (let at = 0; at < bytes.length; at += 8192) reader.readPage(bytes.subarray(at, at + 8192))
+/** Every way to the map between two snapshots, by name. */
+async function readMaps(rig: Rig, begin: Snapshot, end: Snapshot): Promise<Map<string, ChangeMap>> {
+  const { cluster, context } = rig
+  const walDirectory = path.join(cluster.dataDirectory, 'pg_wal')
+  const range = { beginLsn: begin.redoLsn, endLsn: end.redoLsn, timeline: toTimelineId(1), history: null }
+  const request = {
+    range,
+    systemIdentifier: rig.systemIdentifier,
+    segmentBytes: 1 << 20,
+    pageBytes: 8192,
+    walDirectory,
+    archiveBytesMax: 1 << 30,
   }
-  return reader!
+  // as if the server had recycled everything but the segment that it writes to
+  const bare = rig.place.at(`pg_wal-${end.segment}`)
+  mkdirSync(bare, { recursive: true })
+  copyFileSync(path.join(walDirectory, end.segment), path.join(bare, end.segment))
+  const results = new Map([
+    ['pg_wal', await readWalMap({ ...context, storage: rig.nothing }, request)],
+    ['archive', await readWalMap(context, { ...request, walDirectory: bare })],
+  ])
+  if (cluster.major >= 17) {
+    results.set('summaries', await readSummaryMap(context, { range, walDirectory, isSummarizing: true }))
+  }
+  const maps = new Map<string, ChangeMap>()
+  for (const [name, result] of results) {
+    rig.told.push(result.map === undefined ? result.reason : result.told)
+    if (result.map === undefined) throw new Error(`${name}: ${result.reason}`)
+    maps.set(name, result.map)
+  }
+  return maps
+}
+
+interface Rig {
+  readonly cluster: Cluster
+  readonly place: TempDirectory
+  readonly context: OperationContext
+  readonly systemIdentifier: bigint
+  /** A storage without any object. */
+  readonly nothing: Storage
+  /** Where the maps came from. */
+  readonly told: string[]
+}
+
+async function openRig(major: Major, place: TempDirectory): Promise<Rig> {
+  for (const name of ['archive', 'nothing']) {
+    mkdirSync(place.at(name))
+    giveToClusterUser(place.at(name), 0o700)
+  }
+  const settings = {
+    WALG_FILE_PREFIX: place.at('archive'),
+    WALG_COMPRESSION_METHOD: 'lz4',
+    WALG_PG_WAL_SIZE: '1',
+    WALG_USE_WAL_DELTA: 'true',
+  }
+  const cluster = await startCluster({
+    major,
+    segmentSizeMiB: 1,
+    archiveCommand: walgCommand(settings, 'wal-push %p'),
+    settings: {
+      wal_keep_size: '2GB',
+      max_prepared_transactions: 10,
+      autovacuum: 'off',
+      ...(major >= 17 ? { summarize_wal: 'on' } : {}),
+    },
+  })
+  const [row] = await cluster.query<{ id: string }>(
+    'select system_identifier::text as id from pg_control_system()',
+  )
+  const context = await operationContext(place.at('archive'))
+  const nothing = (await operationContext(place.at('nothing'))).storage
+  return { cluster, place, context, systemIdentifier: BigInt(row!.id), nothing, told: [] }
+}
+
+/** Until the archive has what comes before this segment. */
+async function untilArchived({ cluster }: Rig, segment: string): Promise<void> {
+  const { timeline, number } = parseSegmentName(segment, 1 << 20)
+  const name = formatSegmentName({ timeline, number: number - 1n }, 1 << 20)
+  const done = path.join(cluster.dataDirectory, 'pg_wal/archive_status', `${name}.done`)
+  await untilTrue(() => existsSync(done), 60_000, `archiving of ${name}`)
+}
+
+/** Switches segments until the group after the one of `segment` is complete. */
+async function finishGroup(cluster: Cluster, segment: string): Promise<void> {
+  const { number } = parseSegmentName(segment, 1 << 20)
+  for (const end = (number / 16n + 2n) * 16n; ; ) {
+    const [row] = await cluster.query<{ name: string }>(
+      'select pg_walfile_name(pg_current_wal_insert_lsn()) as name',
+    )
+    if (parseSegmentName(row!.name, 1 << 20).number >= end) return
+    await cluster.query(`select pg_logical_emit_message(true, 'test', ''); select pg_switch_wal()`)
+  }
+}
+
+interface Seen {
+  replaced: number
+  listed: number
+  blocks: number
+}
+
+/** Patches the old state with what each map names; the result must be the new state. */
+async function compare(rig: Rig, old: Snapshot, current: Snapshot, seen: Seen): Promise<void> {
+  await untilArchived(rig, current.segment)
+  for (const [way, map] of await readMaps(rig, old, current)) {
+    const pages = openMappedPages(map, way, 8192)
+    for (const [name, bytes] of current.files) {
+      const parent = old.files.get(name)
+      const blocks = bytes.length / 8192
+      const parentBlocks = parent === undefined ? undefined : parent.length / 8192
+      const changes = pages.changesOf(parseRelationFile(name)!, { blocks, parentBlocks })
+      if (changes === 'replaced') seen.replaced++
+      if (parent === undefined || typeof changes === 'string') continue
+      seen.listed += changes.length
+      seen.blocks += blocks
+      const isSame = Buffer.compare(patch(parent, bytes, changes), bytes) === 0
+      expect([way, name, isSame]).toEqual([way, name, true])
+    }
+  }
 }
 
 /** What a delta of the listed blocks makes of the parent's file. */
@@ -74,52 +187,36 @@ function patch(parent: Uint8Array, current: Uint8Array, blocks: Uint32Array): Ui
 for (const major of MAJORS) {
   testUnless(
     missingPostgres(major),
-    `PostgreSQL ${major}: an old state with the blocks that WAL names is the new state, byte for byte`,
+    `PostgreSQL ${major}: an old state with the blocks that WAL, _delta objects and summaries name is the new state, byte for byte`,
     async () => {
       using place = tempDirectory('changed')
       const random = seededRandom(`changed ${major}`)
-      await using cluster = await startCluster({
-        major,
-        segmentSizeMiB: 1,
-        settings: { wal_keep_size: '2GB', max_prepared_transactions: 10, autovacuum: 'off' },
-      })
+      const rig = await openRig(major, place)
+      await using cluster = rig.cluster
       const workload = await openWorkload(cluster, random, place)
       await workload.run(50)
-      const seen = { files: 0, absent: 0, replaced: 0, listed: 0, blocks: 0 }
-      let old = await takeSnapshot(cluster)
+      const seen = { replaced: 0, listed: 0, blocks: 0 }
+      const first = await takeSnapshot(cluster)
+      let old = first
       for (let round = 0; round < 3; round++) {
         await workload.run(25)
+        if (round === 2) await finishGroup(cluster, first.segment)
         if (round === 1) {
           await cluster.kill()
           await cluster.start()
           await workload.reconnect()
         }
         const current = await takeSnapshot(cluster)
-        const reader = readChanges(path.join(cluster.dataDirectory, 'pg_wal'), old.segment, current.segment)
-        expect([reader.map.doubtReason, reader.records.isAtUnwritten]).toEqual([undefined, true])
-        const pages = openMappedPages(reader.map, 'WAL', 8192)
-        for (const [name, bytes] of current.files) {
-          seen.files++
-          const parent = old.files.get(name)
-          const changes = pages.changesOf(parseRelationFile(name)!, {
-            blocks: bytes.length / 8192,
-            parentBlocks: parent === undefined ? undefined : parent.length / 8192,
-          })
-          if (changes === 'replaced') seen.replaced++
-          if (parent === undefined) seen.absent++
-          if (parent === undefined || typeof changes === 'string') continue
-          seen.listed += changes.length
-          seen.blocks += bytes.length / 8192
-          const isSame = Buffer.compare(patch(parent, bytes, changes), bytes) === 0
-          expect([name, isSame]).toEqual([name, true])
-        }
+        await compare(rig, old, current, seen)
         old = current
       }
+      await compare(rig, first, old, seen)
       await workload.close()
       expect(seen.listed).toBeGreaterThan(100)
       expect(seen.listed).toBeLessThan(seen.blocks * 0.7)
       expect(seen.replaced).toBeGreaterThan(0)
+      expect(rig.told.join()).toMatch(/[1-9] _delta objects/)
     },
-    120_000,
+    180_000,
   )
 }

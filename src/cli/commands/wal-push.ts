@@ -64,6 +64,7 @@ async function pushFile(context: OperationContext, { settings }: Invocation, pat
     filesMax: settings.TOTAL_BG_UPLOADED_LIMIT,
     uploadConcurrency: settings.WALG_UPLOAD_CONCURRENCY,
     readyRename: settings.PG_READY_RENAME,
+    recordsChanges: settings.WALG_USE_WAL_DELTA,
   })
   return 0
 }

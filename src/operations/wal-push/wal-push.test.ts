@@ -58,6 +58,7 @@ function push(path: string, options: Partial<WalPushOptions> = {}, given: TestCo
     filesMax: 32,
     uploadConcurrency: 16,
     readyRename: false,
+    recordsChanges: false,
     ...options,
   })
 }

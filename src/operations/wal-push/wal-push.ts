@@ -23,6 +23,8 @@ export interface WalPushOptions {
   /** 1 switches background pushes off, as in the original. */
   readonly uploadConcurrency: number
   readonly readyRename: boolean
+  /** Note which blocks a segment changes, for delta backups. */
+  readonly recordsChanges: boolean
 }
 
 export interface WalPushResult {
@@ -58,6 +60,7 @@ export async function walPush(context: OperationContext, options: WalPushOptions
     { mode: options.metadata, walDirectory },
   )
   if (wasPushed) records?.remove(name)
+  if (options.recordsChanges) await recordChangesOf(context, { name, path }, options.dataDirectory)
 
   let pushedInBackground = 0
   if (
@@ -81,6 +84,27 @@ export async function walPush(context: OperationContext, options: WalPushOptions
 function findWalDirectory(path: string, dataDirectory: string | undefined): string | undefined {
   const candidates = [dirname(path), ...(dataDirectory === undefined ? [] : [join(dataDirectory, 'pg_wal')])]
   return candidates.find(directory => existsSync(join(directory, 'archive_status')))
+}
+
+/** Loaded only where it is wanted: every push is a process of its own. */
+async function recordChangesOf(
+  context: OperationContext,
+  file: { readonly name: string; readonly path: string },
+  dataDirectory: string | undefined,
+): Promise<void> {
+  const candidates = [
+    dirname(file.path),
+    ...(dataDirectory === undefined ? [] : [join(dataDirectory, 'pg_wal')]),
+  ]
+  const directory = candidates.find(one => basename(one) === 'pg_wal' && existsSync(one))
+  if (directory === undefined) {
+    context.log.warning(
+      `changed blocks of ${file.name} are not recorded: no pg_wal to note them in, set PGDATA`,
+    )
+    return
+  }
+  const { recordChanges } = await import('./change-records.ts')
+  await recordChanges(context, file, directory)
 }
 
 /** Without records a push still is safe; it only loses background pushes and retries of unreadable objects. */

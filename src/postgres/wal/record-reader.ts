@@ -52,6 +52,8 @@ export class RecordReader {
   /** Bytes left of a record that began before the first page, and those that have come, if kept. */
   #skipBytes = 0
   #opening: PartialRecord | undefined
+  #openingBytes = 0
+  #isOpeningVoid = false
   #isFirstPage = true
   /** After a switch record the rest of the segment means nothing. */
   #isSwitched = false
@@ -132,7 +134,14 @@ export class RecordReader {
     return startLsn === undefined ? undefined : toLsn(startLsn)
   }
 
-  /** What the first pages had of a record that began before them; with `keepsWhole`. */
+  /** What the pages have of a record that began before the first one: none of it, its end, not yet its end, or bytes that became void. */
+  get opening(): 'none' | 'ended' | 'open' | 'void' {
+    if (this.#isOpeningVoid) return 'void'
+    if (this.#skipBytes > 0) return 'open'
+    return this.#openingBytes > 0 ? 'ended' : 'none'
+  }
+
+  /** Those bytes; with `keepsWhole`. */
   get openingBytes(): Uint8Array {
     return this.#opening?.keptBytes ?? new Uint8Array(0)
   }
@@ -177,6 +186,7 @@ export class RecordReader {
     const isContinuation = (header.flags & FLAG_CONTRECORD) !== 0
     if ((header.flags & FLAG_OVERWRITE_CONTRECORD) !== 0) {
       // a crash cut the record off; the server went on behind it, and the cut bytes are void
+      if (this.#isFirstPage || this.#skipBytes > 0) this.#isOpeningVoid = true
       this.#pending = undefined
       this.#skipBytes = 0
       this.#previousHigh = UNKNOWN
@@ -184,6 +194,7 @@ export class RecordReader {
     }
     if (this.#isFirstPage && isContinuation) {
       this.#skipBytes = header.remainingBytes
+      this.#openingBytes = header.remainingBytes
       if (this.#keepsWhole) this.#opening = new PartialRecord(header.remainingBytes, undefined, true)
     }
     const expected = this.#pending?.missingBytes ?? this.#skipBytes

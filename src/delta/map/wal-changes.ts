@@ -1,7 +1,7 @@
-import type { Lsn } from '../postgres/lsn.ts'
-import { readRecordChanges, WAL_MAJORS_READ } from '../postgres/wal/record-content.ts'
-import { RecordReader } from '../postgres/wal/record-reader.ts'
-import { majorByMagic, type WalSegmentHeader } from '../postgres/wal/wal-page.ts'
+import type { Lsn } from '../../postgres/lsn.ts'
+import { readRecordChanges, WAL_MAJORS_READ } from '../../postgres/wal/record-content.ts'
+import { RecordReader } from '../../postgres/wal/record-reader.ts'
+import { majorByMagic, type WalSegmentHeader } from '../../postgres/wal/wal-page.ts'
 import { ChangeMap } from './change-map.ts'
 
 export interface WalChangeOptions {

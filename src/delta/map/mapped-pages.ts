@@ -1,6 +1,6 @@
-import type { RelationFile } from '../postgres/relation-file.ts'
+import type { RelationFile } from '../../postgres/relation-file.ts'
+import type { ChangedPages, FileChanges, FileSizes } from '../changed-pages.ts'
 import type { ChangeMap } from './change-map.ts'
-import type { ChangedPages, FileChanges, FileSizes } from './changed-pages.ts'
 
 /** A relation is cut into files of this size. */
 const FILE_BYTES = 2 ** 30

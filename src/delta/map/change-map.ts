@@ -1,4 +1,4 @@
-import type { WalChanges } from '../postgres/wal/record-content.ts'
+import type { WalChanges } from '../../postgres/wal/record-content.ts'
 import { BlockSet } from './block-set.ts'
 
 /** Beyond every block number. */

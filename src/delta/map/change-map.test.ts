@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { parseRelationFile } from '../postgres/relation-file.ts'
+import { parseRelationFile } from '../../postgres/relation-file.ts'
 import { BlockSet } from './block-set.ts'
 import { ChangeMap } from './change-map.ts'
 import { openMappedPages } from './mapped-pages.ts'
