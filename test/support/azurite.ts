@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob'
+import { BlobServiceClient, type ContainerClient, StorageSharedKeyCredential } from '@azure/storage-blob'
 import type { AzureDescription } from '../../src/storage/drivers/azure/description.ts'
 import { cleanUpAtEnd } from './leftovers.ts'
 import { projectRoot } from './postgres-binaries.ts'
@@ -69,12 +70,26 @@ async function untilSaid({ child, finished, stderr }: Started, pattern: RegExp):
   return Promise.race([found, ended])
 }
 
-/** Creates a container of its own, for one test. */
-export async function createContainer(azurite: Azurite): Promise<string> {
+/** Creates a container of its own, for one test; `ca` is a file of the authority when azurite speaks TLS. */
+export async function createContainer(azurite: Azurite, ca?: string): Promise<string> {
   const container = `test-${crypto.randomUUID()}`
-  const credential = new StorageSharedKeyCredential(AZURITE_ACCOUNT, AZURITE_KEY)
-  await new BlobServiceClient(azurite.serviceUrl, credential).getContainerClient(container).create()
+  await containerClient(azurite, container, ca).create()
   return container
+}
+
+/** Every blob of a container. */
+export async function blobNames(azurite: Azurite, container: string, ca?: string): Promise<string[]> {
+  const names: string[] = []
+  for await (const { name } of containerClient(azurite, container, ca).listBlobsFlat()) names.push(name)
+  return names
+}
+
+function containerClient(azurite: Azurite, container: string, ca: string | undefined): ContainerClient {
+  const credential = new StorageSharedKeyCredential(AZURITE_ACCOUNT, AZURITE_KEY)
+  // the client knows this option, its types do not
+  const tlsOptions = ca === undefined ? undefined : { ca: readFileSync(ca) }
+  const client = new BlobServiceClient(azurite.serviceUrl, credential, { tlsOptions } as object)
+  return client.getContainerClient(container)
 }
 
 /** What the driver needs to open `container`. */

@@ -15,14 +15,11 @@ export interface GcsAuthorization {
  * for one.
  */
 export function openAuthorization(credentials: Exclude<GcsCredentials, { kind: 'none' }>): GcsAuthorization {
-  const auth = new GoogleAuth({
-    scopes: [SCOPE],
-    ...(credentials.kind === 'file' ? { keyFilename: credentials.path } : {}),
-  })
+  const file = credentials.kind === 'file' ? { keyFilename: credentials.path } : {}
   let opening: Promise<AuthClient> | undefined
   return {
     async header(): Promise<string> {
-      opening ??= open(auth)
+      opening ??= open(new GoogleAuth({ scopes: [SCOPE], ...file }))
       const headers = await (await opening).getRequestHeaders()
       return headers['Authorization'] ?? ''
     },
