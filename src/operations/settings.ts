@@ -42,6 +42,7 @@ export interface OperationSettings extends PolicySettings {
   readonly WALG_ALIVE_CHECK_INTERVAL: number
   /** Milliseconds; 0 = no limit. */
   readonly WALG_STOP_BACKUP_TIMEOUT: number
+  readonly WALG_PRIMARY_CONNINFO: string | undefined
   readonly WALG_BACKUP_MANIFEST_CHECKSUMS: 'none' | 'crc32c' | 'sha256'
   readonly WALG_PREVENT_WAL_OVERWRITE: boolean
   readonly WALG_REQUIRE_SYSTEM_IDENTIFIER: boolean
@@ -174,6 +175,11 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
     parse: duration(),
     default: 0,
     doc: 'Longest wait for the end of a backup on the server, its WAL included; 0 = no limit.',
+  },
+  WALG_PRIMARY_CONNINFO: {
+    parse: text,
+    secret: true,
+    doc: 'How backup-push on a standby reaches the primary (`host=db1 port=5432`), to make it end the WAL segment in which the backup ends and to wait until that is archived. What it leaves out is taken from the PG settings.',
   },
   WALG_BACKUP_MANIFEST_CHECKSUMS: {
     parse: oneOf('none', 'crc32c', 'sha256'),

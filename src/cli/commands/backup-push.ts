@@ -4,9 +4,12 @@ import { checkJson } from '../../kit/json.ts'
 import { MIB } from '../../kit/sizes.ts'
 import type { DeltaOptions } from '../../operations/backup-push/delta/options.ts'
 import type { BackupPushOptions } from '../../operations/backup-push/options.ts'
+import type { ConnectionSettings } from '../../postgres/cluster/cluster.ts'
+import { parseConnectionString } from '../../postgres/cluster/connection-string.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, FlagDefinition, Invocation } from '../command.ts'
 import { connectionOf } from '../connection.ts'
+import type { Settings } from '../settings.ts'
 import { applyPolicy, readPolicy } from './delete-policy.ts'
 
 const FLAGS: readonly FlagDefinition[] = [
@@ -108,6 +111,7 @@ async function readOptions(invocation: Invocation, dataDirectory: string): Promi
   return {
     dataDirectory,
     connection: connectionOf(invocation.settings),
+    primary: primaryOf(settings),
     isPermanent: flags['permanent'] === true,
     userData: userDataOf(invocation),
     delta: deltaOptions(invocation),
@@ -124,6 +128,14 @@ async function readOptions(invocation: Invocation, dataDirectory: string): Promi
     aliveCheckMs: settings.WALG_ALIVE_CHECK_INTERVAL,
     stopTimeoutMs: settings.WALG_STOP_BACKUP_TIMEOUT,
   }
+}
+
+/** What the connection string leaves out (role, password file, TLS) is as for the server itself. */
+function primaryOf(settings: Settings): ConnectionSettings | undefined {
+  const text = settings.WALG_PRIMARY_CONNINFO
+  if (text === undefined || text.trim() === '') return undefined
+  const { PGHOST: _, PGHOSTADDR: __, PGPORT: ___, PGSERVICE: ____, ...rest } = connectionOf(settings)
+  return { ...rest, ...parseConnectionString(text, 'WALG_PRIMARY_CONNINFO') }
 }
 
 function userDataOf({ flags, settings }: Invocation): string | null {

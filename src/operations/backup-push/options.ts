@@ -6,6 +6,8 @@ export interface BackupPushOptions {
   /** As given by the person; compared with the server's own after resolving both. */
   readonly dataDirectory: string
   readonly connection: ConnectionSettings
+  /** How to reach the primary when the server is a standby; undefined: not at all. */
+  readonly primary?: ConnectionSettings | undefined
   readonly isPermanent: boolean
   /** Valid JSON text, stored exactly as it is; null for none. */
   readonly userData: string | null

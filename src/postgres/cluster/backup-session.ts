@@ -5,7 +5,7 @@ import { formatLsn, type Lsn, parseLsn, toLsn } from '../lsn.ts'
 import { formatSegmentName, segmentOfLsn, type TimelineId, toTimelineId } from '../wal-segment.ts'
 import { takeBackupLock } from './backup-lock.ts'
 import type { Cluster } from './cluster.ts'
-import { readTimeline, textOf } from './cluster-facts.ts'
+import { readReplayTimeline, readTimeline, textOf } from './cluster-facts.ts'
 
 export interface BackupOptions {
   /** The LABEL line of backup_label. */
@@ -103,20 +103,26 @@ interface BackupStart {
   readonly isStandby: boolean
   readonly timeline: TimelineId
   readonly startWalFile: string
+  /** Of `readReplayTimeline`. */
+  readonly replayTimeline: number
 }
 
-function placeOnPrimary(startWalFile: string): Pick<BackupStart, 'timeline' | 'startWalFile'> {
-  return { timeline: toTimelineId(Number.parseInt(startWalFile.slice(0, 8), 16)), startWalFile }
+type BackupPlace = Pick<BackupStart, 'timeline' | 'startWalFile' | 'replayTimeline'>
+
+function placeOnPrimary(startWalFile: string): BackupPlace {
+  const timeline = toTimelineId(Number.parseInt(startWalFile.slice(0, 8), 16))
+  return { timeline, startWalFile, replayTimeline: 0 }
 }
 
 async function placeOnStandby(
   session: Cluster,
   startLsn: Lsn,
   walSegmentBytes: number,
-): Promise<Pick<BackupStart, 'timeline' | 'startWalFile'>> {
+): Promise<BackupPlace> {
   const timeline = await readTimeline(session)
   const segment = segmentOfLsn(timeline, toLsn(startLsn - 1n), walSegmentBytes)
-  return { timeline, startWalFile: formatSegmentName(segment, walSegmentBytes) }
+  const startWalFile = formatSegmentName(segment, walSegmentBytes)
+  return { timeline, startWalFile, replayTimeline: await readReplayTimeline(session) }
 }
 
 class RunningBackup implements BackupSession {
@@ -126,6 +132,7 @@ class RunningBackup implements BackupSession {
   readonly isStandby: boolean
   readonly #session: Cluster
   readonly #options: BackupOptions
+  readonly #replayTimeline: number
   readonly #failed = new AbortController()
   #pings: ReturnType<typeof setInterval> | undefined
   #isStopped = false
@@ -135,6 +142,7 @@ class RunningBackup implements BackupSession {
     this.timeline = start.timeline
     this.startWalFile = start.startWalFile
     this.isStandby = start.isStandby
+    this.#replayTimeline = start.replayTimeline
     this.#session = session
     this.#options = options
     session.lost.addEventListener('abort', () => this.#fail(session.lost.reason), { once: true })
@@ -193,7 +201,8 @@ class RunningBackup implements BackupSession {
       )
     }
     const now = await readTimeline(this.#session)
-    if (now === this.timeline && (label.startTimeline ?? now) === now) return
+    const isReplaySame = !this.isStandby || (await readReplayTimeline(this.#session)) === this.#replayTimeline
+    if (now === this.timeline && (label.startTimeline ?? now) === now && isReplaySame) return
     throw new WalgError('CLUSTER_STATE', 'Cannot finish backup because of changed timeline.', {
       facts: { timeline: this.timeline, now },
       hint: 'the server was promoted, or follows another timeline, since the backup began: take a new backup',

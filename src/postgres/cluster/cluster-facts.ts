@@ -79,6 +79,17 @@ export async function readTimeline(cluster: Cluster): Promise<TimelineId> {
   return toTimelineId(Number(textOf(row, 'timeline')))
 }
 
+/**
+ * The timeline that a standby's data files have come to, which is ahead of that of its last restartpoint when it has followed
+ * a promoted primary since. 0 on a primary.
+ */
+export async function readReplayTimeline(cluster: Cluster): Promise<number> {
+  const [row] = await cluster.query(
+    'select min_recovery_end_timeline::text as timeline from pg_catalog.pg_control_recovery()',
+  )
+  return Number(textOf(row, 'timeline'))
+}
+
 export async function readArchiverState(cluster: Cluster): Promise<ArchiverState> {
   const [row] = await cluster.query(`
     select archived_count, last_archived_wal, failed_count, last_failed_wal, last_failed_time

@@ -16,7 +16,7 @@ export interface PlanSources {
 }
 
 /** libpq's keywords, as service files spell them, and the variable that means the same. */
-const VARIABLE_BY_KEYWORD: Readonly<Record<string, string>> = {
+export const VARIABLE_BY_KEYWORD: Readonly<Record<string, string>> = {
   host: 'PGHOST',
   hostaddr: 'PGHOSTADDR',
   port: 'PGPORT',

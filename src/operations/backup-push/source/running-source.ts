@@ -19,6 +19,7 @@ import type { OperationContext } from '../../context.ts'
 import type { BackupPushOptions } from '../options.ts'
 import type { BackupSource, SourceStop } from './backup-source.ts'
 import type { CheckedDirectory } from './data-directory-check.ts'
+import { waitForStandbyWal } from './standby-wal.ts'
 import { waitForArchive } from './wait-for-archive.ts'
 
 /**
@@ -127,25 +128,30 @@ class RunningSource implements BackupSource {
   async waitForWal(stop: SourceStop): Promise<void> {
     const { storage, codec, log, signal } = this.#context
     const stopFile = this.#segmentName(toLsn(stop.finishLsn - 1n))
-    if (this.#session.isStandby || !isArchiving(this.#facts)) {
-      const why = this.#session.isStandby ? 'the backup is of a standby' : 'archive_mode is off'
-      log.warning(
-        `${why}: nobody waits until WAL up to "${stopFile}" is archived, and without it the backup cannot be restored`,
-      )
-      return
-    }
     const usedMs = performance.now() - this.#stopCalledMs
-    const { stopTimeoutMs } = this.#options
-    await waitForArchive({
+    const { stopTimeoutMs, primary } = this.#options
+    const wait = {
       storage,
       extension: codec.extension,
-      walDirectory: join(this.#directory.root, 'pg_wal'),
-      files: [stopFile, this.#historyFile()],
-      readArchiver: () => readArchiverState(this.#cluster),
       log,
       signal: AbortSignal.any([signal, this.failed, this.#cluster.lost]),
       timeoutMs: stopTimeoutMs === 0 ? 0 : Math.max(1, stopTimeoutMs - usedMs),
-    })
+    }
+    if (this.#session.isStandby) {
+      const { systemIdentifier } = this
+      await waitForStandbyWal({ ...wait, stopFile, systemIdentifier, primary })
+    } else if (isArchiving(this.#facts)) {
+      await waitForArchive({
+        ...wait,
+        walDirectory: join(this.#directory.root, 'pg_wal'),
+        files: [stopFile, this.#historyFile()],
+        readArchiver: () => readArchiverState(this.#cluster),
+      })
+    } else {
+      log.warning(
+        `archive_mode is off: nobody waits until WAL up to "${stopFile}" is archived, and without it the backup cannot be restored`,
+      )
+    }
   }
 
   async readDatabases(): Promise<DatabasesByNames> {

@@ -14,11 +14,12 @@ export interface ArchiveWait {
   readonly storage: Storage
   /** Tried first when looking for an archived file. */
   readonly extension: string
-  /** `<PGDATA>/pg_wal`. */
-  readonly walDirectory: string
+  /** `<PGDATA>/pg_wal` of the server that archives; undefined when that is out of reach: then only the repository tells. */
+  readonly walDirectory: string | undefined
   /** Archive files that the backup needs, in the order in which they are waited for. */
   readonly files: readonly string[]
-  readonly readArchiver: () => Promise<ArchiverState>
+  /** Undefined when the server that archives cannot be asked. */
+  readonly readArchiver: (() => Promise<ArchiverState>) | undefined
   readonly log: Logger
   readonly signal: AbortSignal
   /** 0: no limit. */
@@ -70,7 +71,8 @@ export async function waitForArchive(wait: ArchiveWait): Promise<void> {
 }
 
 /** PostgreSQL's own opinion: marked `.done`, or recycled together with its mark. */
-async function isArchived(walDirectory: string, file: string): Promise<boolean> {
+async function isArchived(walDirectory: string | undefined, file: string): Promise<boolean> {
+  if (walDirectory === undefined) return false
   if (await isMarkedDone(walDirectory, file)) return true
   if (await isMarkedReady(walDirectory, file)) return false
   // The mark may have turned from ready to done between the two looks.
@@ -85,7 +87,11 @@ async function isArchived(walDirectory: string, file: string): Promise<boolean> 
   }
 }
 
-async function isStored(wait: ArchiveWait, file: string): Promise<boolean> {
+/** Whether the repository has the file. */
+export async function isStored(
+  wait: Pick<ArchiveWait, 'storage' | 'extension' | 'signal'>,
+  file: string,
+): Promise<boolean> {
   const options = { firstExtension: wait.extension, signal: wait.signal }
   return (await findPayload(wait.storage, `${WAL_PREFIX}/${file}`, options)) !== null
 }
@@ -137,6 +143,9 @@ function createSpeaker(
 }
 
 async function whyNotArchived(wait: ArchiveWait): Promise<string> {
+  if (wait.readArchiver === undefined) {
+    return 'the primary archives it when the segment is full, which an idle one never does by itself (SELECT pg_switch_wal() there)'
+  }
   const state = await wait.readArchiver()
   if (state.lastFailedName === undefined) {
     const last = state.lastArchivedName
@@ -155,7 +164,10 @@ async function timeout(wait: ArchiveWait, file: string): Promise<WalgError> {
     `"${file}" was not archived within ${wait.timeoutMs / 1000} s (WALG_STOP_BACKUP_TIMEOUT): ${reason}`,
     {
       facts: { file, timeoutMs: wait.timeoutMs },
-      hint: 'mend archive_command, then take the backup again; without its WAL this one could not be restored',
+      hint:
+        wait.readArchiver === undefined
+          ? 'set WALG_PRIMARY_CONNINFO, so that the primary can be asked to end the segment, then take the backup again'
+          : 'mend archive_command, then take the backup again; without its WAL this one could not be restored',
     },
   )
 }

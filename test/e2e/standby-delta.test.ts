@@ -1,0 +1,109 @@
+import { expect } from 'bun:test'
+import { startRestored } from '../support/cluster.ts'
+import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
+import { testUnless } from '../support/skip.ts'
+import { untilTrue } from '../support/until-true.ts'
+import { runWalg, walgCommand } from '../support/walg.ts'
+import {
+  type ArchivingCluster,
+  archiveEverything,
+  complaints,
+  digest,
+  LEDGER_SQL,
+  startArchivingCluster,
+  startStandby,
+  walg,
+} from './archiving-cluster.ts'
+
+const primaryOf = ({ cluster }: ArchivingCluster): string =>
+  `host=${cluster.host} port=${cluster.port} user=postgres dbname=postgres`
+
+for (const major of [13, 18] as const satisfies readonly Major[]) {
+  testUnless(
+    missingPostgres(major),
+    `PostgreSQL ${major}: a delta of an idle standby ends when its primary has archived the WAL, and restores by that alone`,
+    async () => {
+      await using source = await startArchivingCluster({ major, segmentSizeMiB: 1 })
+      const { cluster: primary, place } = source
+      await primary.query(LEDGER_SQL)
+      await using standby = await startStandby(source, 'standby')
+      const settings = { ...source.connection(standby), WALG_DELTA_MAX_STEPS: '5' }
+      const withPrimary = { ...settings, WALG_PRIMARY_CONNINFO: primaryOf(source) }
+      const full = await walg(['backup-push', primary.dataDirectory], {
+        ...source.connection(),
+        WALG_DELTA_MAX_STEPS: '5',
+      })
+      expect(complaints(full.stderr)).toEqual([])
+      const parent = /Wrote backup with name (\S+)/.exec(full.stderr)![1]!
+      await primary.query(`update ledger set note = 'changed' where id % 100 = 0`)
+      await primary.query('checkpoint')
+      const noted = await digest(primary, 'ledger')
+      await untilTrue(
+        async () => (await digest(standby, 'ledger')) === noted,
+        30_000,
+        'the standby catching up',
+      )
+
+      // nobody ends the segment: without a limit a WARNING, with one an error; no endless wait
+      const limited = await runWalg(['backup-push', '--full', standby.dataDirectory], {
+        env: { ...settings, WALG_STOP_BACKUP_TIMEOUT: '2s' },
+        asClusterUser: true,
+      })
+      expect([limited.exit, limited.stderr]).toEqual([1, expect.stringContaining('pg_switch_wal')])
+      const warned = await walg(['backup-push', '--full', standby.dataDirectory], settings)
+      expect(complaints(warned.stderr)).toEqual([expect.stringContaining('WALG_PRIMARY_CONNINFO')])
+
+      const asked = await walg(
+        ['backup-push', '--delta-from-name', parent, standby.dataDirectory],
+        withPrimary,
+      )
+      expect(complaints(asked.stderr)).toEqual([])
+      expect(asked.stderr).toContain('Asking the primary to switch to a new WAL segment')
+      expect(asked.stderr).toContain('Delta backup enabled')
+      await standby.kill()
+      await primary.kill()
+
+      const data = place.at('restored')
+      await walg(['backup-fetch', data, 'LATEST'], source.settings)
+      await using restored = await startRestored(data, {
+        major,
+        settings: {
+          restore_command: walgCommand(source.settings, 'wal-fetch %f %p'),
+          primary_conninfo: '',
+          recovery_target: 'immediate',
+          recovery_target_action: 'promote',
+        },
+      })
+      expect(await digest(restored, 'ledger')).toBe(noted)
+    },
+    180_000,
+  )
+}
+
+testUnless(
+  missingPostgres(17),
+  'WALG_PRIMARY_CONNINFO that leads to a standby or to another cluster is an error, and there is no backup',
+  async () => {
+    await using source = await startArchivingCluster({ major: 17, segmentSizeMiB: 1 })
+    await using standby = await startStandby(source, 'standby')
+    await using other = await startArchivingCluster({ major: 17, segmentSizeMiB: 1 })
+    await archiveEverything(source.cluster)
+    await source.cluster.query('create table t (a int)')
+    for (const [server, what] of [
+      [standby, 'is a standby'],
+      [other.cluster, 'is of system'],
+    ] as const) {
+      const { exit, stderr } = await runWalg(['backup-push', standby.dataDirectory], {
+        env: {
+          ...source.connection(standby),
+          WALG_PRIMARY_CONNINFO: `host=${server.host} port=${server.port} user=postgres dbname=postgres`,
+        },
+        asClusterUser: true,
+      })
+      expect([exit, stderr]).toEqual([1, expect.stringContaining(what)])
+    }
+    const { stdout } = await runWalg(['backup-list'], { env: source.settings, asClusterUser: true })
+    expect(stdout).not.toContain('base_')
+  },
+  180_000,
+)
