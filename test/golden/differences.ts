@@ -48,13 +48,6 @@ const FETCH_FLAGS = {
       '      --ignore-content-manifest   Restores a backup whose content manifest is missing or damaged, without comparing hashes\n      --mask string               Fetches only',
     ],
     [
-      `[Experimental] Downloads only databases or tables specified by passed names.
-                                  Separate parameters with comma. Use 'database' or 'database/namespace.table' as a parameter ('public' namespace can be omitted).  
-                                  Sets reverse delta unpack & skip redundant tars options automatically. Always downloads system databases and tables.
-`,
-      'Partial restore: not available yet\n',
-    ],
-    [
       '      --reverse-unpack            Unpack delta backups in reverse order (beta feature)',
       '      --resume                    Goes on with an interrupted fetch: parts that are complete and verified are not read again\n      --reverse-unpack            Accepted; the result is that of the forward restore',
     ],

@@ -49,6 +49,7 @@ function options(
     destination,
     selection: selectionOf(backup),
     mask: '',
+    restoreOnly: [],
     restoreSpec: null,
     isResume: false,
     concurrencyMax: 10,

@@ -91,6 +91,7 @@ export class FetchRig {
       destination: this.target,
       selection: selectionOf(backup),
       mask: '',
+      restoreOnly: [],
       restoreSpec: null,
       isResume: false,
       concurrencyMax: 2,

@@ -23,7 +23,13 @@ export const command: CommandDefinition = {
       type: 'string',
       doc: 'Fetches only files which path relative to destination_directory\nmatches given shell file pattern.\nFor information about pattern syntax view: https://golang.org/pkg/path/filepath/#Match',
     },
-    { name: 'restore-only', type: 'strings', doc: 'Partial restore: not available yet' },
+    {
+      name: 'restore-only',
+      type: 'strings',
+      doc: `[Experimental] Downloads only databases or tables specified by passed names.
+Separate parameters with comma. Use 'database' or 'database/namespace.table' as a parameter ('public' namespace can be omitted).  
+Sets reverse delta unpack & skip redundant tars options automatically. Always downloads system databases and tables.`,
+    },
     {
       name: 'restore-spec',
       type: 'string',
@@ -52,7 +58,6 @@ export const command: CommandDefinition = {
   stopsOn: ['SIGHUP', 'SIGQUIT'],
   async run(invocation: Invocation): Promise<number> {
     const { flags, settings, log } = invocation
-    if (flags['restore-only'] !== undefined) throw notAvailable()
     const selection = selectionFrom(invocation)
     const isReverse = flags['reverse-unpack'] === true || settings.WALG_USE_REVERSE_UNPACK
     if (isReverse || flags['skip-redundant-tars'] === true || settings.WALG_SKIP_REDUNDANT_TARS) {
@@ -67,6 +72,7 @@ export const command: CommandDefinition = {
           destination: invocation.positionals[0]!,
           selection,
           mask: String(flags['mask'] ?? ''),
+          restoreOnly: restoreOnlyFrom(flags['restore-only']),
           restoreSpec,
           isResume: flags['resume'] === true,
           concurrencyMax: settings.WALG_DOWNLOAD_CONCURRENCY,
@@ -123,8 +129,11 @@ async function readRestoreSpec(file: Invocation['flags'][string]): Promise<Table
   }
 }
 
-function notAvailable(): WalgError {
-  return new WalgError('NOT_AVAILABLE', '--restore-only is not available yet', {
-    hint: 'restore the whole backup, or single files with --mask',
+function restoreOnlyFrom(items: Invocation['flags'][string]): readonly string[] {
+  if (!Array.isArray(items)) return []
+  const names = (items as readonly string[]).filter(item => item !== '')
+  if (names.length > 0) return names
+  throw new WalgError('USAGE', '--restore-only names nothing', {
+    hint: "write --restore-only 'database/schema.table', or leave it out to restore everything",
   })
 }

@@ -100,6 +100,7 @@ function identityOf(
     chain: chain.map(({ name }) => name),
     startTime: JSON.stringify(target.document.sentinel.startTime),
     mask: options.mask,
+    restoreOnly: options.restoreOnly,
     tablespaces: Object.entries(layout.links),
     checksums: options.checksums,
   }

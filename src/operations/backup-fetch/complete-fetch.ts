@@ -29,7 +29,8 @@ export async function completeFetch(fetch: Fetch, target: FetchStep, layout: Tar
       `links and special files were not restored (${restored.ignored.size}): ${names.join(', ')}`,
     )
   }
-  if (isWhole) await writeManifest(fetch, target, layout)
+  // PostgreSQL's own manifest would list what was left out on purpose
+  if (isWhole && options.restoreOnly.length === 0) await writeManifest(fetch, target, layout)
   throwIfCancelled(context.signal)
   const directories = setDirectoryModes(fetch, layout, isWhole)
   if (options.isDurable) await syncAll(directories)

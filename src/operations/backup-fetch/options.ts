@@ -8,6 +8,8 @@ export interface BackupFetchOptions {
   readonly selection: BackupSelection
   /** Go's filepath.Match, without its leading slash; '' = everything. */
   readonly mask: string
+  /** Databases and tables, as `--restore-only` names them; empty = everything. */
+  readonly restoreOnly: readonly string[]
   /** Tablespaces elsewhere than they were. */
   readonly restoreSpec: TablespaceSpec | null
   /** Goes on with an interrupted fetch. */

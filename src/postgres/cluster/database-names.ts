@@ -5,6 +5,8 @@ import { textOf } from './cluster-facts.ts'
 export interface RelationNode {
   readonly oid: number
   readonly relfilenode: number
+  /** The table that an index, a TOAST table or a sequence of its own belongs to. */
+  readonly tableOid?: number
 }
 
 /** A relation with the partitions below it, however deep, by `schema.name`. */
@@ -28,8 +30,17 @@ const DATABASES_SQL = `
 const RELATIONS_SQL = `
   select c.oid::text, n.nspname || '.' || c.relname as name,
     coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::text as relfilenode,
-    case when c.relispartition then pg_catalog.pg_partition_root(c.oid)::oid::text end as root
+    case when c.relispartition then pg_catalog.pg_partition_root(c.oid)::oid::text end as root,
+    coalesce(toasted.oid, i.indrelid, t.oid, s.refobjid)::text as of
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  left join pg_catalog.pg_index i on i.indexrelid = c.oid
+  left join pg_catalog.pg_class t on t.reltoastrelid = c.oid and c.relkind = 't'
+  left join pg_catalog.pg_class toasted on toasted.reltoastrelid = i.indrelid and toasted.reltoastrelid <> 0
+  left join lateral (
+    select d.refobjid from pg_catalog.pg_depend d
+    where c.relkind = 'S' and d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid
+      and d.refclassid = 'pg_catalog.pg_class'::regclass and d.deptype in ('a', 'i')
+    limit 1) s on true
   where c.relkind in ('p', 'I') or pg_catalog.pg_relation_filenode(c.oid) is not null
   order by c.oid`
 
@@ -71,5 +82,10 @@ async function readRelations(cluster: Cluster, database: string): Promise<Map<st
 }
 
 function nodeOf(row: Readonly<Record<string, string | null>>): RelationNode {
-  return { oid: Number(textOf(row, 'oid')), relfilenode: Number(textOf(row, 'relfilenode')) }
+  const tableOid = row['of'] ?? undefined
+  return {
+    oid: Number(textOf(row, 'oid')),
+    relfilenode: Number(textOf(row, 'relfilenode')),
+    ...(tableOid === undefined ? {} : { tableOid: Number(tableOid) }),
+  }
 }

@@ -25,6 +25,8 @@ import {
   targetRoles,
 } from './member-roles.ts'
 import { MemberTable } from './member-table.ts'
+import { chooseRelations, type RelationChoice } from './relation-choice.ts'
+import { parseDatabaseNames } from './relation-names.ts'
 
 /** One backup of the chain with what is to be done. */
 export interface FetchStep {
@@ -115,19 +117,62 @@ async function readList(
 ): Promise<(ListedLabel & { readonly roles: Roles }) | null> {
   const files = await filesOf(context, backup)
   if (child === undefined) addNames(table, files)
+  const choice = child === undefined ? readChoice(backup, files, options) : null
   const isDelta = backup.document.sentinel.delta !== null
   if (files === null) {
     if (isDelta) throw noFilesOfDelta(backup)
     return null
   }
-  const roles = child === undefined ? rolesOfTarget(table, options) : parentRoles(child)
+  const roles = child === undefined ? rolesOfTarget(table, options, choice) : parentRoles(child)
   if (isDelta) addDeltaRoles(table, roles, files, backup.name)
+  if (choice !== null) reportChoice(context, choice)
   checkFileSets({ backup: backup.name, stored, files, table, roles })
   return { roles, ...findLabel(files) }
 }
 
-function rolesOfTarget(table: MemberTable, { mask }: BackupFetchOptions): Roles {
-  return targetRoles(table, mask === '' ? undefined : compileGlob(`/${mask}`))
+function rolesOfTarget(
+  table: MemberTable,
+  { mask }: BackupFetchOptions,
+  choice: RelationChoice | null = null,
+): Roles {
+  const isMatching = mask === '' ? undefined : compileGlob(`/${mask}`)
+  if (choice === null) return targetRoles(table, isMatching)
+  return targetRoles(table, name => choice.isWanted(name) && isMatching?.(name) !== false)
+}
+
+/** What `--restore-only` means in this backup; null when everything is wanted. */
+function readChoice(
+  { name }: ChainBackup,
+  files: FilesMetadata | null,
+  { restoreOnly }: BackupFetchOptions,
+): RelationChoice | null {
+  if (restoreOnly.length === 0) return null
+  if (files?.databases == null) {
+    throw new WalgError('BACKUP_BROKEN', `backup "${name}" does not say which file belongs to which table`, {
+      facts: { backup: name },
+      hint: 'backups over the replication protocol, or with WALG_DISABLE_PARTIAL_RESTORE, can only be restored whole',
+    })
+  }
+  return chooseRelations(parseDatabaseNames(files.databases, name), restoreOnly)
+}
+
+const LEFT_OUT_SHOWN_MAX = 50
+
+function reportChoice({ log }: OperationContext, choice: RelationChoice): void {
+  const { leftOut, unknownDatabases, hasUnknownIndexes } = choice
+  for (const name of leftOut.slice(0, LEFT_OUT_SHOWN_MAX)) log.info(`Left out: ${name}`)
+  log.info(`Tables that are left out: ${leftOut.length}`)
+  if (unknownDatabases.size > 0) {
+    const oids = [...unknownDatabases].sort((left, right) => left - right).join(', ')
+    log.warning(
+      `the backup does not know the tables of the databases with oid ${oids}: they are restored whole`,
+    )
+  }
+  if (hasUnknownIndexes) {
+    log.warning(
+      'the backup does not say which indexes belong to the tables: name them, too, or REINDEX the tables',
+    )
+  }
 }
 
 function rolesWithoutList(

@@ -25,6 +25,7 @@ export interface FetchIdentity {
   /** Start of the backup that was asked for, as text: a backup of the same name could be another one. */
   readonly startTime: string
   readonly mask: string
+  readonly restoreOnly: readonly string[]
   readonly tablespaces: readonly (readonly [string, string])[]
   readonly checksums: string
 }
@@ -134,7 +135,7 @@ export class FetchState {
     const what = found.identity?.backup ?? 'an unknown backup'
     throw new WalgError('TARGET_MISMATCH', `in "${root}" a different fetch was interrupted: of "${what}"`, {
       facts: { path: root },
-      hint: 'repeat it with the same backup, mask, tablespaces and settings, or empty the directory',
+      hint: 'repeat it with the same backup, mask, tables, tablespaces and settings, or empty the directory',
     })
   }
 }

@@ -4,6 +4,8 @@ import type {
   RelationNode,
 } from '../../../postgres/cluster/database-names.ts'
 
+const FIRST_NORMAL_OID = 16_384
+
 /** `DatabasesByNames` of files_metadata.json as JSON text (storage-format 2.4); empty tables are omitted. */
 export function formatDatabases(databases: DatabasesByNames): string {
   const members = [...databases].map(([name, database]) => {
@@ -24,5 +26,7 @@ function formatRelation(relation: NamedRelation): string {
 }
 
 function formatNode(node: RelationNode): string {
-  return `"oid":${node.oid},"relfilenode":${node.relfilenode}`
+  // ours; the original ignores it. Of catalogues it would only cost room: they are always restored.
+  const of = node.tableOid === undefined || node.tableOid < FIRST_NORMAL_OID ? '' : `,"of":${node.tableOid}`
+  return `"oid":${node.oid},"relfilenode":${node.relfilenode}${of}`
 }

@@ -1,0 +1,185 @@
+import { WalgError } from '../../../kit/errors.ts'
+import { parseRelationFile } from '../../../postgres/relation-file.ts'
+import type { StoredDatabase, StoredRelation } from './relation-names.ts'
+
+/** Databases and relations below are of the system: they are always restored. */
+const FIRST_NORMAL_OID = 16_384
+
+/** Which relation files are restored when only some tables are wanted. */
+export interface RelationChoice {
+  /** False for the file of a relation that was not chosen; true for everything that is no relation's file. */
+  isWanted(memberName: string): boolean
+  /** `database/schema.name` of the tables that are left out, sorted. */
+  readonly leftOut: readonly string[]
+  /** Databases that are restored whole although nobody named them: the backup does not know their tables. */
+  readonly unknownDatabases: ReadonlySet<number>
+  /** Tables whose indexes cannot be told: the backup does not say which index belongs to which table. */
+  readonly hasUnknownIndexes: boolean
+}
+
+interface DatabaseChoice {
+  /** Null: every file. */
+  readonly relfilenodes: ReadonlySet<number> | null
+}
+
+/**
+ * Resolves `--restore-only` items: `db`, `db/table` (schema public), `db/schema.table`, `db/schema/table`; `*` stands for
+ * any characters. A table brings its partitions, its TOAST tables and, where the backup says which they are, its
+ * indexes and sequences. Throws BACKUP_NOT_FOUND for an item that matches nothing.
+ */
+export function chooseRelations(
+  databases: ReadonlyMap<string, StoredDatabase>,
+  items: readonly string[],
+): RelationChoice {
+  const patterns = items.map(parseItem)
+  const choices = new Map<number, DatabaseChoice>()
+  const leftOut: string[] = []
+  let hasUnknownIndexes = false
+  for (const [name, database] of databases) {
+    const matching = patterns.filter(pattern => pattern.database.test(name))
+    for (const pattern of matching) pattern.hasDatabase = true
+    const whole = matching.filter(pattern => pattern.relation === null)
+    for (const pattern of whole) pattern.hasMatch = true
+    const chosen = matchRelations(database, matching)
+    if (whole.length > 0 || database.oid < FIRST_NORMAL_OID) {
+      choices.set(database.oid, { relfilenodes: null })
+      continue
+    }
+    const wanted = withBelongings(database, chosen)
+    hasUnknownIndexes ||= chosen.size > 0 && !hasOwners(database)
+    choices.set(database.oid, { relfilenodes: filesOf(database, wanted) })
+    for (const [relation, { oid, ownerOid }] of allRelations(database)) {
+      const isOwnTable = oid >= FIRST_NORMAL_OID && ownerOid === null && !relation.startsWith('pg_toast.')
+      if (isOwnTable && !wanted.has(oid)) leftOut.push(`${name}/${relation}`)
+    }
+  }
+  checkMatches(patterns, databases)
+  const unknownDatabases = new Set<number>()
+  return {
+    leftOut: leftOut.sort(),
+    unknownDatabases,
+    hasUnknownIndexes,
+    isWanted(memberName) {
+      const file = parseRelationFile(memberName)
+      if (file === undefined || file.databaseOid < FIRST_NORMAL_OID) return true
+      const choice = choices.get(file.databaseOid)
+      if (choice === undefined) unknownDatabases.add(file.databaseOid)
+      return choice?.relfilenodes?.has(file.relfilenode) ?? true
+    },
+  }
+}
+
+interface ItemPattern {
+  readonly item: string
+  readonly database: RegExp
+  /** Of `schema.name`; null: the whole database. */
+  readonly relation: RegExp | null
+  hasDatabase: boolean
+  hasMatch: boolean
+}
+
+function parseItem(item: string): ItemPattern {
+  const slash = item.indexOf('/')
+  const database = slash < 0 ? item : item.slice(0, slash)
+  const rest = slash < 0 ? null : item.slice(slash + 1)
+  if (database === '' || rest === '') {
+    throw new WalgError('USAGE', `"${item}" names no database and no table`, {
+      hint: 'write database, database/table or database/schema.table',
+    })
+  }
+  const relation = rest === null ? null : qualified(rest)
+  return {
+    item,
+    database: wildcard(database),
+    relation: relation === null ? null : wildcard(relation),
+    hasDatabase: false,
+    hasMatch: false,
+  }
+}
+
+/** `table` is in the schema public; `schema/table` and `schema.table` are the same. */
+function qualified(rest: string): string {
+  const slash = rest.indexOf('/')
+  if (slash >= 0) return `${rest.slice(0, slash)}.${rest.slice(slash + 1)}`
+  return rest.includes('.') ? rest : `public.${rest}`
+}
+
+function wildcard(text: string): RegExp {
+  const escaped = text.split('*').map(piece => piece.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+  return new RegExp(`^${escaped.join('.*')}$`, 's')
+}
+
+/** Relations and partitions, by `schema.name`. */
+function* allRelations({ relations }: StoredDatabase): Generator<readonly [string, StoredRelation]> {
+  for (const [name, relation] of relations) {
+    yield [name, relation]
+    yield* relation.partitions
+  }
+}
+
+/** Oids of what the patterns name, partitions included. */
+function matchRelations(database: StoredDatabase, patterns: readonly ItemPattern[]): Set<number> {
+  const chosen = new Set<number>()
+  for (const pattern of patterns) {
+    if (pattern.relation === null) continue
+    for (const [name, relation] of allRelations(database)) {
+      if (!pattern.relation.test(name)) continue
+      pattern.hasMatch = true
+      chosen.add(relation.oid)
+      for (const partition of relation.partitions.values()) chosen.add(partition.oid)
+    }
+  }
+  return chosen
+}
+
+function hasOwners(database: StoredDatabase): boolean {
+  for (const [, { ownerOid }] of allRelations(database)) if (ownerOid !== null) return true
+  return false
+}
+
+/** The chosen with what belongs to them; a TOAST table also says in its name whose it is. */
+function withBelongings(database: StoredDatabase, chosen: ReadonlySet<number>): Set<number> {
+  const wanted = new Set(chosen)
+  for (const [name, { oid, ownerOid }] of allRelations(database)) {
+    const toastOf = /^pg_toast\.pg_toast_(\d+)(?:_index)?$/.exec(name)?.[1]
+    const owner = ownerOid ?? (toastOf === undefined ? null : Number(toastOf))
+    if (owner !== null && chosen.has(owner)) wanted.add(oid)
+  }
+  return wanted
+}
+
+function filesOf(database: StoredDatabase, wanted: ReadonlySet<number>): Set<number> {
+  const relfilenodes = new Set<number>()
+  for (const [, { oid, relfilenode }] of allRelations(database)) {
+    if (oid < FIRST_NORMAL_OID || wanted.has(oid)) relfilenodes.add(relfilenode)
+  }
+  return relfilenodes
+}
+
+const NAMES_SHOWN_MAX = 10
+
+function checkMatches(
+  patterns: readonly ItemPattern[],
+  databases: ReadonlyMap<string, StoredDatabase>,
+): void {
+  const unmatched = patterns.filter(({ hasMatch }) => !hasMatch)
+  const [first] = unmatched
+  if (first === undefined) return
+  const names = unmatched.map(({ item }) => `"${item}"`).join(', ')
+  const known = first.hasDatabase ? tableNames(first, databases) : [...databases.keys()].sort()
+  const more = known.length > NAMES_SHOWN_MAX ? `, ${known.length} in all` : ''
+  const what = first.hasDatabase ? 'tables there' : 'databases in the backup'
+  throw new WalgError('BACKUP_NOT_FOUND', `nothing in the backup is named ${names}`, {
+    facts: { item: first.item },
+    hint: `${what}: ${known.slice(0, NAMES_SHOWN_MAX).join(', ')}${more}`,
+  })
+}
+
+function tableNames({ database }: ItemPattern, databases: ReadonlyMap<string, StoredDatabase>): string[] {
+  return [...databases]
+    .filter(([name]) => database.test(name))
+    .flatMap(([, stored]) => [...allRelations(stored)])
+    .filter(([name, { oid }]) => oid >= FIRST_NORMAL_OID && !name.startsWith('pg_toast.'))
+    .map(([name]) => name)
+    .sort()
+}
