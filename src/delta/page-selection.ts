@@ -1,4 +1,5 @@
 import { judgePageAt, PAGE_HEADER_BYTES } from '../postgres/page-header.ts'
+import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../postgres/unlogged-page.ts'
 
 /** What the parent backup holds of a file, in blocks; a backup of the original does not tell. */
 export interface ParentFile {
@@ -111,7 +112,8 @@ export class PageSelector {
       const high = view.getUint32(at, true)
       const isChanged =
         high > this.#sinceHigh || (high === this.#sinceHigh && view.getUint32(at + 4, true) >= this.#sinceLow)
-      if (isChanged) this.#add(block)
+      const isOutside = block === 0 && changesWithoutWal(bytes.subarray(at, at + UNLOGGED_PROBE_BYTES))
+      if (isChanged || isOutside) this.#add(block)
       else {
         this.#usedBlocks = block + 1
         this.#oldEnd = block + 1

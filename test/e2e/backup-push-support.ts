@@ -15,6 +15,14 @@ export const NO_DELTA: DeltaOptions = {
   fromUserData: undefined,
   isFull: false,
   ratioMax: undefined,
+  changes: {
+    method: 'scan',
+    usesWal: false,
+    isForced: false,
+    walSegmentBytes: 16 * MIB,
+    walPageBytes: 8192,
+    pageBytes: 8192,
+  },
 }
 
 /** Options as the command line would give them without any flag. */

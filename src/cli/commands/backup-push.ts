@@ -175,6 +175,14 @@ function deltaOptions({ flags, settings }: Invocation): DeltaOptions {
     fromUserData,
     isFull: flags['full'] === true || hasNoFiles,
     ratioMax: settings.WALG_DELTA_MAX_RATIO,
+    changes: {
+      method: settings.WALG_CHANGED_BLOCKS,
+      usesWal: settings.WALG_USE_WAL_DELTA,
+      isForced: settings.WALG_FORCE_WAL_DELTA,
+      walSegmentBytes: settings.WALG_PG_WAL_SIZE * MIB,
+      walPageBytes: settings.WALG_PG_WAL_PAGE_SIZE,
+      pageBytes: settings.WALG_PG_BLOCK_SIZE,
+    },
   }
 }
 

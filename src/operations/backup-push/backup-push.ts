@@ -47,7 +47,7 @@ export async function backupPush(
   log.info(
     `Started backup with name ${formatBackupName(source.startWalFile)} at LSN ${formatLsn(source.startLsn)}`,
   )
-  const base = await openDelta(push, directory, source, chosen, reading)
+  const base = await openDelta(push, directory, source, chosen, reading, options.delta.changes)
   const contents = await planBackup(push, directory.root, source, base, options)
   const { name, delta } = contents.identity
   const parent = delta === null ? undefined : base?.parent

@@ -90,6 +90,12 @@ export async function readReplayTimeline(cluster: Cluster): Promise<number> {
   return Number(textOf(row, 'timeline'))
 }
 
+/** Whether the server makes WAL summaries; never before 17. */
+export async function isSummarizing(cluster: Cluster): Promise<boolean> {
+  const [row] = await cluster.query(`select pg_catalog.current_setting('summarize_wal', true) as summarizes`)
+  return row?.['summarizes'] === 'on'
+}
+
 export async function readArchiverState(cluster: Cluster): Promise<ArchiverState> {
   const [row] = await cluster.query(`
     select archived_count, last_archived_wal, failed_count, last_failed_wal, last_failed_time

@@ -13,6 +13,10 @@ export interface ChangesOptions {
   readonly usesWal: boolean
   /** Without a map the backup fails. */
   readonly isForced: boolean
+  readonly walSegmentBytes: number
+  readonly walPageBytes: number
+  /** Of data. */
+  readonly pageBytes: number
 }
 
 export interface ChangesRequest {
@@ -20,10 +24,6 @@ export interface ChangesRequest {
   readonly range: WalRange
   readonly majorVersion: number
   readonly systemIdentifier: bigint
-  readonly walSegmentBytes: number
-  readonly walPageBytes: number
-  /** Of data. */
-  readonly pageBytes: number
   readonly walDirectory: string
   /** Bytes of the data directory, about: more WAL than that is not fetched. */
   readonly dataBytes: number
@@ -54,14 +54,14 @@ export async function findChangedPages(
   request: ChangesRequest,
 ): Promise<ChangedPages | undefined> {
   const { log } = context
-  const { range, options, majorVersion, pageBytes } = request
+  const { range, options, majorVersion } = request
   const span = `${formatLsn(range.beginLsn)} to ${formatLsn(range.endLsn)}`
   const reasons: string[] = []
   for (const way of planWays(options, majorVersion)) {
     const result = await (way === 'summaries' ? summaryMap(context, request) : walMap(context, request))
     if (result.map !== undefined) {
       log.info(`Changed blocks from ${span} are known from ${result.told}`)
-      return openMappedPages(result.map, result.told, pageBytes)
+      return openMappedPages(result.map, result.told, options.pageBytes)
     }
     reasons.push(result.reason)
   }
@@ -88,8 +88,8 @@ async function walMap(context: OperationContext, request: ChangesRequest): Promi
     range,
     walDirectory,
     systemIdentifier,
-    segmentBytes: request.walSegmentBytes,
-    pageBytes: request.walPageBytes,
+    segmentBytes: options.walSegmentBytes,
+    pageBytes: options.walPageBytes,
     archiveBytesMax: options.isForced ? Number.POSITIVE_INFINITY : request.dataBytes,
   })
 }

@@ -1,13 +1,16 @@
+import { join } from 'node:path'
+import type { ChangedPages } from '../../../delta/changed-pages.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import type { BackupName } from '../../../repository/backup-name.ts'
 import { findBackup } from '../../../repository/catalog.ts'
 import { chainToMark, writePermanence } from '../../../repository/permanence.ts'
 import type { OperationContext } from '../../context.ts'
+import { type ChangesOptions, findChangedPages } from '../changes/find-changed-pages.ts'
 import type { BackupSource } from '../source/backup-source.ts'
 import type { CheckedDirectory } from '../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
 import { isUnreadable, type ParentFiles, readParentFiles } from './parent-files.ts'
-import { findControlObstacle, findObstacle } from './parent-guards.ts'
+import { findControlObstacle, findObstacle, readHistory } from './parent-guards.ts'
 import type { DeltaBase } from './plan-delta.ts'
 
 /** The parent's lists, read while the server begins the backup. */
@@ -34,6 +37,7 @@ export async function openDelta(
   source: BackupSource,
   parent: ParentBackup | undefined,
   reading: ReadingParent,
+  changes: ChangesOptions,
 ): Promise<DeltaBase | undefined> {
   if (parent === undefined) return undefined
   const { log } = context
@@ -49,10 +53,35 @@ export async function openDelta(
     (files instanceof Error ? files.message : findControlObstacle(files.control, directory.control))
   if (reason === undefined && !(files instanceof Error)) {
     log.info('Delta backup enabled')
-    return { parent, files, changed: undefined }
+    return { parent, files, changed: await findChanges(context, directory, source, parent, changes) }
   }
   log.warning(`${parent.name} cannot be the parent of a delta: ${reason}. Doing full backup.`)
   return undefined
+}
+
+async function findChanges(
+  context: OperationContext,
+  directory: CheckedDirectory,
+  source: BackupSource,
+  parent: ParentBackup,
+  options: ChangesOptions,
+): Promise<ChangedPages | undefined> {
+  const { startLsn: endLsn, timeline, systemIdentifier } = source
+  const { dataCatalogSizeBytes } = parent.chain[0]!.document.sentinel
+  return await findChangedPages(context, {
+    options,
+    range: {
+      beginLsn: parent.startLsn,
+      endLsn,
+      timeline,
+      history: await readHistory(context, directory, timeline),
+    },
+    majorVersion: directory.majorVersion,
+    systemIdentifier,
+    walDirectory: join(directory.root, 'pg_wal'),
+    dataBytes: dataCatalogSizeBytes === 0 ? Number.POSITIVE_INFINITY : dataCatalogSizeBytes,
+    isSummarizing: () => source.isSummarizing(),
+  })
 }
 
 /** Throws CHAIN_BROKEN when a backup that the new one hangs on has been deleted meanwhile. */

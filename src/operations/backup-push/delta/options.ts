@@ -1,3 +1,5 @@
+import type { ChangesOptions } from '../changes/find-changed-pages.ts'
+
 /** Whether a backup may be a delta, and on what. */
 export interface DeltaOptions {
   /** Longest chain; 0: only full backups. */
@@ -10,4 +12,5 @@ export interface DeltaOptions {
   readonly isFull: boolean
   /** A delta that would be larger than this share of a full is taken as a full; undefined: never. */
   readonly ratioMax: number | undefined
+  readonly changes: ChangesOptions
 }

@@ -85,7 +85,7 @@ function finishOf({ chain, startLsn }: ParentBackup): Lsn {
 }
 
 /** Of the server's own directory, or of the archive; null when there is none. */
-async function readHistory(
+export async function readHistory(
   { storage, codec, signal }: OperationContext,
   { root }: CheckedDirectory,
   timeline: TimelineId,

@@ -1,7 +1,10 @@
+import { closeSync } from 'node:fs'
 import type { ChangedPages } from '../../../delta/changed-pages.ts'
 import type { ParentFile } from '../../../delta/page-selection.ts'
 import { isPagedFile, parseRelationFile, type RelationFile } from '../../../postgres/relation-file.ts'
+import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../../../postgres/unlogged-page.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
+import { openFile, readInto } from '../part/file-reading.ts'
 import { FilePlan } from './file-plan.ts'
 import type { ParentFiles } from './parent-files.ts'
 
@@ -63,13 +66,31 @@ interface PagedFile {
   readonly parent: ParentFile | undefined
 }
 
-function planPages(plan: FilePlan, { changed }: PlanInput, file: PagedFile): void {
+function planPages(plan: FilePlan, { changed, entries }: PlanInput, file: PagedFile): void {
   const { index, relation, blocks, parent } = file
-  const changes = changed?.changesOf(relation, { blocks, parentBlocks: parent?.blocks }) ?? 'unknown'
+  let changes = changed?.changesOf(relation, { blocks, parentBlocks: parent?.blocks }) ?? 'unknown'
   if (changes === 'replaced') return
-  if (changes === 'unknown') plan.set(index, 'scan', parent)
-  else if (changes.length === 0 && parent?.blocks === blocks) plan.set(index, 'skip', parent)
+  if (changes === 'unknown') {
+    plan.set(index, 'scan', parent)
+    return
+  }
+  const isOutside = relation.segment === 0 && changes[0] !== 0 && changesOutsideWal(entries.path(index))
+  if (isOutside) changes = Uint32Array.of(0, ...changes)
+  if (changes.length === 0 && parent?.blocks === blocks) plan.set(index, 'skip', parent)
   else plan.setBlocks(index, withNewBlocks(changes, blocks, parent), parent)
+}
+
+/** No map knows of the one block that the server writes without WAL: the file itself is asked, by its first bytes. */
+function changesOutsideWal(path: string): boolean {
+  const fd = openFile(path)
+  if (fd === undefined) return false
+  try {
+    const first = new Uint8Array(UNLOGGED_PROBE_BYTES)
+    readInto({ fd, path, position: 0 }, first, 0, first.length)
+    return changesWithoutWal(first)
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** Blocks behind the end of the parent's file are looked at in any case; those behind its own end are not there. */

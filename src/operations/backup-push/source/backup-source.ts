@@ -25,6 +25,8 @@ export interface BackupSource extends AsyncDisposable {
   readonly pages: { readonly pageBytes: number; readonly blocksPerSegment: number } | undefined
   /** WAL that travels inside the backup. */
   readonly wal: readonly WalMember[]
+  /** The server sums up its WAL as it goes (`summarize_wal`, 17 and later). */
+  isSummarizing(): Promise<boolean>
   stop(): Promise<SourceStop>
   /** Returns when the WAL that the backup needs is where a restore will look for it. */
   waitForWal(stop: SourceStop): Promise<void>

@@ -78,6 +78,7 @@ async function readRestingSource(
     failed: new AbortController().signal,
     pages: control.checksumVersion === 0 ? undefined : { pageBytes: blockBytes, blocksPerSegment },
     wal: [...(await segmentsOf(place, needed, control)), ...needed.extras],
+    isSummarizing: async () => false,
     async stop(): Promise<SourceStop> {
       await assertStillAtRest(directory)
       return { finishLsn: needed.finishLsn, labels }

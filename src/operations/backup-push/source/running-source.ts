@@ -7,6 +7,7 @@ import type { Cluster } from '../../../postgres/cluster/cluster.ts'
 import {
   type ClusterFacts,
   isArchiving,
+  isSummarizing,
   readArchiverState,
   readClusterFacts,
 } from '../../../postgres/cluster/cluster-facts.ts'
@@ -113,6 +114,10 @@ class RunningSource implements BackupSource {
     this.failed = session.failed
     const { blocksPerSegment } = directory.control
     this.pages = facts.hasDataChecksums ? { pageBytes: facts.blockBytes, blocksPerSegment } : undefined
+  }
+
+  async isSummarizing(): Promise<boolean> {
+    return await isSummarizing(this.#cluster)
   }
 
   async stop(): Promise<SourceStop> {
