@@ -119,9 +119,19 @@ export function timestampFromNs(ns: bigint, offsetMinutes = 0): Timestamp {
   return { seconds: Number((ns - nanos) / 1_000_000_000n), nanos: Number(nanos), offsetMinutes }
 }
 
+/** No zone changes its offset but at a whole quarter of an hour; files that lie together were mostly written together. */
+const ZONE_STEP_SECONDS = 900
+let lastQuarterHour = Number.NaN
+let lastOffsetMinutes = 0
+
 /** The zone offset of this host at that moment, in minutes east of UTC. */
 export function localOffsetMinutes(seconds: number): number {
-  return -Math.trunc(new Date(seconds * 1000).getTimezoneOffset())
+  const quarterHour = Math.floor(seconds / ZONE_STEP_SECONDS)
+  if (quarterHour !== lastQuarterHour) {
+    lastOffsetMinutes = -Math.trunc(new Date(seconds * 1000).getTimezoneOffset())
+    lastQuarterHour = quarterHour
+  }
+  return lastOffsetMinutes
 }
 
 /** The moment `ns` after 1970 in the zone of this host. */

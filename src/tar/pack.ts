@@ -8,6 +8,9 @@ export const TAR_BLOCK_BYTES = 512
 /** The end of an archive: two blocks of zeroes. */
 export const TAR_END_BYTES: number = 2 * TAR_BLOCK_BYTES
 
+/** No header is larger: the names in it are paths of at most 4096 bytes. */
+export const TAR_HEADER_BYTES_MAX = 16_384
+
 export type TarKind = 'file' | 'directory' | 'symlink' | 'fifo'
 
 export interface TarMember {
@@ -37,6 +40,7 @@ const PREFIX_BYTES = 155
 const ID_MAX = 0o7777777
 const NUMBER_MAX = 0o77777777777
 const CHECKSUM_AT = 148
+const DIGIT_ZERO = 0x30
 const encoder = new TextEncoder()
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is what ASCII means
 const ASCII = /^[\x00-\x7f]*$/
@@ -49,7 +53,7 @@ export function tarPaddingBytes(sizeBytes: number): number {
 
 /** The size of a member's header, PAX records included: a multiple of 512. */
 export function tarHeaderBytes(member: TarMember): number {
-  const records = paxRecords(member)
+  const records = paxRecords(member, roundToSeconds(member.mtimeNs))
   if (records === undefined) return TAR_BLOCK_BYTES
   const size = encoder.encode(records).length
   return TAR_BLOCK_BYTES + size + tarPaddingBytes(size) + TAR_BLOCK_BYTES
@@ -60,8 +64,8 @@ export function tarHeaderBytes(member: TarMember): number {
  * when it does not fit: nothing is written beyond the array.
  */
 export function encodeTarHeader(into: Uint8Array, at: number, member: TarMember): number {
-  const records = paxRecords(member)
   const mtimeSeconds = roundToSeconds(member.mtimeNs)
+  const records = paxRecords(member, mtimeSeconds)
   if (records === undefined) {
     checkRoom(into, at, TAR_BLOCK_BYTES)
     const split = splitName(member.name)!
@@ -97,9 +101,8 @@ function roundToSeconds(timeNs: bigint): number {
 }
 
 /** The PAX records that `member` needs, keys sorted; undefined when USTAR can say it all. */
-function paxRecords(member: TarMember): string | undefined {
+function paxRecords(member: TarMember, mtimeSeconds: number): string | undefined {
   const linkName = member.linkName ?? ''
-  const mtimeSeconds = roundToSeconds(member.mtimeNs)
   const needs: string[] = []
   if (member.gid > ID_MAX) needs.push(paxRecord('gid', String(member.gid)))
   if (linkName.length > NAME_BYTES || !ASCII.test(linkName)) needs.push(paxRecord('linkpath', linkName))
@@ -155,39 +158,49 @@ function writeBlock(
   typeFlag: number = TYPE_FLAGS[member.kind],
 ): void {
   into.fill(0, at, at + TAR_BLOCK_BYTES)
-  writeAscii(into, at, name)
-  writeOctal(into, at + 100, 8, member.mode & 0o7777)
-  writeOctal(into, at + 108, 8, member.uid > ID_MAX ? 0 : member.uid)
-  writeOctal(into, at + 116, 8, member.gid > ID_MAX ? 0 : member.gid)
-  writeOctal(into, at + 124, 12, member.sizeBytes > NUMBER_MAX ? 0 : member.sizeBytes)
-  writeOctal(into, at + 136, 12, mtimeSeconds < 0 || mtimeSeconds > NUMBER_MAX ? 0 : mtimeSeconds)
+  // Summed up while it is written: most of a header is zero. The checksum counts its own field as eight spaces.
+  let sum = 8 * 0x20 + typeFlag
+  sum += writeAscii(into, at, name)
+  sum += writeOctal(into, at + 100, 8, member.mode & 0o7777)
+  sum += writeOctal(into, at + 108, 8, member.uid > ID_MAX ? 0 : member.uid)
+  sum += writeOctal(into, at + 116, 8, member.gid > ID_MAX ? 0 : member.gid)
+  sum += writeOctal(into, at + 124, 12, member.sizeBytes > NUMBER_MAX ? 0 : member.sizeBytes)
+  sum += writeOctal(into, at + 136, 12, mtimeSeconds < 0 || mtimeSeconds > NUMBER_MAX ? 0 : mtimeSeconds)
   into[at + 156] = typeFlag
-  writeAscii(into, at + 157, linkName)
-  writeAscii(into, at + 257, 'ustar\x0000')
+  sum += writeAscii(into, at + 157, linkName)
+  sum += writeAscii(into, at + 257, 'ustar\x0000')
   if (typeFlag !== TYPE_FLAG_PAX) {
-    writeOctal(into, at + 329, 8, 0)
-    writeOctal(into, at + 337, 8, 0)
+    sum += writeOctal(into, at + 329, 8, 0)
+    sum += writeOctal(into, at + 337, 8, 0)
   }
-  writeAscii(into, at + 345, prefix)
-  // The checksum counts its own field as eight spaces.
-  let sum = 8 * 0x20
-  for (let i = at; i < at + TAR_BLOCK_BYTES; i++) sum += into[i]!
+  sum += writeAscii(into, at + 345, prefix)
   writeOctal(into, at + CHECKSUM_AT, 7, sum)
   into[at + CHECKSUM_AT + 7] = 0x20
 }
 
-function writeAscii(into: Uint8Array, at: number, text: string): void {
-  for (let i = 0; i < text.length; i++) into[at + i] = text.charCodeAt(i)
+/** Returns the sum of the bytes. */
+function writeAscii(into: Uint8Array, at: number, text: string): number {
+  let sum = 0
+  for (let i = 0; i < text.length; i++) {
+    const byte = text.charCodeAt(i)
+    into[at + i] = byte
+    sum += byte
+  }
+  return sum
 }
 
-/** `width - 1` octal digits and a NUL. */
-function writeOctal(into: Uint8Array, at: number, width: number, value: number): void {
+/** `width - 1` octal digits and a NUL; returns the sum of the bytes. */
+function writeOctal(into: Uint8Array, at: number, width: number, value: number): number {
+  let sum = (width - 1) * DIGIT_ZERO
   let rest = value
   for (let i = at + width - 2; i >= at; i--) {
-    into[i] = 0x30 + (rest % 8)
+    const digit = rest % 8
+    into[i] = DIGIT_ZERO + digit
+    sum += digit
     rest = Math.floor(rest / 8)
   }
   into[at + width - 1] = 0
+  return sum
 }
 
 function checkRoom(into: Uint8Array, at: number, bytes: number): void {

@@ -1,8 +1,9 @@
 import { closeSync } from 'node:fs'
+import type { Awaitable } from '../../../kit/bytes.ts'
 import { isPagedFile } from '../../../postgres/relation-file.ts'
 import type { BatchFile, FileBatch, FileOrder } from './file-batch.ts'
 import { openFile } from './file-reading.ts'
-import type { FileQueue, PackRoom, PartsTask, WorkerParts } from './pack-parts.ts'
+import type { FileQueue, NumberedOpenPart, PackRoom, PartsTask, WorkerParts } from './pack-parts.ts'
 import { PageCheck, type PageObserver } from './page-check.ts'
 import { PageScan } from './page-scan.ts'
 import type { PartControl } from './part-control.ts'
@@ -34,14 +35,16 @@ export class FilePacker {
           })
   }
 
-  /** Packs the file that the queue stands at. */
-  async packNext(parts: WorkerParts): Promise<void> {
+  /** Packs the file that the queue stands at; at once when it is small. */
+  packNext(parts: WorkerParts): Awaitable<void> {
     const batch = this.#queue.batch!
     const { row } = this.#queue
     const order = batch.order(row)
     const file = batch.file(row)
-    if (order.method === 'whole') await this.#packWhole(parts, batch, file)
-    else await this.#packChanged(parts, batch, file, order)
+    if (order.method !== 'whole') return this.#packChanged(parts, batch, file, order)
+    const open = parts.forMember(file.sizeBytes)
+    if (!(open instanceof Promise)) return this.#packWhole(open, batch, file)
+    return open.then(begun => this.#packWhole(begun, batch, file))
   }
 
   async #packChanged(parts: WorkerParts, batch: FileBatch, file: BatchFile, order: FileOrder): Promise<void> {
@@ -53,7 +56,7 @@ export class FilePacker {
       const { blocks, whole, usedBlocks } = await this.#scan!.find(file, fd, order, check)
       if (whole !== undefined) {
         this.#report({ kind: 'whole', turn, reason: whole })
-        return await this.#packWhole(parts, batch, file)
+        return await this.#packWhole(await parts.forMember(file.sizeBytes), batch, file)
       }
       const isSameSize = order.parent?.blocks === file.sizeBytes / this.#pageBytes
       if (blocks.length === 0 && isSameSize) batch.setUnchanged(row)
@@ -72,17 +75,22 @@ export class FilePacker {
     }
   }
 
-  async #packWhole(parts: WorkerParts, batch: FileBatch, file: BatchFile): Promise<void> {
+  #packWhole({ number, part }: NumberedOpenPart, batch: FileBatch, file: BatchFile): Awaitable<void> {
     const { row } = this.#queue
-    const { number, part } = await parts.forMember(file.sizeBytes)
     const check = this.#openCheck(file)
     const isPaged = isPagedFile(file.memberName, file.sizeBytes, this.#pageBytes)
     if (isPaged) this.#tail.begin()
-    const hash = await part.packer.packFile(file, observerOf(check, isPaged ? this.#tail : undefined))
-    if (hash === undefined) return batch.setVanished(row)
-    batch.setPacked(row, number, hash)
-    if (isPaged) batch.setUsedBlocks(row, this.#tail.usedBlocks(this.#pageBytes))
-    this.#endCheck(check)
+    const record = (hash: string | undefined): void => {
+      if (hash === undefined) {
+        batch.setVanished(row)
+        return
+      }
+      batch.setPacked(row, number, hash)
+      if (isPaged) batch.setUsedBlocks(row, this.#tail.usedBlocks(this.#pageBytes))
+      this.#endCheck(check)
+    }
+    const packed = part.packer.packFile(file, observerOf(check, isPaged ? this.#tail : undefined))
+    return packed instanceof Promise ? packed.then(record) : record(packed)
   }
 
   /** Of a file that was not read whole: what the parent had used of it, or what was read behind that. */

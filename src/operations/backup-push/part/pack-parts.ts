@@ -1,5 +1,6 @@
 import type { CompressionOptions } from '../../../codec/codec.ts'
 import type { WholeReason } from '../../../delta/page-selection.ts'
+import type { Awaitable } from '../../../kit/bytes.ts'
 import type { RateLimit } from '../../../kit/limits.ts'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
 import { broadcastNotice, onNotice } from '../../../kit/log.ts'
@@ -75,7 +76,8 @@ export async function packParts(room: PackRoom, task: PartsTask): Promise<void> 
   try {
     for (let hasFile = await queue.advance(); hasFile; ) {
       control.beat(room.worker, queue.turn, 0)
-      await packer.packNext(parts)
+      const packed = packer.packNext(parts)
+      if (packed !== undefined) await packed
       hasFile = queue.advanceInBatch() || (await queue.advance())
     }
     await parts.finish()
@@ -85,13 +87,18 @@ export async function packParts(room: PackRoom, task: PartsTask): Promise<void> 
   }
 }
 
+export interface NumberedOpenPart {
+  readonly number: number
+  readonly part: OpenPart
+}
+
 /** The part that a worker has open, if any: one is opened when there is something for it. */
 export class WorkerParts {
   readonly #room: PackRoom
   readonly #task: PartsTask
   readonly #control: PartControl
   readonly #place: PartPlace
-  #open: { readonly number: number; readonly part: OpenPart } | undefined
+  #open: NumberedOpenPart | undefined
 
   constructor(room: PackRoom, task: PartsTask, control: PartControl, queue: { readonly turn: number }) {
     this.#room = room
@@ -104,16 +111,13 @@ export class WorkerParts {
     }
   }
 
-  /** The part that a member of `sizeBytes` goes into. */
-  async forMember(sizeBytes: number): Promise<{ readonly number: number; readonly part: OpenPart }> {
+  /** The part that a member of `sizeBytes` goes into; at once while it goes on. */
+  forMember(sizeBytes: number): Awaitable<NumberedOpenPart> {
     const open = this.#open
-    if (open !== undefined) {
-      const isEmpty = open.part.packer.tarBytes === 0
-      if (isEmpty || open.part.packer.tarBytes + packedBytes(sizeBytes) <= this.#task.partBytesMax)
-        return open
-      await this.#close()
-    }
-    return this.#begin(this.#control.takePartNumber())
+    if (open === undefined) return this.#begin(this.#control.takePartNumber())
+    const { tarBytes } = open.part.packer
+    if (tarBytes === 0 || tarBytes + packedBytes(sizeBytes) <= this.#task.partBytesMax) return open
+    return this.#close().then(() => this.#begin(this.#control.takePartNumber()))
   }
 
   /** Closes what is open. Without any file somebody still has to pack the directories. */
@@ -131,7 +135,7 @@ export class WorkerParts {
     await open?.part.abort()
   }
 
-  async #begin(number: number): Promise<{ readonly number: number; readonly part: OpenPart }> {
+  async #begin(number: number): Promise<NumberedOpenPart> {
     const name = partName(number, this.#room.codec.extension)
     this.#room.report({ kind: 'part begun', number })
     const part = await openPart(this.#place, partKey(this.#task.backup, name), this.#task.use)

@@ -9,6 +9,7 @@ import {
   encodeTarHeader,
   TAR_BLOCK_BYTES,
   TAR_END_BYTES,
+  TAR_HEADER_BYTES_MAX,
   type TarMember,
   tarHeaderBytes,
   tarPaddingBytes,
@@ -93,13 +94,47 @@ export class PartPacker {
   /**
    * A file, at the size the walk saw: cut when it has grown since, filled up with zeroes when it has shrunk (WAL
    * replay sets both right). Returns the hash of the content as it lies in the tar; undefined when the file is
-   * gone. Throws FILE_ACCESS when it cannot be read.
+   * gone. Throws FILE_ACCESS when it cannot be read. At once when the file fits into what is left of the block.
    */
-  async packFile(file: BatchFile, observer?: FileObserver): Promise<string | undefined> {
+  packFile(file: BatchFile, observer?: FileObserver): Awaitable<string | undefined> {
     const fd = openFile(file.path)
     if (fd === undefined) return undefined
+    const room = this.#writer.capacityBytes - this.#used
+    const isFitting = TAR_HEADER_BYTES_MAX + file.sizeBytes + tarPaddingBytes(file.sizeBytes) < room
+    if (!isFitting || this.#limiter !== undefined) return this.#packLarge(fd, file, observer)
     try {
-      await this.packHeader({ ...file, name: file.memberName, kind: 'file' })
+      return this.#packFitting(fd, file, observer)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  #packFitting(fd: number, file: BatchFile, observer: FileObserver | undefined): string {
+    const { memory, base } = this.#writer
+    const { path, sizeBytes } = file
+    const begin = base + this.#used
+    let at = begin + encodeTarHeader(memory, begin, memberOf(file))
+    const content = at
+    while (at < content + sizeBytes) {
+      const got = readInto({ fd, path, position: null }, memory, at, content + sizeBytes - at)
+      if (got === 0) break
+      observer?.observe(memory.subarray(at, at + got))
+      at += got
+    }
+    memory.fill(0, at, content + sizeBytes + tarPaddingBytes(sizeBytes))
+    this.#hasher.reset()
+    this.#hasher.update(memory.subarray(content, content + sizeBytes))
+    this.#onRead(sizeBytes)
+    const packed = content + sizeBytes + tarPaddingBytes(sizeBytes) - begin
+    this.#used += packed
+    this.#tarBytes += packed
+    this.#contentBytes += sizeBytes
+    return this.#hasher.digest()
+  }
+
+  async #packLarge(fd: number, file: BatchFile, observer: FileObserver | undefined): Promise<string> {
+    try {
+      await this.packHeader(memberOf(file))
       this.#hasher.reset()
       const range = { position: null, bytes: file.sizeBytes }
       const missing = await this.#readRange(fd, file.path, range, observer)
@@ -243,6 +278,11 @@ export class PartPacker {
     this.#used = 0
     return this.#writer.flush(this.#writer.capacityBytes)
   }
+}
+
+function memberOf(file: BatchFile): TarMember {
+  const { sizeBytes, mode, uid, gid, mtimeNs } = file
+  return { name: file.memberName, kind: 'file', sizeBytes, mode, uid, gid, mtimeNs }
 }
 
 /** The size in a part of a file of `sizeBytes` with an ordinary name: what decides whether it still fits. */
