@@ -76,10 +76,18 @@ const compiled = new Map<string, WebAssembly.Module>()
 export function openModule<Exports>(memory: LinearMemory, path: string, scalarPath?: string): Exports {
   let module = compiled.get(path)
   if (module === undefined) {
-    const bytes = readFileSync(path)
-    const isUsable = scalarPath === undefined || WebAssembly.validate(bytes)
-    module = new WebAssembly.Module(isUsable ? bytes : readFileSync(scalarPath))
+    module = compile(path, scalarPath)
     compiled.set(path, module)
   }
   return new WebAssembly.Instance(module, { env: { memory: memory.memory } }).exports as Exports
+}
+
+/** Tried, not validated first: that would read the module twice, in a process that lives for 30 ms. */
+function compile(path: string, scalarPath: string | undefined): WebAssembly.Module {
+  try {
+    return new WebAssembly.Module(readFileSync(path))
+  } catch (error) {
+    if (scalarPath === undefined || !(error instanceof WebAssembly.CompileError)) throw error
+    return new WebAssembly.Module(readFileSync(scalarPath))
+  }
 }

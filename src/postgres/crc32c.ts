@@ -4,7 +4,7 @@
  */
 export const CRC32C_BEGIN: number = 0xffffffff | 0
 
-const TABLES: Int32Array = buildCrc32cTables(8)
+let tables: Int32Array | undefined
 
 /** Continues `crc` over `bytes[begin, end)`. */
 export function updateCrc32c(
@@ -13,7 +13,8 @@ export function updateCrc32c(
   begin: number = 0,
   end: number = bytes.length,
 ): number {
-  const table = TABLES
+  tables ??= buildCrc32cTables(8)
+  const table = tables
   let value = crc
   let at = begin
   for (const last = end - 8; at <= last; at += 8) {
@@ -44,15 +45,15 @@ export function crc32c(bytes: Uint8Array): number {
 
 /** `count` tables of 256: table k holds what a byte contributes when k more bytes follow it. */
 export function buildCrc32cTables(count: number): Int32Array {
-  const tables = new Int32Array(count * 256)
+  const made = new Int32Array(count * 256)
   for (let index = 0; index < 256; index++) {
     let value = index
     for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0x82f63b78 : value >>> 1
-    tables[index] = value
+    made[index] = value
   }
-  for (let index = 256; index < tables.length; index++) {
-    const previous = tables[index - 256]!
-    tables[index] = tables[previous & 0xff]! ^ (previous >>> 8)
+  for (let index = 256; index < made.length; index++) {
+    const previous = made[index - 256]!
+    made[index] = made[previous & 0xff]! ^ (previous >>> 8)
   }
-  return tables
+  return made
 }

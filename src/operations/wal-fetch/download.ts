@@ -1,5 +1,5 @@
 import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs'
-import type { Codec } from '../../codec/codec.ts'
+import type { BlockReader, Codec } from '../../codec/codec.ts'
 import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
 import type { Hasher } from '../../kit/hash.ts'
 import { assertSegment, openSegmentChecker } from '../../postgres/wal/page-reader.ts'
@@ -11,14 +11,22 @@ import type { OperationContext } from '../context.ts'
 
 export interface Downloaded {
   readonly sizeBytes: number
+  /** Empty unless the file was hashed. */
   readonly contentHash: string
+}
+
+export interface DownloadOptions {
+  readonly isDurable: boolean
+  /** Hashes the content as it passes, for a file that is met again later. */
+  readonly hasher?: Hasher
 }
 
 /** What one process needs to fetch WAL files one after the other. */
 export interface Downloader {
   readonly context: OperationContext
   readonly codec: Codec
-  readonly hasher: Hasher
+  /** Opened by the first call: a fetch that meets no prefetched file hashes nothing. */
+  readonly hasher: () => Hasher
 }
 
 /** Forms whose end can be seen, but not whether a byte within has changed (docs/FORMAT.md 2). */
@@ -36,7 +44,7 @@ export async function downloadWal(
   downloader: Downloader,
   name: string,
   path: string,
-  options: { readonly isDurable: boolean },
+  options: DownloadOptions,
 ): Promise<Downloaded> {
   const { context, codec } = downloader
   const found = await findPayload(context.storage, walKey(name, ''), { signal: context.signal })
@@ -53,14 +61,14 @@ export async function downloadWal(
     const reader = await codec.open(source, found.extension)
     let sizeBytes: number
     try {
-      sizeBytes = await copyBlocks(downloader, reader, target, checker)
+      sizeBytes = await copyBlocks(reader, target, checker, { ...options, signal: context.signal })
     } finally {
       await reader.close()
     }
     checker?.end()
     if (options.isDurable) target.sync()
     target.close()
-    return { sizeBytes, contentHash: downloader.hasher.digest() }
+    return { sizeBytes, contentHash: options.hasher?.digest() ?? '' }
   } catch (error) {
     await source.close()
     target.close()
@@ -90,23 +98,22 @@ function openChecker(name: string, extension: string): Checker {
 }
 
 async function copyBlocks(
-  downloader: Downloader,
-  reader: Awaited<ReturnType<Codec['open']>>,
+  reader: BlockReader,
   target: Target,
   checker: Checker | undefined,
+  { hasher, signal }: Pick<DownloadOptions, 'hasher'> & { readonly signal: AbortSignal },
 ): Promise<number> {
-  const { hasher, context } = downloader
-  hasher.reset()
+  hasher?.reset()
   let sizeBytes = 0
   for (;;) {
     const next = reader.next()
     const block = next instanceof Promise ? await next : next
     if (block === null) return sizeBytes
-    hasher.update(block)
+    hasher?.update(block)
     checker?.update(block)
     target.write(block)
     sizeBytes += block.length
-    context.signal.throwIfAborted()
+    signal.throwIfAborted()
   }
 }
 

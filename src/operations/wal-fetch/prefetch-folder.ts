@@ -41,7 +41,7 @@ const STALE_RUNNING_MS = 10 * 60 * 1000
 const CHECK_SUFFIX = '.check'
 const READ_BYTES = 1 << 18
 
-export function openPrefetchFolder(baseDirectory: string, hasher: Hasher): PrefetchFolder {
+export function openPrefetchFolder(baseDirectory: string, hasher: () => Hasher): PrefetchFolder {
   const folder = join(baseDirectory, '.wal-g', 'prefetch')
   const running = join(folder, 'running')
   const discard = (name: string): void => {
@@ -53,7 +53,7 @@ export function openPrefetchFolder(baseDirectory: string, hasher: Hasher): Prefe
       const path = join(folder, name)
       const check = readCheck(path + CHECK_SUFFIX)
       if (sizeOf(path) === undefined) return false
-      if (check === undefined || !isUnchanged(path, check, hasher)) {
+      if (check === undefined || !isUnchanged(path, check, hasher())) {
         discard(name)
         return false
       }

@@ -4,7 +4,7 @@ import { openCodec } from '../../codec/open-codec.ts'
 import { randomHex } from '../../kit/atomic-file.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { hasCode, WalgError } from '../../kit/errors.ts'
-import { openHasher } from '../../kit/hash.ts'
+import { type Hasher, openHasher } from '../../kit/hash.ts'
 import { createLinearMemory } from '../../kit/linear-memory.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { walKey } from '../../repository/layout.ts'
@@ -99,7 +99,15 @@ async function refuseHole(downloader: Downloader, name: string, segmentBytes: nu
 /** One memory, codec and hasher for all files that this process fetches. */
 export function openDownloader(context: OperationContext): Downloader {
   const memory = createLinearMemory()
-  return { context, codec: openCodec(context.codecDescription, memory), hasher: openHasher(memory) }
+  let hasher: Hasher | undefined
+  return {
+    context,
+    codec: openCodec(context.codecDescription, memory),
+    hasher(): Hasher {
+      hasher ??= openHasher(memory)
+      return hasher
+    },
+  }
 }
 
 function checkName(name: string): void {

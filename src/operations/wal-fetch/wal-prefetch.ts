@@ -50,7 +50,10 @@ async function prefetchOne(
 ): Promise<'fetched' | 'missing' | 'elsewhere'> {
   const path = folder.runningPath(name)
   try {
-    const downloaded = await downloadWal(downloader, name, path, { isDurable: false })
+    const downloaded = await downloadWal(downloader, name, path, {
+      isDurable: false,
+      hasher: downloader.hasher(),
+    })
     return folder.publish(name, downloaded) ? 'fetched' : 'elsewhere'
   } catch (error) {
     if (hasCode(error, 'WAL_NOT_FOUND')) return 'missing'
