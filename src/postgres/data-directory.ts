@@ -68,6 +68,8 @@ interface Walk {
   readonly refusals: Refusals
   /** Directories reached through a link that is no tablespace, by `identityOf`: each is followed once. */
   readonly followed: Set<string>
+  /** Asked for once: every call is one into the kernel. */
+  readonly user: number | undefined
   controlFile: ControlEntry | undefined
   catalogBytes: number
   contentBytes: number
@@ -102,6 +104,7 @@ export async function walkDataDirectory(root: string, options: WalkOptions): Pro
     links: [],
     refusals: new Refusals(),
     followed: new Set(),
+    user: process.geteuid?.(),
     controlFile: undefined,
     catalogBytes: 0,
     contentBytes: 0,
@@ -170,7 +173,7 @@ async function walkLink(walk: Walk, place: Place, name: string): Promise<void> {
   const target = readlinkOrVanished(walk, path)
   if (target === undefined) return
   const stats = statOrUndefined(path)
-  if (stats?.isFile() === true && isReadable(path, stats)) {
+  if (stats?.isFile() === true && isReadable(path, stats, walk.user)) {
     log.warning(
       `"${path}" is a symbolic link to "${target}": the backup holds the content, as a regular file`,
     )
@@ -205,7 +208,7 @@ function openPlace(walk: Walk, path: string, member: string, isMain: boolean): P
 }
 
 function addFile(walk: Walk, place: Place, name: string, path: string, stats: BigIntStats): void {
-  if (!isReadable(path, stats)) {
+  if (!isReadable(path, stats, walk.user)) {
     walk.refusals.addUnreadable(path)
   } else if (name === CONTROL_NAME && place.member === CONTROL_PLACE) {
     const memberName = `${CONTROL_PLACE}/${CONTROL_NAME}`

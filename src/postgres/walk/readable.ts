@@ -4,11 +4,8 @@ import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
 const NAMED_MAX = 10
 const OWNER_READ = 0o400n
 
-/** Asked once: every call is one into the kernel. */
-const user = process.geteuid?.()
-
-/** Whether this process may read a file; tries it only when owner and mode do not settle it. */
-export function isReadable(path: string, stats: BigIntStats): boolean {
+/** Whether this process, running as `user`, may read a file; tries it only when owner and mode do not settle it. */
+export function isReadable(path: string, stats: BigIntStats, user: number | undefined): boolean {
   if (user === 0) return true
   if (user !== undefined && stats.uid === BigInt(user) && (stats.mode & OWNER_READ) !== 0n) return true
   try {
