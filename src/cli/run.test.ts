@@ -104,7 +104,7 @@ describe('before any work', () => {
       WALG_LIBSODIUM_KEY: 'hunter2hunter2',
       WALG_S3_PREFIX: 'bucket/path',
       WALG_DELTA_MAX_STEPS: '-1',
-      WALG_LOG_DESTINATION: '/nonexistent/log',
+      WALG_LOG_DESTINATION: '/nonexistent/none/log',
     })
     expect(exit).toBe(1)
     expect(stdout).toBe('')
@@ -170,12 +170,12 @@ describe('exit statuses', () => {
     expect(place.walg([...fetch, '--no-such-flag']).exit).toBe(126)
     expect(place.walg(fetch, { WALG_COMPRESSION_METHOD: 'nope' }).exit).toBe(126)
     expect(place.walg(fetch, { WALG_FILE_PREFIX: '' }).exit).toBe(126)
-    expect(place.walg(fetch, { WALG_FILE_PREFIX: '/nonexistent' }).exit).toBe(126)
+    expect(place.walg(fetch, { WALG_FILE_PREFIX: '/nonexistent/none' }).exit).toBe(126)
     expect(
-      place.walg(fetch, { WALG_FILE_PREFIX: '/nonexistent', WALG_FETCH_ERROR_EXIT_CODE: '7' }).exit,
+      place.walg(fetch, { WALG_FILE_PREFIX: '/nonexistent/none', WALG_FETCH_ERROR_EXIT_CODE: '7' }).exit,
     ).toBe(7)
     place.write('standby.signal', '')
-    expect(place.walg(fetch, { WALG_FILE_PREFIX: '/nonexistent' }).exit).toBe(1)
+    expect(place.walg(fetch, { WALG_FILE_PREFIX: '/nonexistent/none' }).exit).toBe(1)
   })
 
   test('hold for errors that nobody caught, too', () => {

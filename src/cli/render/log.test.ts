@@ -74,8 +74,8 @@ describe('log lines', () => {
   })
 
   test('a destination that cannot be opened is an error that names it', () => {
-    expect(() => openLog({ ...FIRST_LOG_OPTIONS, destination: '/nonexistent/log' })).toThrow(
-      '/nonexistent/log',
+    expect(() => openLog({ ...FIRST_LOG_OPTIONS, destination: '/nonexistent/none/log' })).toThrow(
+      '/nonexistent/none/log',
     )
   })
 })
