@@ -1,6 +1,6 @@
 import { afterAll, beforeAll } from 'bun:test'
 import { openSftpDriver } from '../../src/storage/drivers/sftp/driver.ts'
-import { missingSshd, type SftpServer, startSftpServer } from '../support/sftp-server.ts'
+import { missingOtherUser, missingSshd, type SftpServer, startSftpServer } from '../support/sftp-server.ts'
 import { describeUnless } from '../support/skip.ts'
 import { storageContract } from './storage.ts'
 
@@ -12,6 +12,19 @@ describeUnless(missingSshd(), 'OpenSSH', () => {
   afterAll(() => server.stop())
 
   storageContract('sftp', async () => {
+    const storage = await openSftpDriver('remote', server.describe(server.newRoot()))
+    return { storage }
+  })
+})
+
+describeUnless(missingSshd() ?? missingOtherUser(), 'OpenSSH as a normal user', () => {
+  let server: SftpServer
+  beforeAll(async () => {
+    server = await startSftpServer({ username: 'postgres' })
+  })
+  afterAll(() => server.stop())
+
+  storageContract('sftp of a normal user', async () => {
     const storage = await openSftpDriver('remote', server.describe(server.newRoot()))
     return { storage }
   })

@@ -1,8 +1,8 @@
-import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import type { SftpDescription } from '../../src/storage/drivers/sftp/description.ts'
-import { giveToClusterUser } from './cluster-user.ts'
+import { giveToClusterUser, type UserIds } from './cluster-user.ts'
 import { cleanUpAtEnd } from './leftovers.ts'
 import { runTool } from './process.ts'
 import type { SkipReason } from './skip.ts'
@@ -38,16 +38,40 @@ export function missingSshd(): SkipReason {
   return existsSync(SSHD) ? undefined : 'not installed: openssh-server'
 }
 
+const isRoot = process.getuid?.() === 0
+
+/** The reason to skip where there is nobody else to log in as. */
+export function missingOtherUser(): SkipReason {
+  const hasPostgres = /^postgres:/m.test(readFileSync('/etc/passwd', 'utf8'))
+  return isRoot && hasPostgres ? undefined : 'needs root, and a user postgres'
+}
+
+/** The reason to skip where a server cannot have a file system of its own. */
+export function missingPrivateMounts(): SkipReason {
+  const probe = isRoot && spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0
+  return probe ? undefined : 'needs root, and mount namespaces'
+}
+
+export interface SftpServerOptions {
+  /** Another one than ourselves, who then also runs the server; needs root. */
+  readonly username?: string
+  /** The folders for storages lie on a file system of this size, seen by the server alone; needs root. */
+  readonly diskBytes?: number
+}
+
 /** Starts a server that runs as us: root, or a normal user who can only log in as himself. */
-export async function startSftpServer(): Promise<SftpServer> {
+export async function startSftpServer(options: SftpServerOptions = {}): Promise<SftpServer> {
   const directory = tempDirectory('sshd')
-  const username = (await runTool('id', ['-un'])).stdout.trim()
+  const username = options.username ?? (await runTool('id', ['-un'])).stdout.trim()
   const port = await freePort()
   const keys = await makeKeys(directory, port)
   writeFileSync(directory.at('sshd_config'), configuration(directory, port, username))
   // sshd of root wants its folder for privilege separation
-  if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true })
-  let running = await run(directory, port)
+  if (isRoot) mkdirSync('/run/sshd', { recursive: true })
+  mkdirSync(directory.at('files'))
+  const user = options.username === undefined ? undefined : await takeOver(directory, options.username)
+  const start = (): ReturnType<typeof run> => run(directory, port, { ...options, ...user })
+  let running = await start()
   let roots = 0
   const stop = async (): Promise<void> => running.stop()
   cleanUpAtEnd(stop)
@@ -58,8 +82,10 @@ export async function startSftpServer(): Promise<SftpServer> {
     knownHosts: directory.at('known_hosts'),
     fingerprint: keys.fingerprint,
     newRoot() {
+      if (options.diskBytes !== undefined) return directory.at('files')
       const root = directory.at('files', String(++roots))
-      mkdirSync(root, { recursive: true })
+      mkdirSync(root)
+      if (user !== undefined) chownSync(root, user.uid, user.gid)
       return root
     },
     describe: root => ({
@@ -79,7 +105,7 @@ export async function startSftpServer(): Promise<SftpServer> {
     }),
     stop,
     async start() {
-      running = await run(directory, port)
+      running = await start()
     },
   }
 }
@@ -101,7 +127,7 @@ async function makeKeys(directory: TempDirectory, port: number) {
   // wal-g runs as the user of the cluster, too
   for (const file of Object.values(files)) giveToClusterUser(file)
   const publicKeys = Object.values(files).map(file => readFileSync(`${file}.pub`, 'utf8'))
-  writeFileSync(directory.at('authorized_keys'), publicKeys.join(''), { mode: 0o600 })
+  writeFileSync(directory.at('authorized_keys'), publicKeys.join(''))
   const [type, key] = readFileSync(`${host}.pub`, 'utf8').split(' ')
   writeFileSync(directory.at('known_hosts'), `[127.0.0.1]:${port} ${type} ${key}\n`)
   const { stdout } = await runTool('ssh-keygen', ['-l', '-f', `${host}.pub`])
@@ -131,11 +157,30 @@ function sftpServerProgram(): string {
   return existsSync('/usr/lib/openssh/sftp-server') ? '/usr/lib/openssh/sftp-server' : 'internal-sftp'
 }
 
-async function run(directory: TempDirectory, port: number): Promise<{ stop(): Promise<void> }> {
-  // a process group of its own: with the server its connections end
-  const child = spawn(SSHD, ['-D', '-E', directory.at('log'), '-f', directory.at('sshd_config')], {
+/** A server that does not run as root reads its own files, and lets in nobody but its user. */
+async function takeOver(directory: TempDirectory, username: string): Promise<UserIds> {
+  const [uid, gid] = await Promise.all(
+    ['-u', '-g'].map(async flag => Number((await runTool('id', [flag, username])).stdout)),
+  )
+  if (uid === undefined || gid === undefined) throw new Error(`no user ${username}`)
+  await runTool('chown', ['-R', `${uid}:${gid}`, directory.path])
+  return { uid, gid }
+}
+
+const ON_A_SMALL_DISK = 'mount -t tmpfs -o "size=$1" none "$2" && shift 2 && exec "$@"'
+
+async function run(
+  directory: TempDirectory,
+  port: number,
+  { diskBytes, uid, gid }: SftpServerOptions & Partial<UserIds>,
+): Promise<{ stop(): Promise<void> }> {
+  const sshd = [SSHD, '-D', '-E', directory.at('log'), '-f', directory.at('sshd_config')]
+  const disk = ['-m', 'sh', '-c', ON_A_SMALL_DISK, 'sh', String(diskBytes), directory.at('files')]
+  const [program, ...args] = diskBytes === undefined ? sshd : ['unshare', ...disk, ...sshd]
+  const child = spawn(program!, args, {
     stdio: 'ignore',
-    detached: true,
+    cwd: '/',
+    ...(uid === undefined || gid === undefined ? {} : { uid, gid }),
   })
   const ended = new Promise<void>(resolve => child.once('exit', () => resolve()))
   await untilTrue(() => answers(port), 20_000, 'sshd to answer')
@@ -194,9 +239,4 @@ function answers(port: number): Promise<boolean> {
     })
     socket.once('error', () => resolve(false))
   })
-}
-
-/** Whether the folder of a storage has anything in it but folders: for tests that look behind the server. */
-export function isFile(path: string): boolean {
-  return existsSync(path) && statSync(path).isFile()
 }

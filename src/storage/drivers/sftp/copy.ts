@@ -51,10 +51,12 @@ async function copyToTemporary(
     }
     await syncFile(session, handle)
     await syncFoldersAbove(session, place, temporary.folder)
-    await Promise.all([session.closeHandle(from), session.closeHandle(handle)])
     return temporary
   } catch (error) {
+    const failure = await fromWriteError(error, session, place, target)
     if (!session.isLost) await discard(session, temporary)
-    throw await fromWriteError(error, session, place, target)
+    throw failure
+  } finally {
+    if (!session.isLost) await Promise.all([session.closeHandle(from), session.closeHandle(handle)])
   }
 }

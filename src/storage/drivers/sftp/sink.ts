@@ -74,6 +74,8 @@ export class SftpSink implements ObjectSink {
   #position = 0
   #resumes = 0
   #isBroken = false
+  /** The handle has been given back. */
+  #isClosed = false
   #failure: Error | undefined
   #state: 'open' | 'ended' | 'aborted' = 'open'
   /** The folders above are made durable meanwhile. */
@@ -224,6 +226,7 @@ export class SftpSink implements ObjectSink {
     if (sizeBytes !== this.#position)
       throw bytesLost(this.#place, this.#temporary.key, sizeBytes, this.#position)
     await this.#session.closeHandle(this.#handle)
+    this.#isClosed = true
   }
 
   async #publish(): Promise<void> {
@@ -245,7 +248,15 @@ export class SftpSink implements ObjectSink {
   async #discard(): Promise<void> {
     try {
       await Promise.all(this.#flights.map(flight => flight.settled))
-      await this.#link.run(session => discard(session, this.#temporary), undefined, 1)
+      await this.#link.run(
+        async session => {
+          // a file that is open keeps its room
+          if (session === this.#session && !this.#isClosed) await session.closeHandle(this.#handle)
+          await discard(session, this.#temporary)
+        },
+        undefined,
+        1,
+      )
     } catch (error) {
       this.#fail(error)
     }
