@@ -65,11 +65,14 @@ async function openDriver(description: StorageDescription): Promise<Storage> {
       const { openAzureDriver } = await import('./drivers/azure/driver.ts')
       return openAzureDriver({ name, ...driver })
     }
+    case 'swift': {
+      const { openSwiftDriver } = await import('./drivers/swift/driver.ts')
+      return openSwiftDriver({ name, ...driver })
+    }
     case 'sftp': {
       const { openSftpDriver } = await import('./drivers/sftp/driver.ts')
       return openSftpDriver(name, driver)
     }
-    case 'swift':
     case 'oss':
       throw new WalgError('NOT_AVAILABLE', `storages of the kind "${driver.kind}" are not available yet`)
   }

@@ -31,7 +31,6 @@ describe('the storage that the settings choose', () => {
   test('is never another one than was asked for because it is not built yet', async () => {
     const LATER: Record<string, string> = {
       WALG_OSS_PREFIX: 'oss://b/p',
-      WALG_SWIFT_PREFIX: 'swift://b/p',
     }
     for (const [name, value] of Object.entries(LATER)) {
       for (const others of [{}, { WALG_FILE_PREFIX: '/a' }] as Record<string, string>[]) {

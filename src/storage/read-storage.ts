@@ -45,7 +45,11 @@ const STORAGE_KINDS: readonly StorageKind[] = [
     definition: azureSettings.WALG_AZ_PREFIX,
     read: async texts => (await import('./drivers/azure/read-settings.ts')).readAzure(texts),
   },
-  { prefix: 'WALG_SWIFT_PREFIX', definition: swiftSettings['WALG_SWIFT_PREFIX']! },
+  {
+    prefix: 'WALG_SWIFT_PREFIX',
+    definition: swiftSettings.WALG_SWIFT_PREFIX,
+    read: async texts => (await import('./drivers/swift/read-settings.ts')).readSwift(texts),
+  },
   {
     prefix: 'WALG_SSH_PREFIX',
     definition: sftpSettings.WALG_SSH_PREFIX,

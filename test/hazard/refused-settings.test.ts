@@ -42,8 +42,6 @@ const OFFLINE: Readonly<Record<string, string>> = {
 
 /** Everything that would store elsewhere. */
 const STORAGES: Readonly<Record<string, string>> = {
-  WALG_SWIFT_PREFIX: 'swift://container',
-  WALG_SSH_PREFIX: 'ssh://host/path',
   WALG_OSS_PREFIX: 'oss://bucket',
   WALG_FAILOVER_STORAGES: '{"b":{"WALG_FILE_PREFIX":"/tmp"}}',
 }

@@ -1,0 +1,442 @@
+import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit/bytes.ts'
+import { throwIfCancelled } from '../../../kit/clock.ts'
+import { WalgError } from '../../../kit/errors.ts'
+import { checkKey, checkPrefix, joinKey, refuse } from '../../keys.ts'
+import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
+import { forEachOf } from '../../requests/for-each-of.ts'
+import {
+  bodyOf,
+  dropBody,
+  type HttpRequest,
+  type HttpVerdict,
+  refusedRequest,
+  textOf,
+  verdictOfStatus,
+} from '../../requests/http.ts'
+import { type PatienceOptions, patientRequest } from '../../requests/patient-request.ts'
+import { openResumedSource, type ReadAnswer, type ReadRequest } from '../../requests/resumed-source.ts'
+import type {
+  Abortable,
+  GetOptions,
+  ListOptions,
+  ObjectInfo,
+  ObjectSink,
+  PutOptions,
+  Storage,
+  StorageEntry,
+} from '../../storage.ts'
+import {
+  type BulkAnswer,
+  encoded,
+  type ListedEntry,
+  replaced,
+  timeOfHeaders,
+  timeOfListing,
+} from './answers.ts'
+import type { SwiftDescription } from './description.ts'
+import { isSegmentName } from './segments.ts'
+import { SwiftSession } from './session.ts'
+import { SwiftUpload } from './upload.ts'
+
+export interface SwiftDriverOptions extends SwiftDescription {
+  readonly name: string
+  /** Entries of one page of a listing (default 10,000, which is what a cluster gives at most). */
+  readonly pageEntries?: number
+  readonly patience?: Partial<PatienceOptions>
+}
+
+const PATIENCE: PatienceOptions = { attemptsMax: 8, deadlineMs: 120_000, tryTimeoutMs: 120_000 }
+const PAGE_ENTRIES = 10_000
+const DELETES_AT_A_TIME = 32
+/** Objects in one request of a bulk delete: it is answered when all are gone. */
+const BULK_MAX = 500
+/** A copy on the server is one object, and cannot be larger than one may be. */
+const COPY_BYTES_MAX = 5 * 1024 * 1024 * 1024
+
+/** Opens a container; nothing is sent before the first use. */
+export function openSwiftDriver(options: SwiftDriverOptions): Storage {
+  return new SwiftDriver(options)
+}
+
+/** What HEAD tells of an object. */
+interface SwiftObject extends ObjectInfo {
+  /** A static large object: its segments are objects of their own. */
+  readonly isManifest: boolean
+}
+
+class SwiftDriver implements Storage {
+  readonly name: string
+  readonly features: Storage['features'] = {
+    ranges: true,
+    // `If-None-Match: *` is looked at before the body comes: of two puts at the same time both succeed
+    conditionalPut: false,
+    serverCopy: true,
+    synchronous: false,
+    flatKeys: true,
+    deleteBatchMax: BULK_MAX,
+  }
+  readonly #options: SwiftDriverOptions
+  readonly #session: SwiftSession
+  readonly #patience: PatienceOptions
+  #isClosed = false
+
+  constructor(options: SwiftDriverOptions) {
+    this.name = options.name
+    this.#options = options
+    this.#session = new SwiftSession(options, options.name)
+    this.#patience = { ...PATIENCE, ...options.patience }
+  }
+
+  /** Lists one entry: what every other command may do, too. */
+  async checkRoot(options: Abortable = {}): Promise<void> {
+    this.#checkOpen(options)
+    await this.#page('', { limit: '1' }, options)
+  }
+
+  list(prefix: string, options: ListOptions = {}): AsyncIterable<StorageEntry> {
+    this.#checkOpen(options)
+    checkPrefix(prefix, this.name)
+    return this.#entries(prefix, options)
+  }
+
+  async *#entries(prefix: string, options: ListOptions): AsyncGenerator<StorageEntry> {
+    const folder = joinKey(this.#options.root, prefix).replace(/\/$/, '')
+    const start = folder === '' ? '' : `${folder}/`
+    const limit = this.#options.pageEntries ?? PAGE_ENTRIES
+    const query = {
+      prefix: start,
+      limit: String(limit),
+      ...(options.recursive === true ? {} : { delimiter: '/' }),
+    }
+    for (let marker = ''; ; ) {
+      const page = await this.#page(prefix, { ...query, marker }, options)
+      options.onProgress?.()
+      for (const each of page) {
+        throwIfCancelled(options.signal)
+        const entry = this.#entryOf(each, start)
+        if (entry !== undefined) yield entry
+      }
+      const last = page.at(-1)
+      if (last === undefined || page.length < limit) return
+      marker = 'subdir' in last ? last.subdir : last.name
+    }
+  }
+
+  async #page(
+    prefix: string,
+    query: Record<string, string>,
+    options: Abortable,
+  ): Promise<readonly ListedEntry[]> {
+    const path = `/${encodeURIComponent(this.#options.container)}?${new URLSearchParams({ format: 'json', ...query })}`
+    return this.#request(options, async signal => {
+      const answer = await this.#session.send(path, { method: 'GET', headers: {}, signal })
+      if (answer.status === 204) return []
+      if (answer.status === 404) throw this.#noContainer()
+      if (!answer.ok) throw await this.#refused(answer, `list "${prefix}"`, prefix, signal)
+      return JSON.parse(await textOf(answer, signal)) as readonly ListedEntry[]
+    })
+  }
+
+  /** Undefined for names that are no keys, such as the marker of a folder, and for segments. */
+  #entryOf(listed: ListedEntry, start: string): StorageEntry | undefined {
+    const name = 'subdir' in listed ? listed.subdir.replace(/\/$/, '') : listed.name
+    const rest = name.slice(start.length)
+    if (isSegmentName(rest)) return undefined
+    if (rest.split('/').some(part => part === '' || part === '.' || part === '..')) return undefined
+    const { root } = this.#options
+    const key = root === '' ? name : name.slice(root.length + 1)
+    if ('subdir' in listed) return { kind: 'prefix', key }
+    return { kind: 'object', key, sizeBytes: listed.bytes, modifiedNs: timeOfListing(listed.last_modified) }
+  }
+
+  async stat(key: string, options: Abortable = {}): Promise<ObjectInfo> {
+    this.#check(key, options)
+    const { sizeBytes, modifiedNs } = await this.#head(key, options)
+    return { key, sizeBytes, modifiedNs }
+  }
+
+  #head(key: string, options: Abortable): Promise<SwiftObject> {
+    return this.#request(options, async signal => {
+      const answer = await this.#session.send(this.#pathOf(key), { method: 'HEAD', headers: {}, signal })
+      if (!answer.ok) throw await this.#refused(answer, `stat object "${key}"`, key, signal)
+      await dropBody(answer)
+      return {
+        key,
+        sizeBytes: Number(answer.headers.get('content-length')),
+        modifiedNs: timeOfHeaders(answer.headers),
+        isManifest: answer.headers.get('x-static-large-object')?.toLowerCase() === 'true',
+      }
+    })
+  }
+
+  async get(key: string, options: GetOptions = {}): Promise<ByteStream> {
+    return streamFromSource(await this.openSource(key, options))
+  }
+
+  async openSource(key: string, options: GetOptions = {}): Promise<ByteSource> {
+    this.#check(key, options)
+    return openResumedSource(
+      {
+        key,
+        storage: this.name,
+        request: (range, signal) => this.#read(key, range, signal),
+        stat: signal => this.stat(key, signal === undefined ? {} : { signal }),
+        patience: this.#patience,
+      },
+      options,
+    )
+  }
+
+  async #read(key: string, range: ReadRequest, signal: AbortSignal): Promise<ReadAnswer | undefined> {
+    const { firstBytes, endBytes, version } = range
+    const isWhole = firstBytes === 0 && endBytes === undefined
+    const answer = await this.#session.send(this.#pathOf(key), {
+      method: 'GET',
+      headers: {
+        ...(isWhole ? {} : { range: `bytes=${firstBytes}-${endBytes === undefined ? '' : endBytes - 1}` }),
+        ...(version === undefined ? {} : { 'if-match': version }),
+      },
+      signal,
+    })
+    if (answer.status === 416) {
+      await dropBody(answer)
+      return undefined
+    }
+    if (answer.status === 412) throw replaced(key, this.name)
+    if (!answer.ok) throw await this.#refused(answer, `get object "${key}"`, key, signal)
+    const total = /\/(\d+)$/.exec(answer.headers.get('content-range') ?? '')?.[1]
+    const sizeBytes = Number(total ?? answer.headers.get('content-length'))
+    // a server that does not know ranges sends everything
+    if (!isWhole && answer.status !== 206 && firstBytes > 0) throw this.#noRanges(key)
+    return { sizeBytes, version: answer.headers.get('etag') ?? '', body: bodyOf(answer, signal) }
+  }
+
+  async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {
+    await putThroughSink(this.openSink(key, options), body, options.signal)
+  }
+
+  openSink(key: string, options: PutOptions = {}): ObjectSink {
+    this.#check(key, options)
+    if (options.ifAbsent === true) throw this.#notConditional(key)
+    const { container, root, segmentSizeBytes, segmentsMax } = this.#options
+    const upload = new SwiftUpload({
+      container,
+      name: joinKey(root, key),
+      send: (doing, name, { body, headers, query }) =>
+        this.#request(options, async signal => {
+          const path = `${this.#pathOfName(name)}${query === undefined ? '' : `?${query}`}`
+          const request: Omit<HttpRequest, 'url'> = {
+            method: 'PUT',
+            headers: headers ?? {},
+            body: body ?? '',
+            signal,
+          }
+          const answer = await this.#session.send(path, request)
+          if (!answer.ok) throw await this.#refused(answer, `${doing} object "${key}"`, '', signal)
+          await dropBody(answer)
+        }),
+      remove: names => this.#removeNames(names, {}),
+    })
+    return new BlockSink(upload, {
+      key,
+      storage: this.name,
+      blockSizeBytes: segmentSizeBytes,
+      blocksMax: segmentsMax,
+      isParallel: true,
+      signal: options.signal,
+    })
+  }
+
+  async copy(source: string, target: string, options: Abortable = {}): Promise<void> {
+    this.#check(source, options)
+    this.#check(target, options)
+    const { sizeBytes } = await this.#head(source, options)
+    if (source === target) return
+    if (sizeBytes > COPY_BYTES_MAX) return this.put(target, await this.get(source, options), options)
+    const from = `${encodeURIComponent(this.#options.container)}/${encoded(joinKey(this.#options.root, source))}`
+    await this.#request(options, async signal => {
+      const headers = { 'x-copy-from': `/${from}`, 'content-length': '0' }
+      const answer = await this.#session.send(this.#pathOf(target), {
+        method: 'PUT',
+        headers,
+        body: '',
+        signal,
+      })
+      if (!answer.ok) throw await this.#refused(answer, `copy object "${source}"`, source, signal)
+      await dropBody(answer)
+    })
+  }
+
+  /** Segments of large objects go with them: whether an object has some, only it can tell. */
+  async delete(keys: readonly string[], options: Abortable = {}): Promise<void> {
+    this.#checkOpen(options)
+    for (const key of keys) checkKey(key, this.name)
+    throwIfCancelled(options.signal)
+    const plain: string[] = []
+    await forEachOf(keys, DELETES_AT_A_TIME, async key => {
+      const isManifest = await this.#isManifest(key, options)
+      if (isManifest === true) await this.#deleteManifest(key, options)
+      else if (isManifest === false) plain.push(joinKey(this.#options.root, key))
+      options.onProgress?.()
+    })
+    await this.#removeNames(plain, options)
+  }
+
+  /** Undefined when there is no such object. */
+  async #isManifest(key: string, options: Abortable): Promise<boolean | undefined> {
+    try {
+      return (await this.#head(key, options)).isManifest
+    } catch (error) {
+      if (error instanceof WalgError && error.code === 'OBJECT_NOT_FOUND') return undefined
+      throw error
+    }
+  }
+
+  async #deleteManifest(key: string, options: Abortable): Promise<void> {
+    await this.#request(options, async signal => {
+      const path = `${this.#pathOf(key)}?multipart-manifest=delete`
+      const answer = await this.#session.send(path, {
+        method: 'DELETE',
+        headers: { accept: 'application/json' },
+        signal,
+      })
+      if (answer.status === 404) return dropBody(answer)
+      if (!answer.ok) throw await this.#refused(answer, `delete object "${key}"`, key, signal)
+      this.#checkBulk(await textOf(answer, signal), `delete object "${key}"`)
+    })
+  }
+
+  /** Many in one request where the cluster can do that; a single one costs less by itself. */
+  async #removeNames(names: readonly string[], options: Abortable): Promise<void> {
+    let hasBulk = names.length > 1
+    for (let at = 0; hasBulk && at < names.length; at += BULK_MAX) {
+      hasBulk = await this.#removeInBulk(names.slice(at, at + BULK_MAX), options)
+      options.onProgress?.()
+    }
+    if (!hasBulk) await forEachOf(names, DELETES_AT_A_TIME, name => this.#removeName(name, options))
+  }
+
+  /** false when the cluster knows no bulk deletes. */
+  async #removeInBulk(names: readonly string[], options: Abortable): Promise<boolean> {
+    const container = encodeURIComponent(this.#options.container)
+    const body = names.map(name => `/${container}/${encoded(name)}`).join('\n')
+    return this.#request(options, async signal => {
+      const headers = { 'content-type': 'text/plain', accept: 'application/json' }
+      const answer = await this.#session.send('?bulk-delete', { method: 'POST', headers, body, signal })
+      if (!answer.ok) {
+        await dropBody(answer)
+        // what is wrong with it for another reason, the single requests will tell
+        return false
+      }
+      const text = await textOf(answer, signal)
+      if (!text.includes('Number Deleted')) return false
+      this.#checkBulk(text, `delete ${names.length} objects`)
+      return true
+    })
+  }
+
+  /** The status of the request says nothing: errors are in its body, which comes when all is done. */
+  #checkBulk(text: string, doing: string): void {
+    const { Errors: errors = [], 'Response Status': status = '' } = JSON.parse(text) as BulkAnswer
+    const failed = errors.filter(([, each]) => !each.startsWith('404'))
+    const overall = Number.parseInt(failed[0]?.[1] ?? status, 10)
+    if (failed.length === 0 && (status.startsWith('2') || errors.length > 0 || status.startsWith('404')))
+      return
+    const refusal = { status: overall, reason: failed[0]?.join(': ') ?? status, retryAfter: null }
+    throw refusedRequest(refusal, verdictOfStatus(overall), doing, { storage: this.name })
+  }
+
+  async #removeName(name: string, options: Abortable): Promise<void> {
+    await this.#request(options, async signal => {
+      const answer = await this.#session.send(this.#pathOfName(name), {
+        method: 'DELETE',
+        headers: {},
+        signal,
+      })
+      if (!answer.ok && answer.status !== 404)
+        throw await this.#refused(answer, `delete object "${name}"`, name, signal)
+      await dropBody(answer)
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+  }
+
+  #request<T>({ signal }: Abortable, run: (signal: AbortSignal, attempt: number) => Promise<T>): Promise<T> {
+    return patientRequest(run, this.#patience, signal)
+  }
+
+  async #refused(answer: Response, doing: string, key: string, signal: AbortSignal): Promise<WalgError> {
+    const text = await textOf(answer, signal)
+    const reason = text
+      .replace(/<[^>]*>|\s+/g, ' ')
+      .trim()
+      .slice(0, 200)
+    const refusal = { status: answer.status, reason, retryAfter: answer.headers.get('retry-after') }
+    return refusedRequest(refusal, this.#verdict(answer.status, key), doing, {
+      key,
+      storage: this.name,
+      container: this.#options.container,
+    })
+  }
+
+  #verdict(status: number, key: string): HttpVerdict {
+    if (status === 404 && key === '') return { code: 'STORAGE_ROOT_MISSING', hint: this.#createHint() }
+    return verdictOfStatus(status)
+  }
+
+  #noContainer(): WalgError {
+    const { container } = this.#options
+    return new WalgError(
+      'STORAGE_ROOT_MISSING',
+      `there is no container "${container}" for storage "${this.name}"`,
+      {
+        facts: { storage: this.name, container },
+        hint: this.#createHint(),
+      },
+    )
+  }
+
+  #createHint(): string {
+    return `create it (\`openstack container create ${this.#options.container}\`), or correct WALG_SWIFT_PREFIX`
+  }
+
+  #notConditional(key: string): WalgError {
+    return new WalgError(
+      'FORMAT_UNSUPPORTED',
+      `storage "${this.name}" cannot put an object only if there is none`,
+      {
+        facts: { key, storage: this.name },
+      },
+    )
+  }
+
+  #noRanges(key: string): WalgError {
+    return new WalgError('FORMAT_UNSUPPORTED', `storage "${this.name}" gives no part of object "${key}"`, {
+      facts: { key, storage: this.name },
+    })
+  }
+
+  #pathOf(key: string): string {
+    return this.#pathOfName(joinKey(this.#options.root, key))
+  }
+
+  #pathOfName(name: string): string {
+    return `/${encodeURIComponent(this.#options.container)}/${encoded(name)}`
+  }
+
+  #check(key: string, options: Abortable): void {
+    this.#checkOpen(options)
+    checkKey(key, this.name)
+    if (isSegmentName(key)) throw refuse(key, this.name, 'names with "_slo_segments" are those of segments')
+  }
+
+  #checkOpen(options: Abortable): void {
+    throwIfCancelled(options.signal)
+    if (!this.#isClosed) return
+    throw new WalgError('STORAGE_UNAVAILABLE', `storage "${this.name}" has been closed`, {
+      facts: { storage: this.name },
+    })
+  }
+}
