@@ -29,6 +29,14 @@ export const TARGET_STORAGE_FLAG: FlagDefinition = {
   doc: 'Name of the storage to execute the command only for. Use "default" to select the primary one.',
 }
 
+/** Of every verb that restores. */
+export const TABLESPACE_MAPPING_FLAG: FlagDefinition = {
+  name: 'tablespace-mapping',
+  type: 'strings',
+  placeholder: 'map',
+  doc: 'Puts the tablespace of OLDDIR into NEWDIR, as OLDDIR=NEWDIR; may be repeated',
+}
+
 export const VERSION_FLAG: FlagDefinition = {
   name: 'version',
   short: 'v',

@@ -38,6 +38,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/delete.ts'),
   },
   {
+    name: 'drill',
+    summary: 'Proves a backup: restores it, recovers, checks every database, and takes it all away again',
+    load: () => import('./commands/drill.ts'),
+  },
+  {
     name: 'flags',
     summary: 'Display the list of available global flags for all wal-g commands',
     load: () => import('./commands/flags.ts'),
@@ -48,6 +53,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => ({
       command: (await import('./commands/help.ts')).helpCommand(COMMANDS, LATER_COMMANDS),
     }),
+  },
+  {
+    name: 'restore',
+    summary: 'Restores a cluster to a point in time: backup, WAL and recovery settings in one step',
+    load: () => import('./commands/restore.ts'),
   },
   {
     name: 'st',

@@ -1,7 +1,7 @@
 import type { CodecDescription } from '../codec/codec.ts'
 import type { Logger } from '../kit/log.ts'
 import type { Progress } from '../kit/progress.ts'
-import type { SettingTexts } from '../kit/settings.ts'
+import type { GivenSetting, SettingTexts } from '../kit/settings.ts'
 import type { StorageDescription } from '../storage/description.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { OpenOptions } from './invocation.ts'
@@ -76,6 +76,13 @@ export interface Invocation {
   readonly positionals: readonly string[]
   readonly flags: Readonly<Record<string, string | boolean | number | readonly string[] | undefined>>
   readonly settings: Settings
+  /** Where the settings came from: for a program that is to be called with the same ones. */
+  readonly configuration: {
+    /** The config file that was read, as it was named. */
+    readonly file: string | undefined
+    /** Every setting that counts, by the name that stands for it, as it was given. */
+    given(): ReadonlyMap<string, GivenSetting>
+  }
   readonly log: Logger
   readonly progress: Progress
   /** Aborted by SIGINT/SIGTERM (and HUP/QUIT where the verb says so). */

@@ -16,7 +16,7 @@ import {
 } from './arguments.ts'
 import type { CommandDefinition, Invocation } from './command.ts'
 import { COMMANDS, findCommand, LATER_COMMANDS } from './command-list.ts'
-import { loadConfiguration } from './configuration/load.ts'
+import { type Configuration, loadConfiguration } from './configuration/load.ts'
 import { knownNames, type SettingsReading } from './configuration/read-settings.ts'
 import { EXIT_FAILURE, EXIT_SUCCESS, type ExitFacts, exitCodeOf, exitCodeOfResult } from './exit-code.ts'
 import { describeCodec, describeEncryption, openCheckedStorage, withTurbo } from './invocation.ts'
@@ -209,7 +209,7 @@ function limitsOf({ isWalTraffic }: CommandDefinition, settings: Settings): Sett
 async function perform(
   command: CommandDefinition,
   parsed: ParsedArguments,
-  reading: SettingsReading,
+  reading: Configuration,
   { encryption, storages: descriptions = [] }: Described,
   session: Session,
 ): Promise<number> {
@@ -230,6 +230,7 @@ async function perform(
     positionals: parsed.positionals,
     flags: parsed.flags,
     settings,
+    configuration: reading,
     log: sink.log,
     progress: createProgress(sink, () => terminalColumns(sink)),
     signal,

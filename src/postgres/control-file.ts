@@ -36,6 +36,11 @@ export interface ControlFile {
   readonly backupStartLsn: Lsn
   readonly backupEndLsn: Lsn
   readonly isBackupEndRequired: boolean
+  /** Of the server that wrote it; a standby, and prepared transactions, need as much. */
+  readonly maxConnections: number
+  readonly maxWorkerProcesses: number
+  readonly maxPreparedTransactions: number
+  readonly maxLocksPerTransaction: number
   readonly blockBytes: number
   /** Pages per relation file, 131072 unless built otherwise. */
   readonly blocksPerSegment: number
@@ -147,6 +152,10 @@ function decodeFields(view: DataView, controlVersion: number, path: string): Con
     backupStartLsn: lsn(152),
     backupEndLsn: lsn(160),
     isBackupEndRequired: view.getUint8(168) !== 0,
+    maxConnections: u32(180),
+    maxWorkerProcesses: u32(184),
+    maxPreparedTransactions: u32(192),
+    maxLocksPerTransaction: u32(196),
     blockBytes: u32(216),
     blocksPerSegment: u32(220),
     walBlockBytes: u32(224),

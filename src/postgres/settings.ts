@@ -38,6 +38,7 @@ export interface PostgresSettings {
   readonly PGGSSENCMODE: string | undefined
   readonly PGKRBSRVNAME: string | undefined
   readonly PGDATA: string | undefined
+  readonly WALG_PG_BIN_DIR: string | undefined
   readonly WALG_PG_WAL_SIZE: number
   readonly WALG_PG_WAL_PAGE_SIZE: number
   readonly WALG_PG_BLOCK_SIZE: number
@@ -87,6 +88,11 @@ export const postgresSettings: SettingsTableOf<PostgresSettings> = {
   PGDATA: {
     parse: text,
     doc: 'Data directory of the cluster: where WAL bookkeeping is kept and where recovery signals are looked for.',
+  },
+  WALG_PG_BIN_DIR: {
+    parse: text,
+    defaultText: 'looked for in PATH and where packages put it',
+    doc: 'Ours. Directory of the program `postgres` that `restore --start` and `drill` start; of the major of the backup.',
   },
   WALG_PG_WAL_SIZE: {
     parse: walSegmentMib,

@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { WalgError } from '../kit/errors.ts'
 import { JsonMembers, type JsonValue } from '../kit/json.ts'
 
@@ -51,4 +52,49 @@ export function parseTablespaceSpec(text: string): TablespaceSpec | null {
     return { oid, location, link }
   })
   return { basePrefix: basePrefix.replace(/(?<=.)\/+$/, ''), tablespaces }
+}
+
+/** `--tablespace-mapping OLD=NEW`. */
+export interface TablespaceMapping {
+  readonly from: string
+  readonly to: string
+}
+
+/** Reads one as pg_basebackup does: `\=` is a plain equals sign. Throws USAGE. */
+export function parseTablespaceMapping(text: string): TablespaceMapping {
+  const parts = text.split(/(?<!\\)=/).map(part => part.replaceAll('\\=', '='))
+  const [from = '', to = ''] = parts
+  if (parts.length !== 2 || !path.isAbsolute(from) || !path.isAbsolute(to)) {
+    throw new WalgError('USAGE', `invalid tablespace mapping "${text}", must be "OLDDIR=NEWDIR"`, {
+      hint: 'both are absolute paths; an equals sign within one is written "\\="',
+    })
+  }
+  return { from: trimmed(from), to: trimmed(to) }
+}
+
+/** The new place of each tablespace that moves, by OID. Throws USAGE for one that the backup does not have, or has twice. */
+export function mappedLocations(
+  spec: TablespaceSpec | null,
+  mappings: readonly TablespaceMapping[],
+): ReadonlyMap<string, string> {
+  const locations = new Map<string, string>()
+  for (const { from, to } of mappings) {
+    const tablespace = spec?.tablespaces.find(({ location }) => trimmed(location) === from)
+    if (tablespace === undefined) {
+      const known = spec?.tablespaces.map(({ location }) => location) ?? []
+      throw new WalgError('USAGE', `the backup has no tablespace at "${from}"`, {
+        facts: { location: from },
+        hint: known.length === 0 ? 'it has no tablespaces' : `its tablespaces are at ${known.join(', ')}`,
+      })
+    }
+    if (locations.has(tablespace.oid)) {
+      throw new WalgError('USAGE', `the tablespace at "${from}" is mapped twice`)
+    }
+    locations.set(tablespace.oid, to)
+  }
+  return locations
+}
+
+function trimmed(location: string): string {
+  return path.normalize(location).replace(/(?<=.)\/+$/, '')
 }

@@ -19,6 +19,8 @@ export interface ArchivingOptions {
   readonly major: Major
   readonly segmentSizeMiB?: number
   readonly compression?: string
+  /** In hexadecimal digits; undefined: nothing is encrypted. */
+  readonly encryptionKey?: string | undefined
   /** The backup role connects by the Unix socket. */
   readonly bySocket?: boolean
   /** Settings of the storage; default: a directory. */
@@ -49,6 +51,9 @@ export async function startArchivingCluster(options: ArchivingOptions): Promise<
     ...(options.storage ?? { WALG_FILE_PREFIX: repository }),
     WALG_COMPRESSION_METHOD: compression,
     WALG_PG_WAL_SIZE: String(segmentSizeMiB),
+    ...(options.encryptionKey === undefined
+      ? {}
+      : { WALG_LIBSODIUM_KEY: options.encryptionKey, WALG_LIBSODIUM_KEY_TRANSFORM: 'hex' }),
   }
   const cluster = await startCluster({
     major,

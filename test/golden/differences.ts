@@ -41,7 +41,7 @@ const PUSH_FLAGS = {
 } as const
 
 const FETCH_FLAGS = {
-  reason: 'two flags of our own; flags that are not available yet, or change nothing, say so',
+  reason: 'three flags of our own; flags that are not available yet, or change nothing, say so',
   replaced: [
     [
       '      --mask string               Fetches only',
@@ -54,6 +54,10 @@ const FETCH_FLAGS = {
     [
       'Skip tars with no useful data (requires reverse delta unpack)',
       'Accepted; the result is that of the forward restore',
+    ],
+    [
+      '      --target-storage string',
+      '      --tablespace-mapping map    Puts the tablespace of OLDDIR into NEWDIR, as OLDDIR=NEWDIR; may be repeated\n      --target-storage string',
     ],
   ],
 } as const
@@ -166,8 +170,10 @@ backup-push  Makes backup and uploads it to storage
 completion   Output shell completion code for the specified shell
 copy         copy specific or all backups
 delete       Clears old backups and WALs
+drill        Proves a backup: restores it, recovers, checks every database, and takes it all away again
 flags        Display the list of available global flags for all wal-g commands
 help         Help about any command
+restore      Restores a cluster to a point in time: backup, WAL and recovery settings in one step
 st           (DANGEROUS) Storage tools
 verify       Reads backups and their WAL in the storage and tells whether they are whole
 wal-fetch    Fetches a WAL file from storage

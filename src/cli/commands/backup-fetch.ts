@@ -3,8 +3,13 @@ import { openCodec } from '../../codec/open-codec.ts'
 import { fromSystemError, hasCode, WalgError } from '../../kit/errors.ts'
 import { backupFetch } from '../../operations/backup-fetch/backup-fetch.ts'
 import { type BackupSelection, selectionOf } from '../../repository/selector.ts'
-import { parseTablespaceSpec, type TablespaceSpec } from '../../repository/tablespace-spec.ts'
-import { TARGET_STORAGE_FLAG } from '../arguments.ts'
+import {
+  parseTablespaceMapping,
+  parseTablespaceSpec,
+  type TablespaceMapping,
+  type TablespaceSpec,
+} from '../../repository/tablespace-spec.ts'
+import { TABLESPACE_MAPPING_FLAG, TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
 
 export const command: CommandDefinition = {
@@ -46,6 +51,7 @@ Sets reverse delta unpack & skip redundant tars options automatically. Always do
       type: 'boolean',
       doc: 'Accepted; the result is that of the forward restore',
     },
+    TABLESPACE_MAPPING_FLAG,
     TARGET_STORAGE_FLAG,
     {
       name: 'target-user-data',
@@ -64,6 +70,7 @@ Sets reverse delta unpack & skip redundant tars options automatically. Always do
       log.info('Chains are restored forward, which gives the same files')
     }
     const restoreSpec = await readRestoreSpec(flags['restore-spec'])
+    const tablespaceMapping = readTablespaceMapping(flags, restoreSpec)
     const storage = await invocation.openStorage()
     try {
       await backupFetch(
@@ -74,6 +81,7 @@ Sets reverse delta unpack & skip redundant tars options automatically. Always do
           mask: String(flags['mask'] ?? ''),
           restoreOnly: restoreOnlyFrom(flags['restore-only']),
           restoreSpec,
+          tablespaceMapping,
           isResume: flags['resume'] === true,
           concurrencyMax: settings.WALG_DOWNLOAD_CONCURRENCY,
           retriesMax: settings.WALG_DOWNLOAD_FILE_RETRIES,
@@ -136,4 +144,16 @@ function restoreOnlyFrom(items: Invocation['flags'][string]): readonly string[] 
   throw new WalgError('USAGE', '--restore-only names nothing', {
     hint: "write --restore-only 'database/schema.table', or leave it out to restore everything",
   })
+}
+
+/** Either one by one or all at once. */
+function readTablespaceMapping(
+  flags: Invocation['flags'],
+  restoreSpec: TablespaceSpec | null,
+): readonly TablespaceMapping[] {
+  const texts = (flags['tablespace-mapping'] ?? []) as readonly string[]
+  if (texts.length > 0 && restoreSpec !== null) {
+    throw new WalgError('USAGE', '--tablespace-mapping and --restore-spec cannot be given together')
+  }
+  return texts.map(parseTablespaceMapping)
 }

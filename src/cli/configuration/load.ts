@@ -12,11 +12,16 @@ export interface ConfigurationRequest {
   readonly uid: number | undefined
 }
 
+export interface Configuration extends SettingsReading {
+  /** The config file that was read, as it was named. */
+  readonly file: string | undefined
+}
+
 /**
  * Finds and reads the config file and all settings. A config file that was named but is missing or broken is
  * a problem beside the others; the original only warned and went on with other settings than were asked for.
  */
-export async function loadConfiguration(request: ConfigurationRequest): Promise<SettingsReading> {
+export async function loadConfiguration(request: ConfigurationRequest): Promise<Configuration> {
   const problems: SettingProblem[] = []
   const path = configPath(request, problems)
   let file: ConfigFile | undefined
@@ -28,7 +33,7 @@ export async function loadConfiguration(request: ConfigurationRequest): Promise<
     }
   }
   const reading = readSettings({ flags: request.settingFlags, environment: request.environment, file })
-  return { ...reading, problems: [...problems, ...reading.problems] }
+  return { ...reading, problems: [...problems, ...reading.problems], file: file?.path }
 }
 
 function configPath(request: ConfigurationRequest, problems: SettingProblem[]): string | undefined {

@@ -29,6 +29,8 @@ export interface SettingsReading {
   readonly unknownKeys: readonly string[]
   /** What was given, for the storage that its prefix chooses (`storage/read-storage.ts`). */
   readonly texts: SettingTexts
+  /** Every setting that counts, by the name that stands for it, as it was given. */
+  given(): ReadonlyMap<string, GivenSetting>
 }
 
 /** Every spelling of every setting, and the canonical name it stands for. */
@@ -79,7 +81,21 @@ export function readSettings(sources: SettingSources): SettingsReading {
   problems.push(...unknownEncryption(unknownKeys, sources, known))
   if (problems.length === 0) problems.push(...SETTING_RULES.flatMap(rule => rule(settings) ?? []))
   const texts: SettingTexts = { find: names => lookUp(names, sources) }
-  return { settings, problems, secrets: [...secrets], unknownKeys, texts }
+  const given = (): ReadonlyMap<string, GivenSetting> => winners(sources, known)
+  return { settings, problems, secrets: [...secrets], unknownKeys, texts, given }
+}
+
+function winners(
+  sources: SettingSources,
+  known: ReadonlyMap<string, string>,
+): ReadonlyMap<string, GivenSetting> {
+  const names = [...givenSettings(sources, known)].sort()
+  return new Map(
+    names.flatMap(name => {
+      const given = lookUp([name, ...(SETTINGS[name]!.aliases ?? [])], sources)
+      return given === undefined ? [] : [[name, given] as const]
+    }),
+  )
 }
 
 /** Of the nested settings of failover storages those that are secret, besides the text as a whole. */

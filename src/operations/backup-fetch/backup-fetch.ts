@@ -4,6 +4,7 @@ import { WalgError } from '../../kit/errors.ts'
 import { formatLsn } from '../../postgres/lsn.ts'
 import { type ChainBackup, readChain } from '../../repository/chain.ts'
 import { type BackupSelection, selectBackup } from '../../repository/selector.ts'
+import { mappedLocations } from '../../repository/tablespace-spec.ts'
 import type { OperationContext } from '../context.ts'
 import { completeFetch, removeControlFile } from './complete-fetch.ts'
 import { type Fetch, fetchStep } from './fetch-step.ts'
@@ -40,7 +41,12 @@ export async function backupFetch(
   logChain(context, chain)
   const destination = inspectDestination(options.destination, options.isResume)
   const { spec } = target.document.sentinel
-  const tablespaces = planTablespaces(destination.root, spec, options.restoreSpec)
+  const tablespaces = planTablespaces(
+    destination.root,
+    spec,
+    options.restoreSpec,
+    mappedLocations(spec, options.tablespaceMapping ?? []),
+  )
   if (!destination.isInterrupted) checkTablespaceLocations(tablespaces)
   const layout = layoutOf(destination.root, tablespaces)
   // the threads get ready while the lists of files are read

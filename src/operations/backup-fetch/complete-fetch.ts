@@ -31,6 +31,7 @@ export async function completeFetch(fetch: Fetch, target: FetchStep, layout: Tar
   }
   // PostgreSQL's own manifest would list what was left out on purpose
   if (isWhole && options.restoreOnly.length === 0) await writeManifest(fetch, target, layout)
+  await options.beforeControlFile?.(layout.root)
   throwIfCancelled(context.signal)
   const directories = setDirectoryModes(fetch, layout, isWhole)
   if (options.isDurable) await syncAll(directories)

@@ -1,5 +1,5 @@
 import type { BackupSelection } from '../../repository/selector.ts'
-import type { TablespaceSpec } from '../../repository/tablespace-spec.ts'
+import type { TablespaceMapping, TablespaceSpec } from '../../repository/tablespace-spec.ts'
 import type { ManifestChecksums, SystemModuleDescription } from './part/part-protocol.ts'
 
 export interface BackupFetchOptions {
@@ -12,6 +12,13 @@ export interface BackupFetchOptions {
   readonly restoreOnly: readonly string[]
   /** Tablespaces elsewhere than they were. */
   readonly restoreSpec: TablespaceSpec | null
+  /** Tablespaces that go elsewhere than they were, one by one. */
+  readonly tablespaceMapping?: readonly TablespaceMapping[]
+  /**
+   * Called with the directory when everything is in place but pg_control, without which nothing starts; what it writes
+   * durably is part of the restore. A resumed fetch calls it again.
+   */
+  readonly beforeControlFile?: (root: string) => Promise<void>
   /** Goes on with an interrupted fetch. */
   readonly isResume: boolean
   /** Parts that are read at a time, at most; never more than there are CPUs. */

@@ -10,9 +10,9 @@ import {
   toTimelineId,
   type WalSegment,
 } from '../../postgres/wal-segment.ts'
-import { readArchivedHistory } from '../../repository/archived-history.ts'
 import { walFileOfName } from '../../repository/backup-name.ts'
 import type { ChainBackup } from '../../repository/chain.ts'
+import { readArchivedHistory } from '../../repository/recovery/archived-history.ts'
 import { listWal, type WalObject } from '../../repository/wal-catalog.ts'
 import type { Storage } from '../../storage/storage.ts'
 import { type Findings, isDamage } from './findings.ts'

@@ -5,7 +5,7 @@ import {
   type TimelineId,
   toTimelineId,
 } from '../../postgres/wal-segment.ts'
-import { readArchivedHistory } from '../../repository/archived-history.ts'
+import { readArchivedHistory } from '../../repository/recovery/archived-history.ts'
 import { SegmentSet } from '../../repository/segment-set.ts'
 import { listWal } from '../../repository/wal-catalog.ts'
 import type { OperationContext } from '../context.ts'

@@ -10,8 +10,8 @@ import {
   toTimelineId,
   type WalSegment,
 } from '../../postgres/wal-segment.ts'
-import { readArchivedHistory } from '../../repository/archived-history.ts'
 import { walFileOfName } from '../../repository/backup-name.ts'
+import { readArchivedHistory } from '../../repository/recovery/archived-history.ts'
 import { SegmentSet } from '../../repository/segment-set.ts'
 import { listWal } from '../../repository/wal-catalog.ts'
 import type { OperationContext } from '../context.ts'

@@ -20,19 +20,23 @@ export interface TablespacePlan {
 }
 
 /**
- * Where the tablespaces of a backup go. With `--restore-spec` to the places it names; otherwise to where they were.
+ * Where the tablespaces of a backup go. With `--restore-spec` to the places it names, with `--tablespace-mapping`
+ * (`moved`: new places by OID) to those; otherwise to where they were.
  * The links are always made in the restored directory. Throws USAGE for a spec that cannot be followed.
  */
 export function planTablespaces(
   destination: string,
   ofBackup: TablespaceSpec | null,
   ofUser: TablespaceSpec | null,
+  moved: ReadonlyMap<string, string> = new Map(),
 ): TablespacePlan {
   const spec = ofUser ?? ofBackup
   if (spec === null) return { tablespaces: [], keepsTablespaceMap: ofUser === null }
   const tablespaces = spec.tablespaces.map(({ oid, location, link }): PlannedTablespace => {
-    const isInside = ofUser === null && isWithin(location, spec.basePrefix)
-    const target = isInside ? path.join(destination, location.slice(spec.basePrefix.length)) : location
+    const place = moved.get(oid)
+    const isInside = place === undefined && ofUser === null && isWithin(location, spec.basePrefix)
+    const target =
+      place ?? (isInside ? path.join(destination, location.slice(spec.basePrefix.length)) : location)
     checkTablespace(oid, link, target, isInside ? null : destination)
     return { link: `pg_tblspc/${oid}`, location: path.normalize(target), isInside }
   })
@@ -40,12 +44,12 @@ export function planTablespaces(
     const other = tablespaces.slice(0, index).find(({ location }) => isWithin(location, one.location))
     if (other !== undefined) {
       throw new WalgError('USAGE', `"${one.link}" and "${other.link}" would share "${one.location}"`, {
-        hint: 'give each tablespace a directory of its own in --restore-spec',
+        hint: 'give each tablespace a directory of its own with --tablespace-mapping or in --restore-spec',
       })
     }
   }
   const isMoved = tablespaces.some(({ isInside }) => isInside) && destination !== spec.basePrefix
-  return { tablespaces, keepsTablespaceMap: ofUser === null && !isMoved }
+  return { tablespaces, keepsTablespaceMap: ofUser === null && !isMoved && moved.size === 0 }
 }
 
 function checkTablespace(oid: string, link: string, location: string, destination: string | null): void {
@@ -63,7 +67,7 @@ function checkTablespace(oid: string, link: string, location: string, destinatio
       'USAGE',
       `the location "${location}" of tablespace ${oid} overlaps with "${destination}"`,
       {
-        hint: 'give the tablespace a directory of its own in --restore-spec',
+        hint: 'give the tablespace a directory of its own with --tablespace-mapping or in --restore-spec',
       },
     )
   }
@@ -92,7 +96,7 @@ export function checkTablespaceLocations(plan: TablespacePlan): void {
         `the tablespace directory "${location}" (${link}) is not empty`,
         {
           facts: { path: location },
-          hint: 'another server may be using it. Restore the tablespace elsewhere with --restore-spec, or empty the directory',
+          hint: `another server may be using it. Restore the tablespace elsewhere with --tablespace-mapping "${location}=/new/place" or --restore-spec, or empty the directory`,
         },
       )
     }

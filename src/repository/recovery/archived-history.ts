@@ -1,10 +1,10 @@
-import type { Codec } from '../codec/codec.ts'
-import { hasCode } from '../kit/errors.ts'
-import { parseTimelineHistory, type TimelineHistory } from '../postgres/timeline-history.ts'
-import type { TimelineId } from '../postgres/wal-segment.ts'
-import type { Abortable, Storage } from '../storage/storage.ts'
-import { WAL_PREFIX } from './layout.ts'
-import { readPayload } from './sealed.ts'
+import type { Codec } from '../../codec/codec.ts'
+import { hasCode } from '../../kit/errors.ts'
+import { parseTimelineHistory, type TimelineHistory } from '../../postgres/timeline-history.ts'
+import type { TimelineId } from '../../postgres/wal-segment.ts'
+import type { Abortable, Storage } from '../../storage/storage.ts'
+import { WAL_PREFIX } from '../layout.ts'
+import { readPayload } from '../sealed.ts'
 
 const HISTORY_BYTES_MAX = 16 << 20
 

@@ -1,0 +1,255 @@
+import { hasCode, WalgError } from '../../../kit/errors.ts'
+import { nowNs } from '../../../kit/timestamp.ts'
+import { formatLsn, type Lsn } from '../../../postgres/lsn.ts'
+import { describeTarget, formatTimeTarget, type RecoveryTarget } from '../../../postgres/recovery-target.ts'
+import type { TimelineId } from '../../../postgres/wal-segment.ts'
+import { ArchivedWal } from '../../../repository/recovery/archived-wal.ts'
+import type { OperationContext } from '../../context.ts'
+import {
+  type BackupWal,
+  describeEnd,
+  endOfChain,
+  followBackup,
+  isUnfit,
+  refuseHole,
+  type TimelineChoice,
+  type Unfit,
+} from './backup-wal.ts'
+import { type Candidate, readCandidates } from './candidates.ts'
+import { type FoundStop, findLsn, findNamed, findTime, noSightings, targetMissing } from './find-target.ts'
+
+export interface PlanRequest {
+  readonly target: RecoveryTarget
+  readonly timeline: TimelineChoice
+  /** Only this backup; null: the newest that will do. */
+  readonly backupName: string | null
+  /** WALG_PG_WAL_SIZE in bytes. */
+  readonly segmentBytes: number
+}
+
+/** A restore that was proved possible: backup and WAL up to the target are there. */
+export interface RestorePlan {
+  readonly candidate: Candidate
+  readonly target: RecoveryTarget
+  readonly timeline: TimelineId
+  readonly segmentBytes: number
+  readonly firstSegment: string
+  readonly lastSegment: string
+  readonly segmentsCount: number
+  /** When the last of them was archived, by the clock of the storage. */
+  readonly lastArchivedNs: bigint | undefined
+  /** Where recovery stops; undefined for the end of the archive and of the backup. */
+  readonly stop: FoundStop | undefined
+}
+
+/** What a backup has to offer for the target. */
+type Attempt = { readonly plan: RestorePlan } | Unfit
+
+/**
+ * Chooses the newest backup that ends before the target on the way to the timeline, and proves that the WAL from it to
+ * the target is in the archive. Changes nothing anywhere. Throws BACKUP_NOT_FOUND, WAL_NOT_FOUND, WAL_INVALID, USAGE,
+ * each with the nearest possible choice.
+ */
+export async function planRestore(context: OperationContext, request: PlanRequest): Promise<RestorePlan> {
+  const { target } = request
+  refuseFuture(target)
+  const all = await readCandidates(context)
+  const candidates = narrow(all, request.backupName)
+  const archive = await ArchivedWal.read(context.storage, context)
+  checkTimeline(request.timeline, archive, candidates)
+  const seen = noSightings()
+  const unfit: Unfit[] = []
+  let newer: Candidate | undefined
+  for (const candidate of candidates) {
+    const early = tooEarly(candidate, target)
+    if (early !== undefined) {
+      unfit.push({ candidate, reason: early })
+      continue
+    }
+    const wal = await followBackup(context, candidate, { ...request, archive, choice: request.timeline })
+    const attempt = isUnfit(wal) ? wal : await reach(context, wal, target, newer, seen)
+    if ('plan' in attempt) {
+      for (const { candidate: other, reason } of unfit) {
+        context.log.debug(`backup ${other.entry.name} is not taken: ${reason}`)
+      }
+      return attempt.plan
+    }
+    unfit.push(attempt)
+    if (!isUnfit(wal)) newer = candidate
+  }
+  throw nothingFits(target, candidates, unfit, seen, archive)
+}
+
+function refuseFuture(target: RecoveryTarget): void {
+  if (target.kind !== 'time') return
+  const now = nowNs() / 1000n
+  if (target.timeUs <= now) return
+  throw new WalgError('USAGE', `${describeTarget(target)} lies in the future`, {
+    hint: `it is ${formatTimeTarget(now)} now: --latest goes as far as there is WAL`,
+  })
+}
+
+function narrow(all: readonly Candidate[], backupName: string | null): readonly Candidate[] {
+  const candidates = backupName === null ? all : all.filter(({ entry }) => entry.name === backupName)
+  if (candidates.length > 0) return candidates
+  if (backupName === null) throw new WalgError('BACKUP_NOT_FOUND', 'No backups found')
+  throw new WalgError('BACKUP_NOT_FOUND', `Backup '${backupName}' does not exist.`, {
+    facts: { backup: backupName },
+    hint: all[0] === undefined ? 'there is none at all' : `the newest is ${all[0].entry.name}`,
+  })
+}
+
+function checkTimeline(choice: TimelineChoice, archive: ArchivedWal, candidates: readonly Candidate[]): void {
+  if (typeof choice === 'string') return
+  const known = [...new Set([...archive.timelines, ...candidates.map(({ timeline }) => timeline)])]
+  if (known.includes(choice)) return
+  throw new WalgError('WAL_NOT_FOUND', `there is nothing of timeline ${choice} in the archive`, {
+    facts: { timeline: choice },
+    hint: `timelines that are there: ${known.sort((left, right) => left - right).join(', ') || 'none'}`,
+  })
+}
+
+/** Why the backup ends behind the target; undefined when it does not, or when that shows in the WAL only. */
+function tooEarly(candidate: Candidate, target: RecoveryTarget): string | undefined {
+  const { finishedNs, finishLsn } = candidate
+  if (target.kind === 'time' && finishedNs / 1000n > target.timeUs) {
+    return `it ended at ${formatTimeTarget(finishedNs / 1000n)}`
+  }
+  if (target.kind === 'lsn' && finishLsn > target.lsn) return `it ended at LSN ${formatLsn(finishLsn)}`
+  return undefined
+}
+
+/** Tries to get from a backup to the target. `newer`: the backup in front of which everything has been looked through. */
+async function reach(
+  context: OperationContext,
+  wal: BackupWal,
+  target: RecoveryTarget,
+  newer: Candidate | undefined,
+  seen: ReturnType<typeof noSightings>,
+): Promise<Attempt> {
+  const { candidate } = wal
+  if (target.kind === 'immediate') return { plan: planOf(wal, target, undefined) }
+  if (target.kind === 'latest') {
+    refuseHole(wal, `--to-lsn ${formatLsn(await lastRecord(context, wal))}`)
+    return { plan: planOf(wal, target, undefined) }
+  }
+  if (target.kind === 'lsn') return reachLsn(context, wal, target)
+  let stop: FoundStop | undefined
+  if (target.kind === 'time') {
+    stop = await findTime(context, wal, target.timeUs, seen)
+    if (stop === undefined) throw await pastEnd(context, wal, target, seen)
+  } else {
+    context.log.info(`Looking for ${describeTarget(target)} in the WAL behind ${candidate.entry.name}`)
+    stop = await findNamed(context, wal, target, newer?.finishLsn ?? null, seen)
+    if (stop === undefined) return { candidate, reason: `${describeTarget(target)} does not follow on it` }
+  }
+  // recovery would stop before it is consistent
+  if (stop.lsn < candidate.finishLsn) {
+    return { candidate, reason: `${describeTarget(target)} lies within it, at LSN ${formatLsn(stop.lsn)}` }
+  }
+  return { plan: planOf(wal, target, stop) }
+}
+
+async function reachLsn(
+  context: OperationContext,
+  wal: BackupWal,
+  target: Extract<RecoveryTarget, { kind: 'lsn' }>,
+): Promise<Attempt> {
+  const { stop, endLsn } = await findLsn(context, wal, target.lsn)
+  if (stop !== undefined) return { plan: planOf(wal, target, stop) }
+  const reached = endLsn ?? (await lastRecord(context, wal))
+  refuseHole(wal, `--to-lsn ${formatLsn(reached)}`)
+  throw new WalgError(
+    'WAL_NOT_FOUND',
+    `${describeTarget(target)} is not archived yet: the archive ends with LSN ${formatLsn(reached)}`,
+    {
+      facts: { target: formatLsn(target.lsn), end: formatLsn(reached) },
+      hint: `${describeEnd(wal)} is the last one; --latest takes everything. Is there WAL that was not pushed? wal-g wal-push PGDATA/pg_wal`,
+    },
+  )
+}
+
+/** No transaction ended after the moment: PostgreSQL would not know that it is there, and fail. */
+async function pastEnd(
+  context: OperationContext,
+  wal: BackupWal,
+  target: RecoveryTarget,
+  { lastEnd }: ReturnType<typeof noSightings>,
+): Promise<WalgError> {
+  const last = lastEnd === undefined ? undefined : formatTimeTarget(lastEnd.timeUs)
+  const reached =
+    last === undefined ? `--to-lsn ${formatLsn(await lastRecord(context, wal))}` : `--to-time "${last}"`
+  try {
+    refuseHole(wal, reached)
+  } catch (error) {
+    if (!hasCode(error, 'WAL_NOT_FOUND')) throw error
+    return error
+  }
+  const what = last === undefined ? 'no transaction ends' : `the last transaction ended at ${last}, none`
+  return new WalgError(
+    'WAL_NOT_FOUND',
+    `${describeTarget(target)} is not in the archive: ${what} after it up to ${describeEnd(wal)}`,
+    {
+      facts: { target: describeTarget(target) },
+      hint: `--latest takes everything that is there. Is there WAL that was not pushed? wal-g wal-push PGDATA/pg_wal`,
+    },
+  )
+}
+
+/** The end of the last whole record. */
+async function lastRecord(context: OperationContext, wal: BackupWal): Promise<Lsn> {
+  const { endLsn } = await findLsn(context, wal, endOfChain(wal))
+  return endLsn ?? endOfChain(wal)
+}
+
+function planOf(wal: BackupWal, target: RecoveryTarget, stop: FoundStop | undefined): RestorePlan {
+  const { candidate, chain, timeline, segmentBytes } = wal
+  const stopAt = stop === undefined ? -1 : chain.segments.findIndex(({ name }) => name === stop.segment)
+  const segments = stopAt < 0 ? chain.segments : chain.segments.slice(0, stopAt + 1)
+  return {
+    candidate,
+    target,
+    timeline,
+    segmentBytes,
+    firstSegment: segments[0]?.name ?? '',
+    lastSegment: segments.at(-1)?.name ?? '',
+    segmentsCount: segments.length,
+    lastArchivedNs: segments.at(-1)?.modifiedNs,
+    stop,
+  }
+}
+
+function nothingFits(
+  target: RecoveryTarget,
+  candidates: readonly Candidate[],
+  unfit: readonly Unfit[],
+  seen: ReturnType<typeof noSightings>,
+  archive: ArchivedWal,
+): WalgError {
+  const oldest = candidates.at(-1)!
+  const isBeforeAll = unfit.every(({ candidate }) => tooEarly(candidate, target) !== undefined)
+  if (isBeforeAll) {
+    const nearest =
+      target.kind === 'lsn'
+        ? `--to-lsn ${formatLsn(oldest.finishLsn)}`
+        : `--to-time "${formatTimeTarget(oldest.finishedNs / 1000n + 1n)}"`
+    return new WalgError('BACKUP_NOT_FOUND', `no backup had ended before ${describeTarget(target)}`, {
+      facts: { target: describeTarget(target) },
+      hint: `the oldest one is ${oldest.entry.name}: ${nearest} is the earliest that can be reached`,
+    })
+  }
+  const reasons = unfit.map(({ candidate, reason }) => `${candidate.entry.name}: ${reason}`)
+  if (target.kind === 'name' || target.kind === 'xid') {
+    const others = archive.timelines.length > 1 ? `; timelines: ${archive.timelines.join(', ')}` : ''
+    const within = reasons.find(reason => reason.includes('lies within it'))
+    const looked = within ?? `looked behind ${unfit.length} backups${others}`
+    return targetMissing(target, seen, looked)
+  }
+  return new WalgError('BACKUP_NOT_FOUND', `no backup leads to ${describeTarget(target)}: ${reasons[0]}`, {
+    facts: { target: describeTarget(target), backups: unfit.length },
+    hint:
+      reasons.length > 1
+        ? `${reasons.slice(1, 3).join('; ')}. wal-show and wal-verify tell what is in the archive; --timeline chooses another branch`
+        : 'wal-show and wal-verify tell what is in the archive; --timeline chooses another branch',
+  })
+}
