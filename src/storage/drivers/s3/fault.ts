@@ -135,9 +135,11 @@ function meaningOfHttp({ kind }: HttpFault): Meaning {
     case 'aborted':
       return { code: 'CANCELLED' }
     default:
-      return { code: 'STORAGE_UNAVAILABLE' }
+      return { code: 'STORAGE_UNAVAILABLE', hint: TRY_AGAIN }
   }
 }
+
+const TRY_AGAIN = 'see whether the store and the network are well, then run the command again'
 
 function meaningOf({ status, code }: S3Fault, place: FaultPlace): Meaning {
   switch (code) {
@@ -171,7 +173,7 @@ function meaningOf({ status, code }: S3Fault, place: FaultPlace): Meaning {
     case 'PreconditionFailed':
       return { code: 'OBJECT_EXISTS' }
     case 'SlowDown':
-      return { code: 'STORAGE_THROTTLED' }
+      return { code: 'STORAGE_THROTTLED', hint: SLOWER }
   }
   if (status === 404) return { code: 'OBJECT_NOT_FOUND' }
   if (status === 412) return { code: 'OBJECT_EXISTS' }
@@ -182,7 +184,10 @@ function meaningOf({ status, code }: S3Fault, place: FaultPlace): Meaning {
     }
   }
   if (status === 507) return { code: 'DISK_FULL', hint: 'the bucket is full: make room, or raise its quota' }
-  if (status === 429 || status === 503) return { code: 'STORAGE_THROTTLED' }
+  if (status === 429 || status === 503) return { code: 'STORAGE_THROTTLED', hint: SLOWER }
   if (status === 501) return { code: 'FORMAT_UNSUPPORTED' }
-  return { code: 'STORAGE_UNAVAILABLE' }
+  return { code: 'STORAGE_UNAVAILABLE', hint: TRY_AGAIN }
 }
+
+const SLOWER =
+  'the store asks to slow down: try later, or lower WALG_UPLOAD_CONCURRENCY or WALG_NETWORK_RATE_LIMIT'

@@ -133,10 +133,9 @@ export class S3Requests {
       firstMs: FIRST_DEADLINE_MS,
       laterMs: LATER_DEADLINE_MS,
     }
-    const deadlineMs = this.#hasAnswered ? laterMs : firstMs
     return new RetryPlan({
       ...this.description.retries,
-      deadlineMs,
+      deadlineMs: () => (this.#hasAnswered ? laterMs : firstMs),
       what: `${this.#address.shown}: ${doing}`,
     })
   }

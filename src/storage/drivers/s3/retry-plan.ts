@@ -6,8 +6,8 @@ export interface RetryPlanOptions {
   readonly retriesMax: number
   readonly throttledDelayMsMin: number
   readonly throttledDelayMsMax: number
-  /** No wait begins that would end later than this after the last progress. */
-  readonly deadlineMs: number
+  /** No wait begins that would end later than this after the last progress; asked anew for every wait. */
+  readonly deadlineMs: () => number
   /** For notices: `https://host: put "key"`. */
   readonly what: string
   readonly nowMs?: () => number
@@ -30,7 +30,8 @@ export class RetryPlan {
 
   /** Milliseconds to wait; undefined: enough tried. Half of each wait is drawn by lot. */
   next(error: Error, isThrottled: boolean): number | undefined {
-    const { retriesMax, throttledDelayMsMin, throttledDelayMsMax, deadlineMs, what } = this.#options
+    const { retriesMax, throttledDelayMsMin, throttledDelayMsMax, what } = this.#options
+    const deadlineMs = this.#options.deadlineMs()
     if (this.#retries >= retriesMax) return undefined
     const [min, max] = isThrottled ? [throttledDelayMsMin, throttledDelayMsMax] : [DELAY_MS_MIN, DELAY_MS_MAX]
     const whole = Math.min(min * 2 ** Math.min(this.#retries, 30), max)

@@ -164,14 +164,10 @@ export class S3Source implements ByteSource {
     } catch (failure) {
       if (isBeyondEnd(failure)) throw requests.translate(error, { key, doing: 'get' })
       if (!hasCode(failure, 'OBJECT_EXISTS')) throw failure
-      throw new WalgError(
-        'STORAGE_UNAVAILABLE',
-        `object "${shownKey}" was replaced while it was being read`,
-        {
-          facts: { key: shownKey, storage: this.#options.storage },
-          cause: error,
-        },
-      )
+      throw new WalgError('FORMAT_TRUNCATED', `object "${shownKey}" was replaced while it was being read`, {
+        facts: { key: shownKey, storage: this.#options.storage },
+        cause: error,
+      })
     }
   }
 }
