@@ -1,43 +1,44 @@
-import { beforeAll, setDefaultTimeout } from 'bun:test'
+import { afterAll, beforeAll, describe, setDefaultTimeout } from 'bun:test'
 import { createMemoryBudget } from '../../src/kit/limits.ts'
-import { textsOfRecord } from '../../src/kit/settings.ts'
-import type { S3Description } from '../../src/storage/drivers/s3/description.ts'
-import { openS3Driver } from '../../src/storage/drivers/s3/driver.ts'
-import { readS3 } from '../../src/storage/drivers/s3/read-settings.ts'
+import { type S3Double, startS3Double } from '../doubles/s3-server.ts'
+import { openS3 } from '../support/s3.ts'
 import { describeUnless } from '../support/skip.ts'
 import { missingSwift, type SwiftServer, startSwiftServer } from '../support/swift-server.ts'
 import { storageContract } from './storage.ts'
-import type { StorageUnderTest } from './storage-support.ts'
 
 setDefaultTimeout(120_000)
+
+/** The smallest part that a real store takes, a page and a batch that every test overflows, little memory. */
+const SMALL = {
+  description: { partSizeBytes: 5 << 20, deleteBatchMax: 50 },
+  memoryBudget: createMemoryBudget(32 << 20),
+  pageSize: 7,
+}
 
 describeUnless(missingSwift(), 'S3 of OpenStack Swift', () => {
   let server: SwiftServer
   beforeAll(async () => {
     server = await startSwiftServer()
   })
-
-  const open = async (settings: Record<string, string>): Promise<StorageUnderTest> => {
+  storageContract('s3', async () => {
     const bucket = await server.createContainer()
-    const texts = textsOfRecord(
-      { ...server.s3, ...settings, WALG_S3_PREFIX: `s3://${bucket}/some/root` },
-      'test',
-    )
-    const { description, problems } = await readS3(texts)
-    if (description === undefined) throw new Error(problems.map(each => each.message).join('\n'))
-    return { storage: openDriver(description) }
-  }
-
-  storageContract('s3', () => open({ S3_CONDITIONAL_PUT: 'no' }))
+    const settings = { ...server.s3, S3_CONDITIONAL_PUT: 'no', WALG_S3_PREFIX: `s3://${bucket}/some/root` }
+    return { storage: await openS3(settings, SMALL) }
+  })
 })
 
-function openDriver(description: S3Description) {
-  return openS3Driver({
-    name: 's3',
-    // the smallest part that the store takes, a page that every test overflows
-    description: { ...description, partSizeBytes: 5 << 20, deleteBatchMax: 50 },
-    stallTimeoutMs: 60_000,
-    memoryBudget: createMemoryBudget(32 << 20),
-    pageSize: 7,
+describe('an S3 that knows conditional puts', () => {
+  let double: S3Double
+  beforeAll(async () => {
+    double = await startS3Double()
   })
-}
+  afterAll(() => double.close())
+  storageContract('s3, list v2', async () => {
+    double.objects.clear()
+    return { storage: await openS3(double.settings(), SMALL) }
+  })
+  storageContract('s3, list v1', async () => {
+    double.objects.clear()
+    return { storage: await openS3({ ...double.settings(), S3_USE_LIST_OBJECTS_V1: 'true' }, SMALL) }
+  })
+})

@@ -300,7 +300,7 @@ function sourceOf(double: S3Double, source: string): S3Object | undefined {
 
 function objectOf(body: Buffer, { headers }: Pick<S3Seen, 'headers'>): S3Object {
   const etag = `"${createHash('md5').update(body).digest('hex')}"`
-  return { body: Buffer.from(body), etag, headers, modifiedMs: Date.now() }
+  return { body: Buffer.from(body), etag, headers, modifiedMs: Math.floor(Date.now() / 1000) * 1000 }
 }
 
 export function error(status: number, code: string, message: string): S3Reply {

@@ -26,7 +26,7 @@ export async function startHttpService(
       requests.push(`${request.method} ${request.url}`)
       const { status, body, contentType } = answer(request, Buffer.concat(chunks).toString())
       response.writeHead(status, { 'content-type': contentType ?? 'application/json' })
-      response.end(JSON.stringify(body))
+      response.end(typeof body === 'string' && contentType !== undefined ? body : JSON.stringify(body))
     })
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
