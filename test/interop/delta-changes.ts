@@ -32,6 +32,8 @@ export const SETUP: readonly string[] = [
 /** What PostgreSQL does to files, round by round; every one is a page of trouble with deltas somewhere. */
 export function rounds(major: number, otherTablespace: string): readonly Round[] {
   const strategy = (name: string): string => (major >= 15 ? ` strategy ${name}` : '')
+  // the same number twice: pages copied from the template are older than the parent, and others than it has
+  const numbered = (): string => 'create database d_again oid = 77777 template template0 strategy file_copy'
   return [
     {
       what: 'updates, inserts, deletes, TOAST and hint bits',
@@ -61,17 +63,28 @@ export function rounds(major: number, otherTablespace: string): readonly Round[]
       run: sql(
         `create database d_log${strategy('wal_log')}`,
         `create database d_copy template template0${strategy('file_copy')}`,
+        ...(major >= 15 ? [numbered()] : []),
         `alter table t_same set tablespace ${otherTablespace}`,
         `insert into t_shrink select g, 'again' from generate_series(1, 9000) g`,
         `create table t_ts tablespace ${otherTablespace} as select g as id from generate_series(1, 5000) g`,
         `select lo_from_bytea(0, decode(repeat('ab', 30000), 'hex'))`,
       ),
     },
+    {
+      what: 'changes of a catalog in a database that is made anew later',
+      async run(cluster: Cluster): Promise<void> {
+        if (major < 15) return
+        const client = await cluster.client({ database: 'd_again' })
+        await client.query('create table only_here as select g as id from generate_series(1, 1000) g')
+        await client.end()
+      },
+    },
     { what: 'nothing', run: sql() },
     {
       what: 'a dropped database, shrunk to nothing, vacuum freeze',
       run: sql(
         'drop database d_copy',
+        ...(major >= 15 ? ['drop database d_again', numbered()] : []),
         'delete from t_shrink',
         'vacuum t_shrink',
         'vacuum freeze t_update',
