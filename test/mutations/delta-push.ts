@@ -1,0 +1,85 @@
+import type { Mutation } from './mutation.ts'
+
+const SELECTION = 'src/delta/page-selection.ts'
+const SELECTION_TEST = 'src/delta/page-selection.test.ts'
+const FILES = 'src/operations/backup-push/delta/plan-files.ts'
+const FILES_TEST = 'src/operations/backup-push/delta/plan-files.test.ts'
+const GUARDS = 'src/operations/backup-push/delta/parent-guards.ts'
+const GUARDS_TEST = 'src/operations/backup-push/delta/parent-guards.test.ts'
+const DELTA_TEST = 'test/e2e/delta-push.test.ts'
+
+/** The guards of delta backups. */
+export const mutations: readonly Mutation[] = [
+  {
+    guard: 'a page changed exactly at the start of the parent belongs to the delta',
+    file: SELECTION,
+    find: 'view.getUint32(at + 4, true) >= this.#sinceLow)',
+    replace: 'view.getUint32(at + 4, true) > this.#sinceLow)',
+    test: SELECTION_TEST,
+  },
+  {
+    guard: 'a zero page that the parent may have otherwise makes a file whole',
+    file: SELECTION,
+    find: "if (block >= this.#oldEnd && block < zeroFrom) this.#whole = { kind: 'zero page', block }",
+    replace: '',
+    test: SELECTION_TEST,
+  },
+  {
+    guard: 'a page that is none makes a file whole',
+    file: SELECTION,
+    find: "    if (state === 'invalid') {",
+    replace: "    if (state === 'invalid' && block < 0) {",
+    test: SELECTION_TEST,
+  },
+  {
+    guard: 'a file written while the parent was taken is read again',
+    file: FILES,
+    find: '  return changedNs + tickNs < settledNs',
+    replace: '  return changedNs + tickNs > 0n',
+    test: FILES_TEST,
+  },
+  {
+    guard: 'a database made anew under its number is stored whole',
+    file: FILES,
+    find: 'if (oid !== null && !isSame) newDatabases',
+    replace: 'if (oid === null && !isSame) newDatabases',
+    test: FILES_TEST,
+  },
+  {
+    guard: 'unlogged relations are stored whole',
+    file: FILES,
+    find: "if (relation?.fork === 'init') unlogged.add(keyOf(relation))",
+    replace: "if (relation?.fork === 'vm') unlogged.add(keyOf(relation))",
+    test: FILES_TEST,
+  },
+  {
+    guard: 'a parent beyond the switch of its timeline is none',
+    file: GUARDS,
+    find: '  if (finishOf(parent) <= left.switchLsn) return undefined',
+    replace: '  if (left.switchLsn > 0n) return undefined',
+    test: GUARDS_TEST,
+  },
+  {
+    guard: 'checksums switched on since: no delta',
+    file: GUARDS,
+    find: '  if ((parent.checksumVersion === 0) !== (now.checksumVersion === 0)) {',
+    replace: '  if (parent.checksumVersion !== 0 && now.checksumVersion === 0) {',
+    test: GUARDS_TEST,
+  },
+  {
+    guard: 'a parent deleted meanwhile fails the delta',
+    file: 'src/operations/backup-push/delta/open-delta.ts',
+    find: '    if ((await findBackup(context.storage, name, context)) !== null) continue',
+    replace: '    if ((await findBackup(context.storage, name, context)) !== undefined) continue',
+    test: DELTA_TEST,
+    title: 'deleted while the delta is taken',
+  },
+  {
+    guard: 'the parts of the parent must be there',
+    file: 'src/operations/backup-push/delta/parent-files.ts',
+    find: '    if (stored.get(part) !== sizeBytes) throw missingPart(parent, part)',
+    replace: '    if (stored.size === 0 && sizeBytes > 0) throw missingPart(parent, part)',
+    test: DELTA_TEST,
+    title: 'a (missing|cut) part',
+  },
+]
