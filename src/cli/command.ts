@@ -3,6 +3,7 @@ import type { Logger } from '../kit/log.ts'
 import type { Progress } from '../kit/progress.ts'
 import type { GivenSetting, SettingTexts } from '../kit/settings.ts'
 import type { StorageDescription } from '../storage/description.ts'
+import type { OpenedStorage } from '../storage/failover/find-alive.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { OpenOptions } from './invocation.ts'
 import type { Settings } from './settings.ts'
@@ -72,6 +73,28 @@ export interface CommandEntry {
   readonly load: () => Promise<{ readonly command: CommandDefinition }>
 }
 
+/** Where a push goes: one storage, with its mirrors. */
+export interface PushStorage {
+  readonly storage: Storage
+  readonly storageDescription: StorageDescription
+  /** Brings mirrors what they missed; for WAL only a little, because the server waits. */
+  fillMirrors(isWal: boolean): Promise<void>
+  /** Reports what mirrors lack, keeps what was found out about storages (`failure`: of the command), closes. */
+  end(failure?: unknown): Promise<void>
+}
+
+/** The storages that are alive, of those that a command works on. */
+export interface FetchStorages {
+  readonly first: OpenedStorage
+  readonly others: readonly OpenedStorage[]
+  /** All of them as one: the first that has an object. */
+  readonly merged: Storage
+  /** Configured as well, but not alive: what is not found may be there. */
+  readonly dead: readonly StorageDescription[]
+  /** Keeps what was found out about storages (`failure`: of the command), closes. */
+  end(failure?: unknown): Promise<void>
+}
+
 export interface Invocation {
   readonly positionals: readonly string[]
   readonly flags: Readonly<Record<string, string | boolean | number | readonly string[] | undefined>>
@@ -91,6 +114,11 @@ export interface Invocation {
   print(text: string | Uint8Array): Promise<void>
   /** Opens the primary storage, or the one given, and makes sure that its root answers. */
   openStorage(options?: OpenOptions): Promise<Storage>
+  /** The first storage that is alive, or that of `--target-storage`, with its mirrors. */
+  openForPush(options?: Pick<OpenOptions, 'isProved'>): Promise<PushStorage>
+  /** Every storage that is alive, or that of `--target-storage`. */
+  openForFetch(options?: Pick<OpenOptions, 'isProved'>): Promise<FetchStorages>
+  openForDelete(): Promise<FetchStorages>
   /** The primary storage. */
   readonly storageDescription: StorageDescription
   /** Every configured storage, the primary first. */

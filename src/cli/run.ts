@@ -20,6 +20,7 @@ import { type Configuration, loadConfiguration } from './configuration/load.ts'
 import { knownNames, type SettingsReading } from './configuration/read-settings.ts'
 import { EXIT_FAILURE, EXIT_SUCCESS, type ExitFacts, exitCodeOf, exitCodeOfResult } from './exit-code.ts'
 import { describeCodec, describeEncryption, openCheckedStorage, withTurbo } from './invocation.ts'
+import { openStoragesFor } from './opened-storages.ts'
 import { logError, logSettingProblems } from './render/error.ts'
 import { FIRST_LOG_OPTIONS, type LogSink, openLog, writeFully } from './render/log.ts'
 import { createPrinter } from './render/output.ts'
@@ -247,6 +248,9 @@ async function perform(
       return primary
     },
     storageDescriptions: descriptions,
+    openForPush: options => openStoragesFor(invocation, 'push', options),
+    openForFetch: options => openStoragesFor(invocation, 'fetch', options),
+    openForDelete: () => openStoragesFor(invocation, 'delete'),
     texts: reading.texts,
     codecDescription: describeCodec(settings, encryption),
     program: programOf(parsed),

@@ -1,3 +1,4 @@
+import { collect } from '../kit/bytes.ts'
 import { hasCode, WalgError } from '../kit/errors.ts'
 import { checkJson, isSameJson } from '../kit/json.ts'
 import type { Abortable, Storage } from '../storage/storage.ts'
@@ -10,6 +11,7 @@ import {
   readMetadata,
   readSentinel,
 } from './catalog.ts'
+import { sentinelKey } from './layout.ts'
 import type { SentinelDocument } from './sentinel.ts'
 
 export type BackupSelection =
@@ -147,4 +149,130 @@ function checkUserData(json: string): void {
 
 function noBackups(): WalgError {
   return new WalgError('BACKUP_NOT_FOUND', 'No backups found')
+}
+
+/** A backup found among several storages. */
+export interface SelectedAmong {
+  readonly selected: SelectedBackup
+  /** Positions of the storages that have this very backup, the one to read first in front. */
+  readonly holders: readonly number[]
+}
+
+interface Candidate {
+  readonly at: number
+  readonly entry: BackupEntry
+}
+
+/**
+ * `selectBackup` over several storages: the newest of all for LATEST; the first storage that has it for a name. A backup
+ * that is in several is one when its sentinels are the same, byte for byte. One whose sentinel is damaged in one storage
+ * is taken from the next. A storage that fails is passed over unless nothing is found.
+ */
+export async function selectAmong(
+  storages: readonly Storage[],
+  selection: BackupSelection,
+  options: Abortable = {},
+): Promise<SelectedAmong> {
+  const [only] = storages
+  if (storages.length === 1 && only !== undefined) {
+    return { selected: await selectBackup(only, selection, options), holders: [0] }
+  }
+  const failures: WalgError[] = []
+  const candidates: Candidate[] = []
+  for (const [at, storage] of storages.entries()) {
+    try {
+      candidates.push(...(await candidatesOf(storage, at, selection, options)))
+    } catch (error) {
+      if (!(error instanceof WalgError) || hasCode(error, 'USAGE', 'CANCELLED')) throw error
+      failures.push(error)
+    }
+  }
+  const chosen = choose(candidates, selection)
+  if (chosen === undefined) {
+    throw failures.find(error => !hasCode(error, 'BACKUP_NOT_FOUND')) ?? failures[0] ?? noBackups()
+  }
+  return readFirstGood(storages, chosen, options)
+}
+
+async function candidatesOf(
+  storage: Storage,
+  at: number,
+  selection: BackupSelection,
+  options: Abortable,
+): Promise<Candidate[]> {
+  if (selection.kind === 'latest') {
+    return (await listBackups(storage, options)).map(entry => ({ at, entry }))
+  }
+  if (selection.kind === 'user-data') {
+    return [{ at, entry: await selectByUserData(storage, selection.json, options) }]
+  }
+  const entry = await findBackup(storage, toBackupName(selection.name), options)
+  if (entry === null) throw backupNotFound(selection.name)
+  return [{ at, entry }]
+}
+
+/** All storages that have the chosen name, the one that decided in front. */
+function choose(candidates: readonly Candidate[], selection: BackupSelection): Candidate[] | undefined {
+  const newest = (left: Candidate, right: Candidate): Candidate =>
+    right.entry.modifiedNs > left.entry.modifiedNs ? right : left
+  const [first] = candidates
+  if (first === undefined) return undefined
+  const decisive = selection.kind === 'latest' ? candidates.reduce(newest) : first
+  const names = new Set(candidates.map(({ entry }) => entry.name as string))
+  if (selection.kind === 'user-data' && names.size > 1) {
+    throw new WalgError(
+      'BACKUP_AMBIGUOUS',
+      `too many backups (${names.size}) found with specified user data: [${[...names].sort().join(' ')}]`,
+      { hint: 'name one of them' },
+    )
+  }
+  const same = candidates.filter(({ entry }) => entry.name === decisive.entry.name)
+  return [decisive, ...same.filter(candidate => candidate !== decisive)]
+}
+
+async function readFirstGood(
+  storages: readonly Storage[],
+  candidates: readonly Candidate[],
+  options: Abortable,
+): Promise<SelectedAmong> {
+  const failures: unknown[] = []
+  for (const { at, entry } of candidates) {
+    const storage = storages[at]!
+    try {
+      const document = await readSentinel(storage, entry.name, options)
+      const twins = await twinsOf(storages, candidates, at, options)
+      // Of equal ones the storage that comes first is read first.
+      return { selected: { ...entry, document }, holders: [at, ...twins].sort((a, b) => a - b) }
+    } catch (error) {
+      if (!hasCode(error, 'BACKUP_BROKEN', 'BACKUP_NOT_FOUND', 'STORAGE_UNAVAILABLE', 'TIMEOUT')) throw error
+      failures.push(error)
+    }
+  }
+  throw failures[0]
+}
+
+const SENTINEL_BYTES_MAX = 64 << 20
+
+async function twinsOf(
+  storages: readonly Storage[],
+  candidates: readonly Candidate[],
+  found: number,
+  options: Abortable,
+): Promise<number[]> {
+  const twins: number[] = []
+  const others = candidates.filter(({ at }) => at !== found)
+  const name = others[0]?.entry.name
+  if (name === undefined) return twins
+  const read = async (at: number): Promise<Uint8Array> =>
+    collect(await storages[at]!.get(sentinelKey(name), options), SENTINEL_BYTES_MAX)
+  const own = await read(found)
+  for (const { at } of others) {
+    try {
+      if (Buffer.compare(own, await read(at)) === 0) twins.push(at)
+    } catch (error) {
+      if (!(error instanceof WalgError)) throw error
+      // A storage that cannot show its sentinel cannot stand in for another one.
+    }
+  }
+  return twins
 }

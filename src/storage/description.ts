@@ -30,6 +30,23 @@ export interface StorageDescription {
    * the thread that watches them. Without it blocking calls are not bounded.
    */
   readonly stallSlot?: StallSlotDescription
+  /** Further storages with the same objects. */
+  readonly copies?: CopiesDescription
+}
+
+/** Storages that are read where the first one fails and, with `mirrors`, are written to with it. */
+export interface CopiesDescription {
+  readonly storages: readonly StorageDescription[]
+  /** Absent: every one of them must do what it is asked. */
+  readonly mirrors?: MirrorsDescription
+}
+
+/** Mirrors whose failure does not fail a command. */
+export interface MirrorsDescription {
+  /** One word for each, shared between all threads: not 0 = it failed. */
+  readonly outages: SharedArrayBuffer
+  /** Files in which is noted what each of them lacks. */
+  readonly gapFiles: readonly string[]
 }
 
 /** One member per kind of storage. */

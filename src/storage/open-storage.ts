@@ -15,6 +15,13 @@ import type { Storage } from './storage.ts'
  * STORAGE_ROOT_MISSING or ACCESS_DENIED when the root does not answer. Drivers are loaded when they are needed.
  */
 export async function openStorage(description: StorageDescription): Promise<Storage> {
+  const { copies } = description
+  if (copies === undefined) return openOne(description)
+  const { openCopies } = await import('./failover/open-copies.ts')
+  return openCopies(description, copies, openOne)
+}
+
+async function openOne(description: StorageDescription): Promise<Storage> {
   const timeoutMs = description.stallTimeoutMs
   const driver = await withDeadline(openDriver(description), {
     timeoutMs: timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs,

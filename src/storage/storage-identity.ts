@@ -4,9 +4,10 @@ import type { DriverDescription, StorageDescription } from './description.ts'
  * A short text that names the same place for every process of this host, without secrets: local records of
  * what was pushed are void for any other place.
  */
-export function storageIdentity({ driver, prefix }: StorageDescription): string {
+export function storageIdentity({ driver, prefix, copies }: StorageDescription): string {
   const place = placeOf(driver)
-  return prefix === '' ? place : `${place}#${prefix}`
+  const whole = prefix === '' ? place : `${place}#${prefix}`
+  return [whole, ...(copies?.storages ?? []).map(storageIdentity)].join('+')
 }
 
 function placeOf(driver: DriverDescription): string {

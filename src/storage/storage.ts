@@ -73,6 +73,18 @@ export interface ObjectSink extends ByteSink {
   abort(): Awaitable<void>
 }
 
+/** The storages for which one stands. */
+export interface StorageCopies {
+  /** Those that can be asked, the one that is read first in front. */
+  up(): readonly Storage[]
+  /** True when the command may go on without this one: it is not asked any more then, and what it lacks is noted. */
+  giveUp(copy: Storage, error: unknown): boolean
+  /** `openSink` into some of them only; the others have the object already. */
+  openSink(into: readonly Storage[], key: string, options?: PutOptions): Awaitable<ObjectSink>
+  /** Notes that those which are down lack the object; durable when it returns. */
+  noteGaps(key: string): void
+}
+
 /**
  * Where bytes live. One interface for every driver and layer; each sentence is a test in
  * `test/contract/storage.ts`.
@@ -85,6 +97,8 @@ export interface Storage {
   /** `default`, or the failover's name; appears in messages and listings. */
   readonly name: string
   readonly features: StorageFeatures
+  /** Where this one stands for several with the same objects (`layers/copies.ts`). */
+  readonly copies?: StorageCopies
   /** Throws STORAGE_ROOT_MISSING / STORAGE_UNAVAILABLE / ACCESS_DENIED unless the root answers: the proof behind a positive "not there". */
   checkRoot(options?: CheckRootOptions): Promise<void>
   /** Entries under `prefix` (`''` = root, else without trailing `/`), any order. A prefix nobody wrote to is empty, not an error. */

@@ -2,6 +2,7 @@ import { createRateLimit, openRateLimit } from '../../src/kit/limits.ts'
 import { createStallSlots } from '../../src/kit/stall-watch.ts'
 import { openFsDriver } from '../../src/storage/drivers/fs.ts'
 import { dropMemory, openMemoryDriver } from '../../src/storage/drivers/memory.ts'
+import { withCopies } from '../../src/storage/layers/copies.ts'
 import { createMeter, withMeter } from '../../src/storage/layers/meter.ts'
 import { withPrefix } from '../../src/storage/layers/prefix.ts'
 import { withStallLimit } from '../../src/storage/layers/stall.ts'
@@ -29,6 +30,28 @@ storageContract(
   'meter',
   inMemory(storage => withMeter(storage, createMeter())),
 )
+
+storageContract(
+  'copies',
+  inMemory(storage =>
+    withCopies([storage, ...['one', 'two'].map(name => openMemoryDriver(name, crypto.randomUUID()))]),
+  ),
+)
+
+storageContract('copies of storages that answer later', async () => {
+  const directories = [tempDirectory('copies'), tempDirectory('copies')]
+  const [first, second] = await Promise.all(
+    directories.map(({ path: root }, at) =>
+      openFsDriver({ name: `disk${at}`, root, isDurable: false, mode: 'pooled' }),
+    ),
+  )
+  return {
+    storage: withCopies([first!, second!]),
+    close: async () => {
+      for (const directory of directories) directory.remove()
+    },
+  }
+})
 
 for (const mayBlock of [true, false]) {
   storageContract(

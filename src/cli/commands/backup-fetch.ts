@@ -11,6 +11,7 @@ import {
 } from '../../repository/tablespace-spec.ts'
 import { TABLESPACE_MAPPING_FLAG, TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
+import { withOpened } from '../opened-storages.ts'
 
 export const command: CommandDefinition = {
   name: 'backup-fetch',
@@ -71,11 +72,13 @@ Sets reverse delta unpack & skip redundant tars options automatically. Always do
     }
     const restoreSpec = await readRestoreSpec(flags['restore-spec'])
     const tablespaceMapping = readTablespaceMapping(flags, restoreSpec)
-    const storage = await invocation.openStorage()
-    try {
-      await backupFetch(
-        { ...invocation, storage, codec: openCodec(invocation.codecDescription) },
+    await withOpened(await invocation.openForFetch(), ({ first, others }) => {
+      const { storage, description: storageDescription } = first
+      const codec = openCodec(invocation.codecDescription)
+      return backupFetch(
+        { ...invocation, storage, storageDescription, codec },
         {
+          otherStorages: others,
           destination: invocation.positionals[0]!,
           selection,
           mask: String(flags['mask'] ?? ''),
@@ -91,10 +94,8 @@ Sets reverse delta unpack & skip redundant tars options automatically. Always do
           ignoresContentManifest: flags['ignore-content-manifest'] === true,
         },
       )
-      return 0
-    } finally {
-      await storage.close()
-    }
+    })
+    return 0
   },
 }
 

@@ -5,6 +5,7 @@ import { formatLsn } from '../../postgres/lsn.ts'
 import { DATE_FORMAT } from '../../repository/date-format.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
+import { withOpened } from '../opened-storages.ts'
 import { formatBoxTable, formatPlainTable, type Table } from '../render/table.ts'
 import { formatPlainTime, formatPrettyTime } from '../render/time.ts'
 
@@ -28,9 +29,10 @@ export const command: CommandDefinition = {
     const { flags, log, signal } = invocation
     const isDetailed = flags['detail'] === true
     const isPretty = flags['pretty'] === true
-    const storage = await invocation.openStorage()
-    try {
-      const backups = await backupList({ storage, log, signal }, { detail: isDetailed })
+    return withOpened(await invocation.openForFetch(), async ({ first, others }) => {
+      const otherStorages = others.map(({ storage }) => storage)
+      const context = { storage: first.storage, otherStorages, log, signal }
+      const backups = await backupList(context, { detail: isDetailed })
       if (flags['json'] === true) {
         await invocation.print(`${formatJsonList(backups, isDetailed, isPretty)}\n`)
       } else if (backups.length === 0) {
@@ -40,9 +42,7 @@ export const command: CommandDefinition = {
         await invocation.print(isPretty ? formatBoxTable(table) : formatPlainTable(table))
       }
       return 0
-    } finally {
-      await storage.close()
-    }
+    })
   },
 }
 

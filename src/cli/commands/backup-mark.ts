@@ -3,7 +3,8 @@ import { checkJson } from '../../kit/json.ts'
 import { backupMark } from '../../operations/backup-mark/backup-mark.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import { usage } from '../arguments.ts'
-import type { CommandDefinition, Invocation } from '../command.ts'
+import type { CommandDefinition, Invocation, PushStorage } from '../command.ts'
+import { withOpened } from '../opened-storages.ts'
 
 export const command: CommandDefinition = {
   name: 'backup-mark',
@@ -24,8 +25,7 @@ export const command: CommandDefinition = {
     const { log, signal, flags, positionals, storageDescription } = invocation
     const userData = readUserData(invocation)
     const isImpermanent = flags['impermanent'] === true
-    const storage = await invocation.openStorage()
-    try {
+    return withOpened(await openMarked(invocation), async ({ storage }) => {
       await backupMark(
         { storage, log, signal },
         {
@@ -36,10 +36,15 @@ export const command: CommandDefinition = {
         },
       )
       return 0
-    } finally {
-      await storage.close()
-    }
+    })
   },
+}
+
+/** The primary storage, as in the original; its mirrors are marked with it. */
+async function openMarked(invocation: Invocation): Promise<Pick<PushStorage, 'storage' | 'end'>> {
+  if (invocation.settings.WALG_MIRROR_STORAGES.length > 0) return invocation.openForPush()
+  const storage = await invocation.openStorage()
+  return { storage, end: () => storage.close() }
 }
 
 function readUserData({ flags }: Pick<Invocation, 'flags'>): string | null {

@@ -9,6 +9,7 @@ import { parseConnectionString } from '../../postgres/cluster/connection-string.
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, FlagDefinition, Invocation } from '../command.ts'
 import { connectionOf } from '../connection.ts'
+import { withOpened } from '../opened-storages.ts'
 import type { Settings } from '../settings.ts'
 import { applyPolicy, readPolicy } from './delete-policy.ts'
 
@@ -87,15 +88,16 @@ export const command: CommandDefinition = {
     const options = await readOptions(invocation, dataDirectory)
     const policy =
       flags['apply-policy'] === true ? readPolicy({ flags: {}, positionals: [] }, settings) : null
-    const storage = await invocation.openStorage({ mayCreate: true })
-    try {
+    await withOpened(await invocation.openForPush(), async push => {
+      const { storage, storageDescription } = push
+      // A backup must not be seen on a mirror before what it builds upon.
+      await push.fillMirrors(false)
       const { backupPush } = await import('../../operations/backup-push/backup-push.ts')
-      await backupPush({ ...invocation, storage, codec: openCodec(invocation.codecDescription) }, options)
-      if (policy !== null) await applyPolicy(invocation, storage, policy)
-      return 0
-    } finally {
-      await storage.close()
-    }
+      const codec = openCodec(invocation.codecDescription)
+      await backupPush({ ...invocation, storage, storageDescription, codec }, options)
+    })
+    if (policy !== null) await applyPolicy(invocation, policy)
+    return 0
   },
 }
 

@@ -7,9 +7,9 @@ import {
 } from '../../operations/delete/policy.ts'
 import { policySettings } from '../../operations/delete/policy-settings.ts'
 import type { DeleteRequest } from '../../operations/delete/request.ts'
-import type { Storage } from '../../storage/storage.ts'
 import { usage } from '../arguments.ts'
 import type { FlagDefinition, Invocation } from '../command.ts'
+import { withOpened } from '../opened-storages.ts'
 import type { Settings } from '../settings.ts'
 import type { DeleteArguments } from './delete-arguments.ts'
 import { planOptionsOf } from './delete-arguments.ts'
@@ -58,17 +58,15 @@ export function readPolicy({ flags }: DeleteArguments, settings?: Settings): Del
 }
 
 /** Deletes what the policy does not keep, right after a push; a failure says that the backup itself is complete. */
-export async function applyPolicy(
-  invocation: Invocation,
-  storage: Storage,
-  request: DeleteRequest,
-): Promise<void> {
+export async function applyPolicy(invocation: Invocation, request: DeleteRequest): Promise<void> {
   const { deleteObjects } = await import('../../operations/delete/delete.ts')
   invocation.log.info('Applying the retention policy')
   try {
-    await deleteObjects(
-      { ...invocation, storage },
-      { request, isConfirmed: true, ...planOptionsOf(invocation) },
+    await withOpened(await invocation.openForDelete(), ({ first, others }) =>
+      deleteObjects(
+        { ...invocation, storage: first.storage, otherStorages: others.map(({ storage }) => storage) },
+        { request, isConfirmed: true, ...planOptionsOf(invocation) },
+      ),
     )
   } catch (error) {
     invocation.log.error('The backup is complete, but the retention policy could not be applied:')

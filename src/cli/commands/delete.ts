@@ -1,7 +1,9 @@
 import { deleteObjects } from '../../operations/delete/delete.ts'
 import type { DeleteRequest } from '../../operations/delete/request.ts'
 import { withWriteGuard } from '../../storage/layers/write-guard.ts'
+import type { Storage } from '../../storage/storage.ts'
 import type { CommandDefinition, FlagDefinition, Invocation } from '../command.ts'
+import { withOpened } from '../opened-storages.ts'
 import { renderPlanJson } from '../render/delete-plan.ts'
 import type { Settings } from '../settings.ts'
 import {
@@ -144,17 +146,21 @@ export const command: CommandDefinition = {
 async function runDelete(invocation: Invocation, request: DeleteRequest): Promise<number> {
   const { flags, log, progress, signal } = invocation
   const isConfirmed = flags['confirm'] === true
-  const storage = await invocation.openStorage()
-  try {
+  return withOpened(await invocation.openForDelete(), async ({ first, others }) => {
+    const guarded = (storage: Storage): Storage => (isConfirmed ? storage : withWriteGuard(storage))
     const { plan, isExecuted } = await deleteObjects(
-      { storage: isConfirmed ? storage : withWriteGuard(storage), log, progress, signal },
+      {
+        storage: guarded(first.storage),
+        otherStorages: others.map(({ storage }) => guarded(storage)),
+        log,
+        progress,
+        signal,
+      },
       { request, isConfirmed, ...planOptionsOf(invocation) },
     )
     if (flags['json'] === true) {
       await invocation.print(`${renderPlanJson(plan, { request: request.kind, isExecuted })}\n`)
     }
     return 0
-  } finally {
-    await storage.close()
-  }
+  })
 }

@@ -1,10 +1,14 @@
 import { dirname, resolve } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
+import { hasCode, WalgError } from '../../kit/errors.ts'
 import { needsPrefetch } from '../../operations/wal-fetch/prefetch-plan.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
+import type { StorageDescription } from '../../storage/description.ts'
+import type { Storage } from '../../storage/storage.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
 import { isRecoveringForGood } from '../exit-code.ts'
+import { withOpened } from '../opened-storages.ts'
 
 export const command: CommandDefinition = {
   name: 'wal-fetch',
@@ -18,11 +22,10 @@ export const command: CommandDefinition = {
   async run(invocation: Invocation): Promise<number> {
     const { walFetch } = await import('../../operations/wal-fetch/wal-fetch.ts')
     const [name = '', destination = ''] = invocation.positionals
-    const storage = await invocation.openStorage({ isProved: true })
-    try {
-      const { settings, positionals } = invocation
-      const server = { positionals, workingDirectory: process.cwd(), pgdata: settings.PGDATA }
-      await walFetch(
+    const { settings, positionals } = invocation
+    const server = { positionals, workingDirectory: process.cwd(), pgdata: settings.PGDATA }
+    const fetchFrom = (storage: Storage): Promise<unknown> =>
+      walFetch(
         { ...invocation, storage, codec: openCodec(invocation.codecDescription) },
         {
           name,
@@ -33,12 +36,55 @@ export const command: CommandDefinition = {
             : undefined,
         },
       )
-      if (settings.WALG_DOWNLOAD_CONCURRENCY > 1) await startPrefetch(invocation, name, destination)
+    await withOpened(await invocation.openForFetch({ isProved: true }), async ({ merged, dead }) => {
+      try {
+        await fetchFrom(merged)
+      } catch (error) {
+        if (!hasCode(error, 'WAL_NOT_FOUND') || dead.length === 0) throw error
+        await fetchFromDead(invocation, name, dead, fetchFrom, error)
+      }
+    })
+    if (settings.WALG_DOWNLOAD_CONCURRENCY > 1) await startPrefetch(invocation, name, destination)
+    return 0
+  },
+}
+
+/**
+ * "Not in the archive" holds only when every storage has said so: those that were not alive are asked now. One that
+ * still does not answer is a failure, not an absence: PostgreSQL would end recovery.
+ */
+async function fetchFromDead(
+  invocation: Invocation,
+  name: string,
+  dead: readonly StorageDescription[],
+  fetchFrom: (storage: Storage) => Promise<unknown>,
+  absence: WalgError,
+): Promise<void> {
+  for (const description of dead) {
+    let storage: Storage
+    try {
+      storage = await invocation.openStorage({ description })
+    } catch (error) {
+      throw new WalgError(
+        'STORAGE_UNAVAILABLE',
+        `"${name}" is in none of the storages that answer, and storage "${description.name}" does not`,
+        {
+          facts: { name, storage: description.name },
+          cause: error,
+          hint: 'it may be there: mend that storage, or take it out of WALG_FAILOVER_STORAGES for good',
+        },
+      )
+    }
+    try {
+      await fetchFrom(storage)
+      return
+    } catch (error) {
+      if (!hasCode(error, 'WAL_NOT_FOUND')) throw error
     } finally {
       await storage.close()
     }
-    return 0
-  },
+  }
+  throw absence
 }
 
 /**
@@ -57,7 +103,7 @@ async function startPrefetch(invocation: Invocation, name: string, destination: 
   const { spawn } = await import('node:child_process')
   const child = spawn(
     program.executable,
-    [...program.args, 'wal-prefetch', name, location, ...program.globalArgs],
+    [...program.args, 'wal-prefetch', name, location, ...targetOf(invocation), ...program.globalArgs],
     {
       detached: true,
       stdio: 'ignore',
@@ -65,4 +111,9 @@ async function startPrefetch(invocation: Invocation, name: string, destination: 
   )
   child.on('error', error => log.debug(`unable to start wal-prefetch: ${error.message}`))
   child.unref()
+}
+
+function targetOf({ flags }: Invocation): string[] {
+  const target = flags['target-storage']
+  return typeof target === 'string' ? [`--target-storage=${target}`] : []
 }

@@ -2,6 +2,7 @@ import { dirname } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
+import { withOpened } from '../opened-storages.ts'
 
 export const command: CommandDefinition = {
   name: 'wal-prefetch',
@@ -17,8 +18,7 @@ export const command: CommandDefinition = {
     const { walPrefetch } = await import('../../operations/wal-fetch/wal-prefetch.ts')
     const [name = '', location = ''] = invocation.positionals
     const { settings } = invocation
-    const storage = await invocation.openStorage({ isProved: true })
-    try {
+    return withOpened(await invocation.openForFetch({ isProved: true }), async ({ merged: storage }) => {
       await walPrefetch(
         { ...invocation, storage, codec: openCodec(invocation.codecDescription) },
         {
@@ -28,9 +28,7 @@ export const command: CommandDefinition = {
           segmentBytes: settings.WALG_PG_WAL_SIZE * 1024 * 1024,
         },
       )
-    } finally {
-      await storage.close()
-    }
-    return 0
+      return 0
+    })
   },
 }

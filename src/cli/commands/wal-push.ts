@@ -4,6 +4,7 @@ import { WalgError } from '../../kit/errors.ts'
 import type { OperationContext } from '../../operations/context.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
+import { withOpened } from '../opened-storages.ts'
 
 export const command: CommandDefinition = {
   name: 'wal-push',
@@ -16,25 +17,22 @@ export const command: CommandDefinition = {
   async run(invocation: Invocation): Promise<number> {
     const path = invocation.positionals[0] ?? ''
     const isForDirectory = isDirectory(path)
-    const storage = await invocation.openStorage({
-      mayCreate: true,
-      isProved: !isForDirectory,
-    })
-    const time = limitTime(invocation, isForDirectory ? 0 : invocation.settings.WALG_UPLOAD_TIMEOUT)
-    try {
-      const context: OperationContext = {
-        ...invocation,
-        storage,
-        codec: openCodec(invocation.codecDescription),
-        signal: time.signal,
+    return withOpened(await invocation.openForPush({ isProved: !isForDirectory }), async push => {
+      const { storage, storageDescription } = push
+      const codec = openCodec(invocation.codecDescription)
+      const time = limitTime(invocation, isForDirectory ? 0 : invocation.settings.WALG_UPLOAD_TIMEOUT)
+      try {
+        const { signal } = time
+        const context: OperationContext = { ...invocation, storage, storageDescription, codec, signal }
+        const status = isForDirectory
+          ? await pushDirectoryOf(context, invocation, path)
+          : await pushFile(context, invocation, path)
+        await push.fillMirrors(true)
+        return status
+      } finally {
+        time.end()
       }
-      return isForDirectory
-        ? await pushDirectoryOf(context, invocation, path)
-        : await pushFile(context, invocation, path)
-    } finally {
-      time.end()
-      await storage.close()
-    }
+    })
   },
 }
 

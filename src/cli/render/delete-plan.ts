@@ -18,7 +18,12 @@ export function renderPlanJson(
     remove_bytes: sum(remove),
     keep_count: keepObjects.reduce((total, { count }) => total + count, 0),
     keep_bytes: sum(keepObjects),
-    remove: remove.map(({ key, sizeBytes, why }) => ({ key, bytes: sizeBytes, why })),
+    remove: remove.map(({ key, sizeBytes, why, storageName }) => ({
+      key,
+      bytes: sizeBytes,
+      why,
+      ...(storageName === undefined ? {} : { storage: storageName }),
+    })),
     keep_backups: (plan?.keepBackups ?? []).map(({ backup, why }) => ({ backup, why })),
     keep_objects: keepObjects.map(({ why, count, sizeBytes }) => ({ why, count, bytes: sizeBytes })),
   }

@@ -1,9 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { throwIfCancelled } from '../../kit/clock.ts'
-import { WalgError } from '../../kit/errors.ts'
 import { formatLsn } from '../../postgres/lsn.ts'
 import { type ChainBackup, readChain } from '../../repository/chain.ts'
-import { type BackupSelection, selectBackup } from '../../repository/selector.ts'
 import { mappedLocations } from '../../repository/tablespace-spec.ts'
 import type { OperationContext } from '../context.ts'
 import { completeFetch, removeControlFile } from './complete-fetch.ts'
@@ -16,6 +14,7 @@ import { PG_CONTROL, TABLESPACE_MAP } from './plan/member-roles.ts'
 import { RestoredFiles } from './restored-files.ts'
 import { type FetchIdentity, FetchState, pendingControlFile } from './resume/fetch-state.ts'
 import { type TrustedParts, trustedParts } from './resume/resume.ts'
+import { fromAnyCopy, selectTarget } from './select-target.ts'
 import { inspectDestination, makeDestination } from './target/destination.ts'
 import {
   checkTablespaceLocations,
@@ -33,11 +32,11 @@ export interface BackupFetchResult {
 
 /** Restores a backup: the full one and every delta on it, oldest first, verified before pg_control is put in place. */
 export async function backupFetch(
-  context: OperationContext,
+  given: OperationContext,
   options: BackupFetchOptions,
 ): Promise<BackupFetchResult> {
-  const target = await selectTarget(context, options.selection)
-  const chain = await readChain(context.storage, target, context)
+  const { target, context } = await selectTarget(given, options)
+  const chain = await fromAnyCopy(context, from => readChain(from.storage, target, from))
   logChain(context, chain)
   const destination = inspectDestination(options.destination, options.isResume)
   const { spec } = target.document.sentinel
@@ -51,7 +50,9 @@ export async function backupFetch(
   const layout = layoutOf(destination.root, tablespaces)
   // the threads get ready while the lists of files are read
   await using pool = openPool(context, options, layout)
-  const plan = await planFetch(context, chain, options, tablespaces.keepsTablespaceMap)
+  const plan = await fromAnyCopy(context, from =>
+    planFetch(from, chain, options, tablespaces.keepsTablespaceMap),
+  )
   throwIfCancelled(context.signal)
 
   makeDestination(destination.root)
@@ -122,25 +123,6 @@ function findTrusted(fetch: Fetch, steps: readonly FetchStep[], layout: TargetLa
     tree: new TargetTree(layout),
     checksumBytes: checksumBytes(options.checksums),
   })
-}
-
-async function selectTarget(
-  context: OperationContext,
-  selection: BackupSelection,
-): ReturnType<typeof selectBackup> {
-  const { storage, log, signal } = context
-  if (selection.kind === 'latest') log.info('Selecting the latest backup...')
-  else if (selection.kind === 'name') log.info(`Selecting the backup with name ${selection.name}...`)
-  else log.info('Selecting the backup with the specified user data...')
-  log.info(`Backup to fetch will be searched in storages: [${storage.name}]`)
-  const target = await selectBackup(storage, selection, { signal }).catch((error: unknown) => {
-    if (!(error instanceof WalgError)) throw error
-    const { code, message, facts, hint } = error
-    const details = { facts, cause: error, ...(hint === undefined ? {} : { hint }) }
-    throw new WalgError(code, `Failed to select backup: ${message}`, details)
-  })
-  if (selection.kind === 'latest') log.info(`LATEST backup is: '${target.name}'`)
-  return target
 }
 
 function logChain({ log }: OperationContext, chain: readonly ChainBackup[]): void {

@@ -1,6 +1,7 @@
 import { hasCode, WalgError } from '../../kit/errors.ts'
 import { isPassing, retry } from '../../kit/retry.ts'
 import { PARTS_FOLDER } from '../../repository/layout.ts'
+import { copiesOf } from '../../storage/layers/copies.ts'
 import type { OperationContext } from '../context.ts'
 import type { BackupFetchOptions } from './options.ts'
 import type { PartPool, RunJob } from './part/part-pool.ts'
@@ -84,6 +85,7 @@ function openStep(fetch: Fetch, step: FetchStep): RunPart {
       kind: 'part',
       of,
       number: ++number,
+      copy: 0,
       part: part.part,
       key: part.key,
       extension: part.extension,
@@ -99,15 +101,19 @@ function openStep(fetch: Fetch, step: FetchStep): RunPart {
   }
 }
 
-/** Trouble that may pass is tried again as often as the setting says; damage once, in case the read was at fault. */
+/**
+ * Trouble that may pass is tried again as often as the setting says; damage once, in case the read was at fault, and
+ * once for each further storage that has the backup. Each try begins with another storage.
+ */
 async function runWithRetries(fetch: Fetch, job: PartJob, runJob: RunJob): Promise<PartResult> {
   const { context, options } = fetch
+  const copies = copiesOf(context.storage).length
   let damages = 0
   const isRetryable = (error: unknown): boolean => {
     if (isPassing(error) || hasCode(error, 'TIMEOUT')) return true
-    return isDamage(error) && damages++ === 0
+    return isDamage(error) && damages++ < copies
   }
-  return retry(() => runJob(job), {
+  return retry(attempt => runJob({ ...job, copy: attempt - 1 }), {
     attemptsMax: options.retriesMax + 1,
     delayMs: RETRY_DELAY_MS,
     isRetryable,

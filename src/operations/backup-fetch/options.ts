@@ -1,8 +1,11 @@
 import type { BackupSelection } from '../../repository/selector.ts'
 import type { TablespaceMapping, TablespaceSpec } from '../../repository/tablespace-spec.ts'
+import type { OpenedStorage } from '../../storage/failover/find-alive.ts'
 import type { ManifestChecksums, SystemModuleDescription } from './part/part-protocol.ts'
 
 export interface BackupFetchOptions {
+  /** Further storages in which the backup may be; the first is that of the context. */
+  readonly otherStorages?: readonly OpenedStorage[]
   /** Where to; need not exist. */
   readonly destination: string
   readonly selection: BackupSelection

@@ -5,6 +5,7 @@ import { parseBackupName, walFileOfName } from '../../repository/backup-name.ts'
 import { type BackupEntry, listBackups, readMetadata, readSentinel } from '../../repository/catalog.ts'
 import type { BackupMetadata } from '../../repository/metadata.ts'
 import type { SealedWith, Sentinel } from '../../repository/sentinel.ts'
+import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 
 export interface BackupListOptions {
@@ -42,7 +43,10 @@ export interface BackupDetail {
   readonly userData: string | null
 }
 
-type ListContext = Pick<OperationContext, 'storage' | 'log' | 'signal'>
+interface ListContext extends Pick<OperationContext, 'storage' | 'log' | 'signal'> {
+  /** Further storages, behind `storage`: a backup that is in several is listed for each. */
+  readonly otherStorages?: readonly Storage[]
+}
 
 /** Backups read at a time. */
 const READS_MAX = 16
@@ -55,20 +59,36 @@ export async function backupList(
   context: ListContext,
   options: BackupListOptions,
 ): Promise<readonly ListedBackup[]> {
-  context.log.info(`List backups from storages: [${context.storage.name}]`)
-  const entries = await listBackups(context.storage, { signal: context.signal })
+  const storages = [context.storage, ...(context.otherStorages ?? [])]
+  context.log.info(`List backups from storages: [${storages.map(({ name }) => name).join(' ')}]`)
+  const entries: PlacedEntry[] = []
+  for (const storage of storages) {
+    const found = await listBackups(storage, { signal: context.signal })
+    entries.push(...found.map(entry => ({ storage, entry })))
+  }
+  if (storages.length > 1) entries.sort(byModification)
   const found: (ListedBackup | null)[] = new Array(entries.length).fill(null)
   let next = 0
   const readers = Array.from({ length: Math.min(READS_MAX, entries.length) }, async () => {
     while (next < entries.length) {
       const at = next
       next += 1
-      found[at] = await describe(context, entries[at]!, options)
+      const { storage, entry } = entries[at]!
+      found[at] = await describe({ ...context, storage }, entry, options)
     }
   })
   await Promise.all(readers)
   const backups = found.filter(backup => backup !== null)
   return options.detail ? byStartTime(backups) : backups
+}
+
+interface PlacedEntry {
+  readonly storage: Storage
+  readonly entry: BackupEntry
+}
+
+function byModification({ entry: left }: PlacedEntry, { entry: right }: PlacedEntry): number {
+  return left.modifiedNs < right.modifiedNs ? -1 : left.modifiedNs > right.modifiedNs ? 1 : 0
 }
 
 /** Null when the backup was deleted meanwhile. */

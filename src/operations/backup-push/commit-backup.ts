@@ -15,6 +15,8 @@ import {
 import { encodeContentManifest } from '../../repository/manifest-document.ts'
 import { formatMetadata } from '../../repository/metadata.ts'
 import { type ContentManifestLink, formatSentinel } from '../../repository/sentinel.ts'
+import { copiesOf } from '../../storage/layers/copies.ts'
+import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 import { contentManifestOf, filesMetadataOf, type PackedContents } from './backup-record.ts'
 import type { Tentative } from './claim-name.ts'
@@ -106,19 +108,35 @@ async function putContentManifest(
  * another host (a primary and its standby can begin in the same segment) takes them for leftovers. Throws INTEGRITY.
  */
 async function assertAllStored(context: OperationContext, packed: PackedContents): Promise<void> {
-  const { storage, signal } = context
+  const { storage } = context
+  for (const copy of copiesOf(storage)) {
+    const lacking = await findLacking(context, copy, packed)
+    if (lacking === undefined) continue
+    const error = new WalgError(
+      'INTEGRITY',
+      `"${lacking}" is not in the storage any more as it was put there`,
+      {
+        facts: { key: lacking, storage: copy.name },
+        hint: 'is another push of the same cluster, from another host, running into this repository? one at a time',
+      },
+    )
+    if (storage.copies?.giveUp(copy, error) !== true) throw error
+    storage.copies.noteGaps(lacking)
+  }
+}
+
+async function findLacking(
+  { signal }: OperationContext,
+  storage: Storage,
+  packed: PackedContents,
+): Promise<string | undefined> {
   const sizes = new Map<string, number>()
   for await (const entry of storage.list(partsPrefix(packed.identity.name), { signal })) {
     if (entry.kind === 'object') sizes.set(entry.key, entry.sizeBytes)
   }
-  for (const { name, storedBytes } of [...packed.parts, ...packed.smallParts]) {
-    const key = partKey(packed.identity.name, name)
-    if (sizes.get(key) === storedBytes) continue
-    throw new WalgError('INTEGRITY', `"${key}" is not in the storage any more as it was put there`, {
-      facts: { key, storage: storage.name },
-      hint: 'is another push of the same cluster, from another host, running into this repository? one at a time',
-    })
-  }
+  return [...packed.parts, ...packed.smallParts]
+    .map(({ name, storedBytes }) => ({ key: partKey(packed.identity.name, name), storedBytes }))
+    .find(({ key, storedBytes }) => sizes.get(key) !== storedBytes)?.key
 }
 
 function factsOf(options: BackupPushOptions, backup: FinishedBackup) {

@@ -1,3 +1,4 @@
+import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 import { chooseBefore, chooseMeant, chooseRetained } from './choose-target.ts'
 import { executePlan } from './execute-plan.ts'
@@ -21,7 +22,10 @@ export interface DeleteResult {
   readonly isExecuted: boolean
 }
 
-type DeleteContext = Pick<OperationContext, 'storage' | 'log' | 'progress' | 'signal'>
+interface DeleteContext extends Pick<OperationContext, 'storage' | 'log' | 'progress' | 'signal'> {
+  /** Further storages, behind `storage`, from which is deleted as well. */
+  readonly otherStorages?: readonly Storage[]
+}
 
 /**
  * Plans what goes and what stays, logs it as the original does, and removes it when that was confirmed. Throws
@@ -29,7 +33,8 @@ type DeleteContext = Pick<OperationContext, 'storage' | 'log' | 'progress' | 'si
  */
 export async function deleteObjects(context: DeleteContext, options: DeleteOptions): Promise<DeleteResult> {
   const { log, storage } = context
-  log.info(`Backup to delete will be searched in storages: [${storage.name}]`)
+  const names = [storage, ...(context.otherStorages ?? [])].map(({ name }) => name)
+  log.info(`Backup to delete will be searched in storages: [${names.join(' ')}]`)
   log.info('retrieving permanent objects')
   const inventory = await readInventory(context, '')
   logPermanent(context, inventory, options)
@@ -37,9 +42,9 @@ export async function deleteObjects(context: DeleteContext, options: DeleteOptio
   if (plan === null) return { plan, isExecuted: false }
   log.info('Evaluating objects for deletion...')
   const isRelative = options.request.kind === 'target'
-  for (const { key } of plan.remove) {
+  for (const { key, storageName = storage.name } of plan.remove) {
     const shown = isRelative ? key.slice(key.indexOf('/') + 1) : key
-    log.info(`Object marked for deletion: ${shown} storage=${storage.name}`)
+    log.info(`Object marked for deletion: ${shown} storage=${storageName}`)
   }
   const count = plan.remove.length
   if (count === 0) log.info('No objects matched the deletion criteria.')
@@ -59,7 +64,8 @@ function makePlanFor(
 ): DeletePlan | null {
   const { log, storage } = context
   const { request } = options
-  const onKept = ({ key }: StoredObject): void => log.debug(`Object skipped: ${key} storage=${storage.name}`)
+  const onKept = ({ key, storageName = storage.name }: StoredObject): void =>
+    log.debug(`Object skipped: ${key} storage=${storageName}`)
   switch (request.kind) {
     case 'before':
     case 'retain': {
@@ -136,11 +142,14 @@ const SEGMENTS_SHOWN_MAX = 64
 function logPermanent({ log, storage }: DeleteContext, { backups }: Inventory, options: PlanOptions): void {
   const permanent = backups.filter(({ isPermanent }) => isPermanent)
   if (permanent.length === 0) return
-  const entry = (name: string): string => `{${name} ${storage.name}}:true`
-  const names = permanent.map(({ name }) => entry(name)).sort()
-  const wals = new Set(permanent.flatMap(backup => segmentsOf(backup, options.segmentBytes)))
+  const entries = (name: string, { storageNames = [storage.name] }: InventoryBackup): string[] =>
+    storageNames.map(storageName => `{${name} ${storageName}}:true`)
+  const names = permanent.flatMap(backup => entries(backup.name, backup)).sort()
+  const wals = permanent.flatMap(backup =>
+    segmentsOf(backup, options.segmentBytes).flatMap(segment => entries(segment, backup)),
+  )
   log.info(
-    `Found permanent objects: backups=map[${names.join(' ')}], wals=map[${[...wals].sort().map(entry).join(' ')}]`,
+    `Found permanent objects: backups=map[${names.join(' ')}], wals=map[${[...new Set(wals)].sort().join(' ')}]`,
   )
 }
 

@@ -1,10 +1,13 @@
 import { throwIfCancelled } from '../../kit/clock.ts'
 import { hasCode, WalgError } from '../../kit/errors.ts'
+import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 import type { StoredObject } from './inventory.ts'
 import type { DeletePlan } from './plan.ts'
 
-type ExecuteContext = Pick<OperationContext, 'storage' | 'progress' | 'signal'>
+interface ExecuteContext extends Pick<OperationContext, 'storage' | 'progress' | 'signal'> {
+  readonly otherStorages?: readonly Storage[]
+}
 
 /** Objects in one call to the storage. */
 const BATCH_OBJECTS = 1000
@@ -17,22 +20,34 @@ const BATCHES_AT_ONCE = 4
  * removes them. A sentinel that cannot be removed ends it; other objects that cannot are counted, the rest goes on.
  */
 export async function executePlan(context: ExecuteContext, plan: DeletePlan): Promise<void> {
-  const { storage, progress, signal } = context
+  const { storage, otherStorages = [], progress, signal } = context
+  const storages = [storage, ...otherStorages]
   const sentinels = new Set(plan.sentinelWaves.flat())
+  const placed = new Map(storages.map(({ name }) => [name, new Set<string>()]))
   let totalBytes = 0
   let sentinelBytes = 0
-  for (const { key, sizeBytes } of plan.remove) {
+  for (const { key, sizeBytes, storageName = storage.name } of plan.remove) {
     totalBytes += sizeBytes
-    if (sentinels.has(key)) sentinelBytes += sizeBytes
+    if (!sentinels.has(key)) continue
+    sentinelBytes += sizeBytes
+    placed.get(storageName)?.add(key)
   }
   progress.begin('delete', totalBytes)
   try {
     for (const wave of plan.sentinelWaves) {
-      throwIfCancelled(signal)
-      await storage.delete(wave, { signal })
+      for (const each of storages) {
+        throwIfCancelled(signal)
+        const keys = wave.filter(key => placed.get(each.name)?.has(key))
+        if (keys.length > 0) await each.delete(keys, { signal })
+      }
     }
     progress.advance(sentinelBytes)
-    const refused = await deleteInBatches(context, othersOf(plan, sentinels))
+    const refused: Refusal[] = []
+    for (const each of storages) {
+      const isHere = ({ storageName = storage.name }: StoredObject): boolean => storageName === each.name
+      const others = othersOf(plan, sentinels, isHere)
+      refused.push(...(await deleteInBatches({ storage: each, progress, signal }, others)))
+    }
     if (refused.length > 0) throw notAllRemoved(refused, plan.remove.length)
   } finally {
     progress.end()
@@ -44,11 +59,15 @@ interface Refusal {
   readonly error: WalgError
 }
 
-/** Everything but the sentinels, in batches. */
-function* othersOf(plan: DeletePlan, sentinels: ReadonlySet<string>): Generator<readonly StoredObject[]> {
+/** Everything of one storage but the sentinels, in batches. */
+function* othersOf(
+  plan: DeletePlan,
+  sentinels: ReadonlySet<string>,
+  isHere: (object: StoredObject) => boolean,
+): Generator<readonly StoredObject[]> {
   let batch: StoredObject[] = []
   for (const object of plan.remove) {
-    if (sentinels.has(object.key)) continue
+    if (sentinels.has(object.key) || !isHere(object)) continue
     if (batch.push(object) < BATCH_OBJECTS) continue
     yield batch
     batch = []

@@ -11,14 +11,18 @@ import { readMetadata, readSentinel } from '../../repository/catalog.ts'
 import { BACKUPS_PREFIX, SENTINEL_SUFFIX } from '../../repository/layout.ts'
 import type { BackupMetadata } from '../../repository/metadata.ts'
 import type { Sentinel } from '../../repository/sentinel.ts'
+import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 import { ObjectTable } from './object-table.ts'
+import { UnitedObjects } from './united-objects.ts'
 
 /** An object of the repository, as the listing has it. */
 export interface StoredObject {
   readonly key: string
   readonly sizeBytes: number
   readonly modifiedNs: bigint
+  /** Where it lies; absent: in the only storage there is. */
+  readonly storageName?: string
 }
 
 /** A backup with a sentinel, readable or not, and what decides about its fate. */
@@ -48,6 +52,8 @@ export interface InventoryBackup {
   readonly userData: string | null
   /** Why the sentinel cannot be read. */
   readonly damage: string | null
+  /** The storages that have it; absent: the only one there is. */
+  readonly storageNames?: readonly string[]
 }
 
 /** Many objects, by their place in the order of the original's log. */
@@ -67,13 +73,63 @@ export interface Inventory {
   readonly objects: StoredObjects
 }
 
-type InventoryContext = Pick<OperationContext, 'storage' | 'log' | 'signal'>
+interface InventoryContext extends Pick<OperationContext, 'storage' | 'log' | 'signal'> {
+  /** Further storages, behind `storage`, whose objects belong to the same repository. */
+  readonly otherStorages?: readonly Storage[]
+}
 
 /** Documents read at a time. */
 const READS_MAX = 16
 
-/** Lists the repository, or only what is below `prefix`, and reads every sentinel and metadata document. */
+/**
+ * Lists the repository, or only what is below `prefix`, and reads every sentinel and metadata document. Over several
+ * storages a backup of one name is one: permanent when any copy is, damaged when all are.
+ */
 export async function readInventory(context: InventoryContext, prefix: string): Promise<Inventory> {
+  const { otherStorages = [], ...first } = context
+  if (otherStorages.length === 0) return readOneInventory(first, prefix)
+  const parts: Inventory[] = []
+  for (const storage of [context.storage, ...otherStorages]) {
+    parts.push(await readOneInventory({ ...first, storage }, prefix))
+  }
+  return unitedInventory(parts)
+}
+
+/** Pure. */
+export function unitedInventory(parts: readonly Inventory[]): Inventory {
+  const backups = new Map<string, InventoryBackup>()
+  for (const { storageName, backups: own } of parts) {
+    for (const backup of own) {
+      const known = backups.get(backup.name)
+      const storageNames = [...(known?.storageNames ?? []), storageName]
+      backups.set(backup.name, { ...(known === undefined ? backup : merged(known, backup)), storageNames })
+    }
+  }
+  return {
+    storageName: parts.map(({ storageName }) => storageName).join(' '),
+    backups: [...backups.values()].sort(compareAge),
+    objects: new UnitedObjects(parts),
+  }
+}
+
+/** What holds for a backup that is in two storages: the readable one counts, and what protects it in either. */
+function merged(known: InventoryBackup, other: InventoryBackup): InventoryBackup {
+  const good = known.damage !== null && other.damage === null ? other : known
+  const least = (left: bigint, right: bigint): bigint => (left < right ? left : right)
+  return {
+    ...good,
+    sentinelModifiedNs: least(known.sentinelModifiedNs, other.sentinelModifiedNs),
+    startNs: good.isStartKnown ? good.startNs : least(known.startNs, other.startNs),
+    bases: [...new Set([...known.bases, ...other.bases])],
+    isPermanent: known.isPermanent || other.isPermanent,
+    isIncremental: known.isIncremental || other.isIncremental,
+  }
+}
+
+async function readOneInventory(
+  context: Pick<OperationContext, 'storage' | 'log' | 'signal'>,
+  prefix: string,
+): Promise<Inventory> {
   const { storage, signal } = context
   const objects = new ObjectTable()
   const sentinels: { readonly object: StoredObject; readonly name: BackupName }[] = []

@@ -36,8 +36,9 @@ export class PlannedObjects implements Iterable<PlannedObject> {
 
   *[Symbol.iterator](): Generator<PlannedObject> {
     for (let at = 0; at < this.#count; at += 1) {
-      const { key, sizeBytes, modifiedNs } = this.#objects.at(this.#places[at]!)!
-      yield { key, sizeBytes, modifiedNs, why: this.#reasons[this.#whys[at]!]! }
+      const { key, sizeBytes, modifiedNs, storageName } = this.#objects.at(this.#places[at]!)!
+      const why = this.#reasons[this.#whys[at]!]!
+      yield { key, sizeBytes, modifiedNs, why, ...(storageName === undefined ? {} : { storageName }) }
     }
   }
 

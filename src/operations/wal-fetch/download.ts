@@ -1,12 +1,15 @@
 import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs'
 import type { BlockReader, Codec } from '../../codec/codec.ts'
-import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
+import { errnoOf, fromSystemError, hasCode, WalgError } from '../../kit/errors.ts'
 import type { Hasher } from '../../kit/hash.ts'
 import { assertSegment, openSegmentChecker } from '../../postgres/wal/page-reader.ts'
 import { openRecordChecker } from '../../postgres/wal/record-checker.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { walKey } from '../../repository/layout.ts'
 import { findPayload } from '../../repository/sealed.ts'
+import { isStorageTrouble } from '../../storage/failover/storage-trouble.ts'
+import { copiesOf } from '../../storage/layers/copies.ts'
+import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 
 export interface Downloaded {
@@ -46,15 +49,46 @@ export async function downloadWal(
   path: string,
   options: DownloadOptions,
 ): Promise<Downloaded> {
-  const { context, codec } = downloader
-  const found = await findPayload(context.storage, walKey(name, ''), { signal: context.signal })
-  if (found === null) {
-    await context.storage.checkRoot({ signal: context.signal })
-    throw new WalgError('WAL_NOT_FOUND', `Archive '${name}' does not exist.`, {
-      facts: { name, storage: context.storage.name },
-    })
+  const { context } = downloader
+  const copies = copiesOf(context.storage)
+  const failures: unknown[] = []
+  for (const storage of copies) {
+    try {
+      const downloaded = await downloadFrom(downloader, storage, name, path, options)
+      if (downloaded !== null) return downloaded
+    } catch (error) {
+      if (copies.length === 1 || !isWorthAnother(error)) throw error
+      failures.push(error)
+      context.log.warning(`${error.message}; the next storage is asked`)
+    }
   }
-  const source = await context.storage.openSource(found.key, { signal: context.signal })
+  if (failures.length > 0) throw failures[0]
+  await context.storage.checkRoot({ signal: context.signal })
+  throw new WalgError('WAL_NOT_FOUND', `Archive '${name}' does not exist.`, {
+    facts: { name, storage: context.storage.name },
+  })
+}
+
+/** Damage, and a storage that fails: another one may have the file whole. */
+function isWorthAnother(error: unknown): error is WalgError {
+  return (
+    isStorageTrouble(error) ||
+    hasCode(error, 'WAL_INVALID', 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECRYPT_FAILED')
+  )
+}
+
+/** Null when this storage does not have it. */
+async function downloadFrom(
+  downloader: Downloader,
+  storage: Storage,
+  name: string,
+  path: string,
+  options: DownloadOptions,
+): Promise<Downloaded | null> {
+  const { context, codec } = downloader
+  const found = await findPayload(storage, walKey(name, ''), { signal: context.signal })
+  if (found === null) return null
+  const source = await storage.openSource(found.key, { signal: context.signal })
   const target = createTarget(path)
   try {
     const checker = isSegmentName(name) ? openChecker(name, found.extension) : undefined

@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { hasCode } from '../../kit/errors.ts'
 import type { WalMetadataMode } from '../../repository/wal-metadata.ts'
+import { copiesOf } from '../../storage/layers/copies.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import type { OperationContext } from '../context.ts'
 import { checkArchiveIdentity } from './archive-identity.ts'
@@ -138,8 +139,7 @@ async function acknowledgeFromRecord(
     record.contentHash === pusher.hashFile(path)
   if (isSame) {
     try {
-      const info = await context.storage.stat(record.key, { signal: context.signal })
-      if (info.sizeBytes === record.storedSizeBytes) return true
+      if (await isStoredEverywhere(context, record.key, record.storedSizeBytes)) return true
       context.log.warning(
         `object "${record.key}" has another size than when it was pushed; pushing ${name} again`,
       )
@@ -150,4 +150,16 @@ async function acknowledgeFromRecord(
   }
   records.remove(name)
   return false
+}
+
+async function isStoredEverywhere(
+  { storage, signal }: OperationContext,
+  key: string,
+  sizeBytes: number | undefined,
+): Promise<boolean> {
+  for (const copy of copiesOf(storage)) {
+    const info = await copy.stat(key, { signal })
+    if (info.sizeBytes !== sizeBytes) return false
+  }
+  return true
 }

@@ -5,7 +5,9 @@ import { type Hasher, openHasher } from '../../kit/hash.ts'
 import { createLinearMemory, type LinearMemory } from '../../kit/linear-memory.ts'
 import { walKey, withExtension } from '../../repository/layout.ts'
 import { findPayload } from '../../repository/sealed.ts'
-import type { PutOptions } from '../../storage/storage.ts'
+import { isStorageTrouble } from '../../storage/failover/storage-trouble.ts'
+import { copiesOf } from '../../storage/layers/copies.ts'
+import type { PutOptions, Storage } from '../../storage/storage.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import type { OperationContext } from '../context.ts'
 import { judgeArchived } from './overwrite-guard.ts'
@@ -76,28 +78,60 @@ interface Pusher {
 }
 
 async function pushSource(pusher: Pusher, source: WalSource): Promise<PushOutcome> {
+  const { storage } = pusher.context
   const isGuarded = pusher.options.preventOverwrite || source.name.endsWith('.history')
   if (!isGuarded) return await putSource(pusher, source, {})
-  const archived = await settleWithArchive(pusher, source)
-  if (archived !== undefined) return archived
-  if (!pusher.context.storage.features.conditionalPut) return await putSource(pusher, source, {})
+  const { archived, lacking } = await settleEverywhere(pusher, source)
+  if (archived !== undefined && lacking.length === 0) return archived
+  if (!storage.features.conditionalPut) return await putSource(pusher, source, {}, lacking)
   try {
-    return await putSource(pusher, source, { ifAbsent: true })
+    return await putSource(pusher, source, { ifAbsent: true }, lacking)
   } catch (error) {
     // A file system without hard links: the comparison above is all the guard there is.
-    if (hasCode(error, 'FORMAT_UNSUPPORTED')) return await putSource(pusher, source, {})
+    if (hasCode(error, 'FORMAT_UNSUPPORTED')) return await putSource(pusher, source, {}, lacking)
     if (!hasCode(error, 'OBJECT_EXISTS')) throw error
     // Another push of the same name came first; it must have had the same content.
-    return (await settleWithArchive(pusher, source)) ?? (await putSource(pusher, source, {}))
+    const again = await settleEverywhere(pusher, source)
+    if (again.archived !== undefined && again.lacking.length === 0) return again.archived
+    return await putSource(pusher, source, {}, again.lacking)
   }
 }
 
-/** Compares with what the archive has under this name, in any form. undefined: the way is free for a put. */
-async function settleWithArchive(pusher: Pusher, source: WalSource): Promise<PushOutcome | undefined> {
+interface Settled {
+  /** Of the first storage that has the file. */
+  readonly archived: PushOutcome | undefined
+  /** The storages that do not have it: the way is free for a put. */
+  readonly lacking: readonly Storage[]
+}
+
+/** Compares with what each storage has; one that may be down, and is, is passed over. */
+async function settleEverywhere(pusher: Pusher, source: WalSource): Promise<Settled> {
+  const { storage } = pusher.context
+  let archived: PushOutcome | undefined
+  const lacking: Storage[] = []
+  for (const copy of copiesOf(storage)) {
+    try {
+      const outcome = await settleWithArchive(pusher, copy, source)
+      if (outcome === undefined) lacking.push(copy)
+      else archived ??= outcome
+    } catch (error) {
+      if (!isStorageTrouble(error) || storage.copies?.giveUp(copy, error) !== true) throw error
+    }
+  }
+  if (archived !== undefined) storage.copies?.noteGaps(archived.key)
+  return { archived, lacking }
+}
+
+/** Compares with what a storage has under this name, in any form. undefined: the way is free for a put. */
+async function settleWithArchive(
+  pusher: Pusher,
+  storage: Storage,
+  source: WalSource,
+): Promise<PushOutcome | undefined> {
   const { context, options } = pusher
-  const found = await findPayload(context.storage, walKey(source.name, ''), { signal: context.signal })
+  const found = await findPayload(storage, walKey(source.name, ''), { signal: context.signal })
   if (found === null) return undefined
-  const verdict = await judgeArchived({ storage: context.storage, codec: pusher.codec, source, found })
+  const verdict = await judgeArchived({ storage, codec: pusher.codec, source, found })
   switch (verdict.kind) {
     case 'identical':
       context.log.info(`WAL file '${source.path}' already archived with equal content, skipping`)
@@ -106,7 +140,7 @@ async function settleWithArchive(pusher: Pusher, source: WalSource): Promise<Pus
       context.log.warning(
         `object "${found.key}" in the archive is incomplete (${verdict.reason}), as an interrupted upload leaves it; replacing it`,
       )
-      return await replaceIncomplete(pusher, found.key, source)
+      return await replaceIncomplete(pusher, storage, found.key, source)
     case 'unreadable': {
       const record = options.records?.read(source.name)
       const isOwn =
@@ -117,14 +151,14 @@ async function settleWithArchive(pusher: Pusher, source: WalSource): Promise<Pus
       context.log.warning(
         `object "${found.key}" cannot be read back, but an earlier attempt recorded the same content; putting it again`,
       )
-      return await putSource(pusher, source, {})
+      return await putSource(pusher, source, {}, [storage])
     }
     case 'different':
       throw new WalgError(
         'WAL_OVERWRITE',
         `WAL file '${source.path}' already archived, contents differ, unable to overwrite`,
         {
-          facts: { key: found.key, storage: context.storage.name, file: source.path },
+          facts: { key: found.key, storage: storage.name, file: source.path },
           hint: 'two clusters may be archiving to the same place; if the archived one is wrong, remove it or set WALG_PREVENT_WAL_OVERWRITE=false for one push',
         },
       )
@@ -135,18 +169,34 @@ async function settleWithArchive(pusher: Pusher, source: WalSource): Promise<Pus
  * Puts first and then removes an incomplete object of another form, which would shadow the new one. One of the same key
  * is replaced by the put itself: had it been deleted first, that could have been the whole object of another push.
  */
-async function replaceIncomplete(pusher: Pusher, key: string, source: WalSource): Promise<PushOutcome> {
-  const outcome = await putSource(pusher, source, {})
+async function replaceIncomplete(
+  pusher: Pusher,
+  storage: Storage,
+  key: string,
+  source: WalSource,
+): Promise<PushOutcome> {
+  const outcome = await putSource(pusher, source, {}, [storage])
   if (key !== walKey(source.name, pusher.codec.extension)) {
-    await pusher.context.storage.delete([key], { signal: pusher.context.signal })
+    await storage.delete([key], { signal: pusher.context.signal })
   }
   return outcome
 }
 
-async function putSource(pusher: Pusher, source: WalSource, options: PutOptions): Promise<PushOutcome> {
+/** Puts into all storages, or those of `into`. */
+async function putSource(
+  pusher: Pusher,
+  source: WalSource,
+  options: PutOptions,
+  into?: readonly Storage[],
+): Promise<PushOutcome> {
   const { context, codec } = pusher
+  const { storage } = context
   const key = walKey(source.name, codec.extension)
-  const sink = await context.storage.openSink(key, { ...options, signal: context.signal })
+  const putting = { ...options, signal: context.signal }
+  const sink =
+    into === undefined || storage.copies === undefined
+      ? await storage.openSink(key, putting)
+      : await storage.copies.openSink(into, key, putting)
   let storedSizeBytes = 0
   const counted = {
     write(bytes: Uint8Array): void | Promise<void> {

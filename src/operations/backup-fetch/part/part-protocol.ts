@@ -56,6 +56,8 @@ export interface PartJob {
   readonly of: BackupJob
   /** Of the part within its backup, from 1. */
   readonly number: number
+  /** Which of the storages that have the backup is read first, from 0. */
+  readonly copy: number
   /** Base name, for messages. */
   readonly part: string
   readonly key: string

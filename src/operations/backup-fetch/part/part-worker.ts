@@ -10,6 +10,7 @@ import { replaceFileSystem } from '../../../kit/file-system.ts'
 import { type Hasher, openHasher } from '../../../kit/hash.ts'
 import { createLinearMemory } from '../../../kit/linear-memory.ts'
 import { beWorkerThread } from '../../../kit/thread.ts'
+import { copiesOf } from '../../../storage/layers/copies.ts'
 import { openStorage, type SystemModule } from '../../../storage/open-storage.ts'
 import type { Storage } from '../../../storage/storage.ts'
 import { createTarReader } from '../../../tar/unpack.ts'
@@ -62,10 +63,23 @@ async function openThread(setup: FetchSetup): Promise<Thread> {
   }
 }
 
+/** Where several storages have the backup, each try begins with another one; what that lacks the others may have. */
+async function openCopy(storage: Storage, { key, copy }: PartJob): Promise<ByteSource> {
+  const copies = copiesOf(storage)
+  const chosen = copies[copy % copies.length]!
+  if (copies.length === 1 || chosen === copies[0]) return storage.openSource(key)
+  try {
+    return await chosen.openSource(key)
+  } catch {
+    // Whatever it was: the others are asked, and their failure is the one that counts.
+    return storage.openSource(key)
+  }
+}
+
 async function fetchPart(thread: Thread, job: PartJob): Promise<PartResult> {
   const isHashed = job.expectedHash !== null
   if (isHashed) thread.objectHasher.reset()
-  const source = countedSource(thread, await thread.storage.openSource(job.key), isHashed)
+  const source = countedSource(thread, await openCopy(thread.storage, job), isHashed)
   const unpacker = new PartUnpacker(thread.setup, job, thread.tree, thread.contentHasher)
   try {
     await unpackStream(thread, job, source, unpacker)
