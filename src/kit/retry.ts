@@ -1,5 +1,5 @@
 import { type Clock, systemClock, throwIfCancelled } from './clock.ts'
-import { hasCode } from './errors.ts'
+import { hasCode, type WalgError } from './errors.ts'
 
 export interface RetryOptions {
   /** Tries in total, the first one included; at least 1. */
@@ -45,7 +45,7 @@ export async function retry<T>(action: (attempt: number) => Promise<T>, options:
 }
 
 /** True for trouble that may pass by itself. */
-export function isPassing(error: unknown): boolean {
+export function isPassing(error: unknown): error is WalgError {
   return hasCode(error, 'STORAGE_UNAVAILABLE', 'STORAGE_THROTTLED')
 }
 

@@ -66,11 +66,13 @@ async function openDriver(description: StorageDescription): Promise<Storage> {
     }
     case 'gcs': {
       const { openGcsDriver } = await import('./drivers/gcs/driver.ts')
-      return openGcsDriver({ name, ...driver })
+      const { stallTimeoutMs, memoryBudget } = description
+      return openGcsDriver({ name, description: driver, stallTimeoutMs, memoryBudget })
     }
     case 'azure': {
       const { openAzureDriver } = await import('./drivers/azure/driver.ts')
-      return openAzureDriver({ name, ...driver })
+      const { stallTimeoutMs, memoryBudget } = description
+      return openAzureDriver({ name, description: driver, stallTimeoutMs, memoryBudget })
     }
     case 'swift': {
       const { openSwiftDriver } = await import('./drivers/swift/driver.ts')

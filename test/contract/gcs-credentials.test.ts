@@ -3,10 +3,9 @@ import { createVerify, generateKeyPairSync } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { GcsCredentials } from '../../src/storage/drivers/gcs/description.ts'
-import { openGcsDriver } from '../../src/storage/drivers/gcs/driver.ts'
 import { startGcsServer } from '../doubles/gcs-server/gcs-server.ts'
 import { startHttpService } from '../doubles/kms/http-service.ts'
-import { gcsDescription } from '../support/gcs.ts'
+import { gcsDescription, openGcs } from '../support/gcs.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { expectCode, getText, putText } from './storage-support.ts'
 
@@ -17,7 +16,7 @@ async function storeWith(
   admits: (authorization: string | undefined) => boolean,
 ): Promise<number> {
   const server = await startGcsServer({ admits })
-  const storage = openGcsDriver({ name: 'gcs', ...gcsDescription(server), credentials })
+  const storage = openGcs({ ...gcsDescription(server), credentials })
   try {
     await storage.checkRoot()
     await putText(storage, 'object', 'content')

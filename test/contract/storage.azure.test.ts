@@ -1,10 +1,10 @@
 import { afterAll, beforeAll } from 'bun:test'
-import { openAzureDriver } from '../../src/storage/drivers/azure/driver.ts'
 import {
   type Azurite,
   azuriteDescription,
   createContainer,
   missingAzurite,
+  openAzure,
   startAzurite,
 } from '../support/azurite.ts'
 import { describeUnless } from '../support/skip.ts'
@@ -24,7 +24,7 @@ describeUnless(missingAzurite(), 'azurite', () => {
     'azure',
     async () => {
       const description = azuriteDescription(azurite, await createContainer(azurite))
-      return { storage: await openAzureDriver({ name: 'azure', ...description }) }
+      return { storage: await openAzure(description) }
     },
     BACKSLASH,
   )
@@ -34,7 +34,7 @@ describeUnless(missingAzurite(), 'azurite', () => {
       const description = azuriteDescription(azurite, await createContainer(azurite))
       const blocks = { blockSizeBytes: 262_144, blocksMax: 3 }
       return {
-        storage: await openAzureDriver({ name: 'azure', ...description, root: 'some/path', ...blocks }),
+        storage: await openAzure({ ...description, root: 'some/path', ...blocks }),
       }
     },
     BACKSLASH,

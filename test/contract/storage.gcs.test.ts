@@ -1,8 +1,7 @@
 import { afterAll, beforeAll } from 'bun:test'
 import type { GcsDescription } from '../../src/storage/drivers/gcs/description.ts'
-import { openGcsDriver } from '../../src/storage/drivers/gcs/driver.ts'
 import { type GcsServer, startGcsServer } from '../doubles/gcs-server/gcs-server.ts'
-import { gcsDescription } from '../support/gcs.ts'
+import { gcsDescription, openGcs } from '../support/gcs.ts'
 import { storageContract } from './storage.ts'
 
 // the service takes no line breaks in names
@@ -17,7 +16,7 @@ afterAll(() => server.close())
 function contract(name: string, given: Partial<GcsDescription>): void {
   storageContract(
     name,
-    async () => ({ storage: openGcsDriver({ name: 'gcs', ...gcsDescription(server), ...given }) }),
+    async () => ({ storage: openGcs({ ...gcsDescription(server), ...given }) }),
     LINE_BREAK,
   )
 }

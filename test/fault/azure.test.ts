@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { AzureDescription } from '../../src/storage/drivers/azure/description.ts'
-import { openAzureDriver } from '../../src/storage/drivers/azure/driver.ts'
 import { expectCode, putText } from '../contract/storage-support.ts'
 import { type FaultProxy, startFaultProxy } from '../doubles/fault-proxy.ts'
 import {
@@ -8,6 +7,7 @@ import {
   azuriteDescription,
   createContainer,
   missingAzurite,
+  openAzure,
   startAzurite,
 } from '../support/azurite.ts'
 import { describeUnless } from '../support/skip.ts'
@@ -35,8 +35,7 @@ describeUnless(missingAzurite(), 'azure behind a bad network', () => {
 
   networkStorageFaults(() => ({
     proxy,
-    open: async () =>
-      openAzureDriver({ name: 'azure', ...describeContainer(await createContainer(azurite)) }),
+    open: async () => openAzure(describeContainer(await createContainer(azurite)), 1500),
     isPutOfWhole: (method, path) => method === 'PUT' && !path.includes('comp='),
     isPutOfBlock: (method, path) => method === 'PUT' && path.includes('comp=block&'),
     isFinish: (method, path) => method === 'PUT' && path.includes('comp=blocklist'),
@@ -44,7 +43,7 @@ describeUnless(missingAzurite(), 'azure behind a bad network', () => {
   }))
 
   test('a missing container is named, with what to do', async () => {
-    const storage = await openAzureDriver({ name: 'azure', ...describeContainer('no-such') })
+    const storage = await openAzure(describeContainer('no-such'))
     for (const work of [storage.checkRoot(), storage.stat('object'), putText(storage, 'object', 'x')]) {
       const error = await expectCode(work, 'STORAGE_ROOT_MISSING')
       expect(error.message).toContain('ContainerNotFound')
@@ -54,8 +53,7 @@ describeUnless(missingAzurite(), 'azure behind a bad network', () => {
 
   test('a wrong key is access denied, with the settings to look at', async () => {
     const description = describeContainer(await createContainer(azurite))
-    const storage = await openAzureDriver({
-      name: 'azure',
+    const storage = await openAzure({
       ...description,
       credentials: { kind: 'key', key: Buffer.alloc(32, 1).toString('base64') },
     })
@@ -65,7 +63,7 @@ describeUnless(missingAzurite(), 'azure behind a bad network', () => {
 
   test('a server that is not there is unavailable', async () => {
     const description = { ...describeContainer('container'), serviceUrl: 'http://127.0.0.1:1/account' }
-    const storage = await openAzureDriver({ name: 'azure', ...description })
+    const storage = await openAzure(description)
     await expectCode(storage.checkRoot(), 'STORAGE_UNAVAILABLE')
   })
 })

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { openGcsDriver } from '../../src/storage/drivers/gcs/driver.ts'
 import { expectCode, putText } from '../contract/storage-support.ts'
 import { type FaultProxy, startFaultProxy } from '../doubles/fault-proxy.ts'
 import { type GcsServer, startGcsServer } from '../doubles/gcs-server/gcs-server.ts'
-import { gcsDescription } from '../support/gcs.ts'
+import { gcsDescription, openGcs } from '../support/gcs.ts'
 import { networkStorageFaults } from './network-storage.ts'
 
 describe('gcs behind a bad network', () => {
@@ -22,13 +21,10 @@ describe('gcs behind a bad network', () => {
   networkStorageFaults(() => ({
     proxy,
     open: async () =>
-      openGcsDriver({
-        name: 'gcs',
-        ...gcsDescription(server, proxy.url),
-        chunkSizeBytes: 262_144,
-        attemptsMax: 3,
-        tryTimeoutMs: 1500,
-      }),
+      openGcs(
+        { ...gcsDescription(server, proxy.url), chunkSizeBytes: 262_144, attemptsMax: 3, tryTimeoutMs: 1500 },
+        1500,
+      ),
     isPutOfWhole: (method, path) => method === 'POST' && path.includes('uploadType=multipart'),
     isPutOfBlock: isChunk,
     isFinish: isChunk,
@@ -36,7 +32,7 @@ describe('gcs behind a bad network', () => {
   }))
 
   test('a missing bucket is named, with what to do', async () => {
-    const storage = openGcsDriver({ name: 'gcs', ...gcsDescription(server), bucket: 'no-such' })
+    const storage = openGcs({ ...gcsDescription(server), bucket: 'no-such' })
     for (const work of [storage.checkRoot(), storage.stat('object'), putText(storage, 'object', 'x')]) {
       const error = await expectCode(work, 'STORAGE_ROOT_MISSING')
       expect(error.hint).toContain('create the bucket "no-such"')
@@ -46,16 +42,16 @@ describe('gcs behind a bad network', () => {
   test("another customer's key, and none, are access denied, with the setting to look at", async () => {
     const description = gcsDescription(server)
     const keys = [1, 2].map(byte => Buffer.alloc(32, byte).toString('base64'))
-    await putText(openGcsDriver({ name: 'gcs', ...description, encryptionKey: keys[0] }), 'object', 'x')
+    await putText(openGcs({ ...description, encryptionKey: keys[0] }), 'object', 'x')
     for (const encryptionKey of [keys[1], undefined]) {
-      const storage = openGcsDriver({ name: 'gcs', ...description, encryptionKey })
+      const storage = openGcs({ ...description, encryptionKey })
       const error = await expectCode(storage.get('object'), 'ACCESS_DENIED')
       expect(error.hint).toContain('GCS_ENCRYPTION_KEY')
     }
   })
 
   test('a server that is not there is unavailable', async () => {
-    const storage = openGcsDriver({ name: 'gcs', ...gcsDescription(server, 'http://127.0.0.1:1') })
+    const storage = openGcs(gcsDescription(server, 'http://127.0.0.1:1'))
     await expectCode(storage.checkRoot(), 'STORAGE_UNAVAILABLE')
   })
 })

@@ -79,6 +79,7 @@ export function networkStorageFaults(given: () => NetworkStorage): void {
       await storage.put('large', lentStream(large, 100_000))
       proxy.add({ on: isGet, fault: { kind: 'cut', afterBytes: 300_000, end: 'reset' } })
       proxy.add({ on: isGet, fault: { kind: 'cut', afterBytes: 1, end: 'reset' } })
+      proxy.add({ on: isGet, fault: { kind: 'cut', afterBytes: 200_000, end: 'stall' } })
       const seen = await collect(await storage.get('large', { range: { first: 7 } }), 1 << 24)
       expect(Buffer.from(seen).equals(large.subarray(7))).toBe(true)
     }),

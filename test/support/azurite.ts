@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { BlobServiceClient, type ContainerClient, StorageSharedKeyCredential } from '@azure/storage-blob'
 import type { AzureDescription } from '../../src/storage/drivers/azure/description.ts'
+import { openAzureDriver } from '../../src/storage/drivers/azure/driver.ts'
+import type { Storage } from '../../src/storage/storage.ts'
 import { cleanUpAtEnd } from './leftovers.ts'
 import { projectRoot } from './postgres-binaries.ts'
 import { type Started, startProcess } from './process.ts'
@@ -107,4 +109,9 @@ export function azuriteDescription(azurite: Azurite, container: string): AzureDe
     attemptsMax: 6,
     apiVersion: undefined,
   }
+}
+
+/** Opens the driver; no wait for a byte lasts longer than `stallTimeoutMs`. */
+export function openAzure(description: AzureDescription, stallTimeoutMs = 60_000): Promise<Storage> {
+  return openAzureDriver({ name: 'azure', description, stallTimeoutMs })
 }

@@ -1,6 +1,7 @@
 import type { Awaitable, ByteStream } from '../../kit/bytes.ts'
 import { throwIfCancelled } from '../../kit/clock.ts'
 import { WalgError } from '../../kit/errors.ts'
+import type { MemoryLimiter } from '../../kit/limits.ts'
 import type { ObjectSink } from '../storage.ts'
 
 /** How one object travels: whole when it fits into one block, else block by block. A driver's side of a `BlockSink`. */
@@ -23,13 +24,17 @@ export interface BlockSinkOptions {
   readonly blocksMax: number
   /** false: one block arrives before the next one sets out. */
   readonly isParallel: boolean
+  /** What the object will probably have. */
+  readonly expectedSizeBytes?: number | undefined
+  /** What all threads together may hold. */
+  readonly memory?: MemoryLimiter | undefined
   readonly signal: AbortSignal | undefined
 }
 
 /** Every so many blocks they become twice as large: services count the blocks of an object, and allow at least 10,000 more. */
 const BLOCKS_OF_A_SIZE = 10_000
-/** A small object does not touch a whole block of memory. */
-const BUFFER_BYTES_FIRST = 64 * 1024
+/** What an object begins with before it is known to be a large one. */
+const BUFFER_BYTES_FIRST = 256 * 1024
 
 /** The size of block `index`, when the first has `firstBytes`. */
 export function blockSizeAt(index: number, firstBytes: number): number {
@@ -38,13 +43,14 @@ export function blockSizeAt(index: number, firstBytes: number): number {
 
 /**
  * Gathers bytes into blocks and sends them while the next is filled. Memory: at most `blocksMax` buffers, used again and
- * again. A block sets out when the byte after it comes, so that the last one, full or not, goes with `finish`.
+ * again; the first is waited for, the others are taken when there is room. A block sets out when the byte after it comes, so that the last one, full or not, goes with `finish`.
  */
 export class BlockSink implements ObjectSink {
   readonly #upload: BlockUpload
   readonly #options: BlockSinkOptions
   readonly #free: Uint8Array[] = []
   readonly #underWay = new Set<Promise<void>>()
+  readonly #takenBytes: number[] = []
   #buffer: Uint8Array = new Uint8Array(0)
   #filledBytes = 0
   #index = 0
@@ -58,7 +64,7 @@ export class BlockSink implements ObjectSink {
 
   write(bytes: Uint8Array): Awaitable<void> {
     this.#checkOpen()
-    if (this.#filledBytes + bytes.length <= this.#blockBytes) return this.#fill(bytes)
+    if (this.#filledBytes + bytes.length <= this.#buffer.length) return this.#fill(bytes)
     return this.#writeAcross(bytes)
   }
 
@@ -94,26 +100,31 @@ export class BlockSink implements ObjectSink {
   }
 
   #fill(bytes: Uint8Array): void {
-    const neededBytes = this.#filledBytes + bytes.length
-    if (neededBytes > this.#buffer.length) this.#grow(neededBytes)
     this.#buffer.set(bytes, this.#filledBytes)
-    this.#filledBytes = neededBytes
-  }
-
-  #grow(neededBytes: number): void {
-    const wanted = Math.max(neededBytes, this.#buffer.length * 2, BUFFER_BYTES_FIRST)
-    const larger = new Uint8Array(Math.min(wanted, this.#blockBytes))
-    larger.set(this.#buffer.subarray(0, this.#filledBytes))
-    this.#buffer = larger
+    this.#filledBytes += bytes.length
   }
 
   async #writeAcross(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length; ) {
       if (this.#filledBytes === this.#blockBytes) await this.#send()
-      const part = bytes.subarray(at, at + this.#blockBytes - this.#filledBytes)
+      else if (this.#filledBytes === this.#buffer.length) await this.#grow(bytes.length - at)
+      const part = bytes.subarray(at, at + this.#buffer.length - this.#filledBytes)
       this.#fill(part)
       at += part.length
     }
+  }
+
+  /** Once to what is expected, then to a whole block. */
+  async #grow(neededBytes: number): Promise<void> {
+    const { expectedSizeBytes = BUFFER_BYTES_FIRST, memory, signal } = this.#options
+    const isFirst = this.#buffer.length === 0
+    const wanted = isFirst ? Math.max(expectedSizeBytes, neededBytes) : this.#blockBytes
+    const larger = new Uint8Array(Math.min(wanted, this.#blockBytes))
+    const missingBytes = larger.length - this.#buffer.length
+    await memory?.take(missingBytes, signal)
+    this.#takenBytes.push(missingBytes)
+    larger.set(this.#buffer.subarray(0, this.#filledBytes))
+    this.#buffer = larger
   }
 
   /** Sends the full buffer, and waits until there is another to fill. */
@@ -121,8 +132,7 @@ export class BlockSink implements ObjectSink {
     const block = this.#buffer
     const index = this.#index++
     this.#filledBytes = 0
-    const { blocksMax, isParallel } = this.#options
-    if (!isParallel) await Promise.all(this.#underWay)
+    if (!this.#options.isParallel) await Promise.all(this.#underWay)
     this.#checkFailure()
     const sent = this.#upload
       .putBlock(index, block)
@@ -134,10 +144,23 @@ export class BlockSink implements ObjectSink {
         this.#free.push(block)
       })
     this.#underWay.add(sent)
-    while (this.#underWay.size >= blocksMax) await Promise.race(this.#underWay)
+    this.#buffer = await this.#nextBuffer()
     this.#checkFailure()
-    const free = this.#free.pop()
-    this.#buffer = free?.length === this.#blockBytes ? free : new Uint8Array(this.#blockBytes)
+  }
+
+  async #nextBuffer(): Promise<Uint8Array> {
+    const { blocksMax, memory } = this.#options
+    for (;;) {
+      const free = this.#free.pop()
+      if (free?.length === this.#blockBytes) return free
+      const isAllowed = this.#underWay.size < blocksMax
+      // blocks that have become larger replace those that were free
+      if (free !== undefined || (isAllowed && (memory?.tryTake(this.#blockBytes) ?? true))) {
+        if (free === undefined) this.#takenBytes.push(this.#blockBytes)
+        return new Uint8Array(this.#blockBytes)
+      }
+      await Promise.race(this.#underWay)
+    }
   }
 
   async #discard(): Promise<void> {
@@ -147,6 +170,7 @@ export class BlockSink implements ObjectSink {
   }
 
   #release(): void {
+    for (const bytes of this.#takenBytes.splice(0)) this.#options.memory?.give(bytes)
     this.#free.length = 0
     this.#buffer = new Uint8Array(0)
     this.#filledBytes = 0

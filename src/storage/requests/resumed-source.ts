@@ -1,9 +1,12 @@
 import type { ByteSource } from '../../kit/bytes.ts'
 import { throwIfCancelled } from '../../kit/clock.ts'
+import { withDeadline } from '../../kit/deadline.ts'
 import { WalgError } from '../../kit/errors.ts'
+import { notice } from '../../kit/log.ts'
+import { isPassing } from '../../kit/retry.ts'
 import { rangeWithin } from '../ranges.ts'
 import type { GetOptions } from '../storage.ts'
-import { type PatienceOptions, patientRequest } from './patient-request.ts'
+import { type PatienceOptions, patientRequest, silence } from './patient-request.ts'
 
 /** The answer to a read: which bytes come, and of which version of the object. */
 export interface ReadAnswer {
@@ -118,19 +121,27 @@ class ResumedSource implements ByteSource {
       if (this.#rest.length > 0) return this.#hand(into)
       if (this.#isClosed || this.#at >= (this.#endBytes ?? 0)) return this.#finish()
       try {
-        const next = await this.#body?.next()
-        if (next === undefined || next.done === true) throw this.#cut()
+        const next = await this.#nextChunk()
+        if (next === undefined || next.done === true) throw this.#broken('the connection ended')
         const leftBytes = (this.#endBytes ?? 0) - this.#at
         this.#rest = next.value.length > leftBytes ? next.value.subarray(0, leftBytes) : next.value
         fruitless = 0
       } catch (error) {
         throwIfCancelled(this.#signal)
         if (this.#isClosed) return 0
-        if (!isBroken(error) || ++fruitless > RESUMES_WITHOUT_A_BYTE_MAX) throw error
+        if (!isPassing(error) || ++fruitless > RESUMES_WITHOUT_A_BYTE_MAX) throw error
         await this.#endBody()
+        notice(`${error.message}; it is taken up there`)
         if (!(await this.open())) throw error
       }
     }
+  }
+
+  async #nextChunk(): Promise<IteratorResult<Uint8Array> | undefined> {
+    const next = this.#body?.next()
+    if (next === undefined) return undefined
+    const { tryTimeoutMs, stallTimeoutMs: timeoutMs = tryTimeoutMs } = this.#reader.patience
+    return withDeadline(next, { timeoutMs, onTimeout: () => this.#broken(silence(timeoutMs).message) })
   }
 
   #hand(into: Uint8Array): number {
@@ -160,21 +171,19 @@ class ResumedSource implements ByteSource {
     await body?.return?.()?.catch(() => {})
   }
 
-  #cut(): WalgError {
+  #broken(reason: string): WalgError {
     const { key, storage } = this.#reader
+    const where = `at byte ${this.#at} of ${this.#endBytes}`
     return new WalgError(
       'STORAGE_UNAVAILABLE',
-      `object "${key}" in storage "${storage}" broke off at byte ${this.#at} of ${this.#endBytes}`,
-      { facts: { key, storage, atBytes: this.#at } },
+      `unable to get object "${key}" in storage "${storage}": it broke off ${where}, ${reason}`,
+      {
+        facts: { key, storage, atBytes: this.#at },
+        hint: 'see whether the storage can be reached from here, then run the command again',
+      },
     )
   }
 }
 
 /** In a row, without one byte between them. Each of them is patient by itself. */
 const RESUMES_WITHOUT_A_BYTE_MAX = 5
-
-function isBroken(error: unknown): boolean {
-  return (
-    error instanceof WalgError && (error.code === 'STORAGE_UNAVAILABLE' || error.code === 'STORAGE_THROTTLED')
-  )
-}

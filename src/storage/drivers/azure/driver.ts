@@ -1,7 +1,8 @@
 import type { BlockBlobClient, ContainerClient } from '@azure/storage-blob'
 import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit/bytes.ts'
-import { throwIfCancelled } from '../../../kit/clock.ts'
+import { systemClock, throwIfCancelled } from '../../../kit/clock.ts'
 import { WalgError } from '../../../kit/errors.ts'
+import { type MemoryBudget, type MemoryLimiter, openMemoryBudget } from '../../../kit/limits.ts'
 import { checkKey, checkPrefix, joinKey, refuse } from '../../keys.ts'
 import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
 import { forEachOf } from '../../requests/for-each-of.ts'
@@ -24,18 +25,25 @@ import { type AzurePlace, fromAzureError, statusOf } from './errors.ts'
 import { takeBody } from './transport.ts'
 import { AzureUpload } from './upload.ts'
 
-export interface AzureDriverOptions extends AzureDescription {
+export interface AzureDriverOptions {
+  /** The storage's name. */
   readonly name: string
+  readonly description: AzureDescription
+  /** No wait for a byte lasts longer; 0 = no limit. */
+  readonly stallTimeoutMs: number
+  readonly memoryBudget?: MemoryBudget | undefined
 }
 
 const RETRIES_DEADLINE_MS = 120_000
 const PAGE_ENTRIES = 5000
 const DELETES_AT_A_TIME = 16
 const COPY_POLL_MS = 500
+/** Ten minutes without a byte. */
+const COPY_IDLE_POLLS_MAX = 1200
 
 /** Opens a container; nothing is sent before the first use. */
 export async function openAzureDriver(options: AzureDriverOptions): Promise<Storage> {
-  return new AzureDriver(options, await openContainer(options))
+  return new AzureDriver(options, await openContainer(options.description))
 }
 
 class AzureDriver implements Storage {
@@ -46,29 +54,34 @@ class AzureDriver implements Storage {
     serverCopy: true,
     synchronous: false,
     flatKeys: true,
+    boundsWaits: true,
   }
-  readonly #options: AzureDriverOptions
+  readonly #description: AzureDescription
+  readonly #memory: MemoryLimiter | undefined
   readonly #container: ContainerClient
   readonly #place: AzurePlace
   readonly #patience: PatienceOptions
   #isClosed = false
 
   constructor(options: AzureDriverOptions, container: ContainerClient) {
-    this.name = options.name
-    this.#options = options
+    const { name, description, stallTimeoutMs, memoryBudget } = options
+    this.name = name
+    this.#description = description
+    this.#memory = memoryBudget === undefined ? undefined : openMemoryBudget(memoryBudget)
     this.#container = container
-    this.#place = { name: options.name, container: options.container, account: options.account }
+    this.#place = { name, container: description.container, account: description.account }
     this.#patience = {
-      attemptsMax: options.attemptsMax,
+      attemptsMax: description.attemptsMax,
       deadlineMs: RETRIES_DEADLINE_MS,
-      tryTimeoutMs: options.tryTimeoutMs,
+      tryTimeoutMs: description.tryTimeoutMs,
+      stallTimeoutMs: stallTimeoutMs === 0 ? Number.POSITIVE_INFINITY : stallTimeoutMs,
     }
   }
 
   /** Lists one entry: what every other command may do, too. */
   async checkRoot(options: Abortable = {}): Promise<void> {
     this.#checkOpen(options)
-    const prefix = this.#options.root === '' ? '' : `${this.#options.root}/`
+    const prefix = this.#description.root === '' ? '' : `${this.#description.root}/`
     await this.#request('list', '', options, abortSignal =>
       this.#container.listBlobsFlat({ prefix, abortSignal }).byPage({ maxPageSize: 1 }).next(),
     )
@@ -82,7 +95,7 @@ class AzureDriver implements Storage {
   }
 
   async *#entries(prefix: string, options: ListOptions): AsyncGenerator<StorageEntry> {
-    const path = joinKey(this.#options.root, prefix).replace(/\/$/, '')
+    const path = joinKey(this.#description.root, prefix).replace(/\/$/, '')
     const start = path === '' ? '' : `${path}/`
     let continuationToken: string | undefined
     do {
@@ -124,7 +137,7 @@ class AzureDriver implements Storage {
     const rest = name.slice(start.length)
     if (rest === '' || rest.split('/').some(part => part === '' || part === '.' || part === '..'))
       return undefined
-    const { root } = this.#options
+    const { root } = this.#description
     return root === '' ? name : name.slice(root.length + 1)
   }
 
@@ -197,14 +210,16 @@ class AzureDriver implements Storage {
     const upload = new AzureUpload({
       blob,
       ifAbsent: options.ifAbsent === true,
-      request: (doing, run) => this.#request(doing, key, options, run),
+      request: (doing, run, bodyBytes) => this.#request(doing, key, options, run, bodyBytes),
     })
     return new BlockSink(upload, {
       key,
       storage: this.name,
-      blockSizeBytes: this.#options.blockSizeBytes,
-      blocksMax: this.#options.blocksMax,
+      blockSizeBytes: this.#description.blockSizeBytes,
+      blocksMax: this.#description.blocksMax,
       isParallel: true,
+      expectedSizeBytes: options.expectedSizeBytes,
+      memory: this.#memory,
       signal: options.signal,
     })
   }
@@ -216,10 +231,33 @@ class AzureDriver implements Storage {
       await this.stat(source, options)
       return
     }
-    await this.#request('copy', source, options, async abortSignal => {
-      const poller = await to.beginCopyFromURL(from.url, { abortSignal, intervalInMs: COPY_POLL_MS })
-      await poller.pollUntilDone()
+    const isDone = await this.#request('copy', source, options, async abortSignal => {
+      const poller = await to.beginCopyFromURL(from.url, { abortSignal })
+      return poller.isDone()
     })
+    if (!isDone) await this.#awaitCopy(to, source, options)
+  }
+
+  /** Within an account a copy is done at once; when it is not, it is waited for while it advances. */
+  async #awaitCopy(to: BlockBlobClient, source: string, options: Abortable): Promise<void> {
+    let seen = ''
+    for (let idlePolls = 0; ; idlePolls++) {
+      await systemClock.sleep(COPY_POLL_MS, options.signal)
+      const found = await this.#request('copy', source, options, abortSignal =>
+        to.getProperties({ abortSignal }),
+      )
+      options.onProgress?.()
+      const { copyStatus, copyProgress = '' } = found
+      if (copyStatus === undefined || copyStatus === 'success') return
+      if (copyProgress !== seen) idlePolls = 0
+      seen = copyProgress
+      if (copyStatus === 'pending' && idlePolls < COPY_IDLE_POLLS_MAX) continue
+      throw new WalgError(
+        'STORAGE_UNAVAILABLE',
+        `unable to copy object "${source}" in storage "${this.name}": it is ${copyStatus} at ${copyProgress} bytes`,
+        { facts: { key: source, storage: this.name }, hint: 'run the command again' },
+      )
+    }
   }
 
   async delete(keys: readonly string[], options: Abortable = {}): Promise<void> {
@@ -241,7 +279,7 @@ class AzureDriver implements Storage {
   #blob(key: string, options: Abortable): BlockBlobClient {
     this.#checkOpen(options)
     this.#checkKey(key)
-    return this.#container.getBlockBlobClient(joinKey(this.#options.root, key))
+    return this.#container.getBlockBlobClient(joinKey(this.#description.root, key))
   }
 
   /** The service takes \\ for /: the object would have another name than the one that it was given. */
@@ -259,6 +297,7 @@ class AzureDriver implements Storage {
     key: string,
     { signal }: Abortable,
     run: (signal: AbortSignal) => Promise<T>,
+    bodyBytes?: number,
   ): Promise<T> {
     return patientRequest(
       async abortSignal => {
@@ -270,6 +309,7 @@ class AzureDriver implements Storage {
       },
       this.#patience,
       signal,
+      bodyBytes,
     )
   }
 

@@ -7,7 +7,7 @@ export interface AzureUploadOptions {
   readonly blob: BlockBlobClient
   readonly ifAbsent: boolean
   /** Repeats what can be repeated, and translates errors. */
-  request<T>(doing: string, run: (signal: AbortSignal) => Promise<T>): Promise<T>
+  request<T>(doing: string, run: (signal: AbortSignal) => Promise<T>, bodyBytes?: number): Promise<T>
 }
 
 /** Marks who made a conditional put: lower case, the service's own rule. */
@@ -42,13 +42,16 @@ export class AzureUpload implements BlockUpload {
         const { metadata } = await blob.getProperties({ abortSignal })
         return metadata?.[TOKEN_NAME] === token
       },
+      bytes.length,
     )
   }
 
   async putBlock(index: number, bytes: Uint8Array): Promise<void> {
     const { blob, request } = this.#options
-    await request('put a block of', abortSignal =>
-      blob.stageBlock(this.#blockId(index), body(bytes), bytes.length, { abortSignal }),
+    await request(
+      'put a block of',
+      abortSignal => blob.stageBlock(this.#blockId(index), body(bytes), bytes.length, { abortSignal }),
+      bytes.length,
     )
   }
 
@@ -74,10 +77,11 @@ export class AzureUpload implements BlockUpload {
   async #visible(
     run: (signal: AbortSignal) => Promise<unknown>,
     isOurs: (signal: AbortSignal) => Promise<boolean>,
+    bodyBytes = 0,
   ) {
     const { request, ifAbsent } = this.#options
     try {
-      await request('put', run)
+      await request('put', run, bodyBytes)
     } catch (error) {
       if (!ifAbsent || !hasCode(error, 'OBJECT_EXISTS')) throw error
       if (!(await request('look at', isOurs))) throw error

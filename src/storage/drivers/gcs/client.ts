@@ -18,6 +18,12 @@ export interface GcsRequest {
   readonly alsoFine?: readonly number[]
 }
 
+export interface GcsClientOptions {
+  readonly name: string
+  readonly description: GcsDescription
+  readonly stallTimeoutMs: number
+}
+
 /** Requests to the JSON API, with authorization and patience. */
 export class GcsClient {
   readonly place: GcsPlace
@@ -25,7 +31,7 @@ export class GcsClient {
   readonly #description: GcsDescription
   #authorization: GcsAuthorization | undefined
 
-  constructor(name: string, description: GcsDescription) {
+  constructor({ name, description, stallTimeoutMs }: GcsClientOptions) {
     this.place = { name, bucket: description.bucket }
     this.#description = description
     const { attemptsMax, timeoutMs, tryTimeoutMs } = description
@@ -33,6 +39,7 @@ export class GcsClient {
       attemptsMax,
       deadlineMs: Math.min(timeoutMs, RETRIES_DEADLINE_MS),
       tryTimeoutMs,
+      stallTimeoutMs: stallTimeoutMs === 0 ? Number.POSITIVE_INFINITY : stallTimeoutMs,
     }
   }
 
@@ -67,6 +74,7 @@ export class GcsClient {
       },
       this.patience,
       signal,
+      request.body?.length,
     )
   }
 

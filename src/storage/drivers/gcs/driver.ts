@@ -1,6 +1,7 @@
 import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit/bytes.ts'
 import { throwIfCancelled } from '../../../kit/clock.ts'
 import { hasCode, WalgError } from '../../../kit/errors.ts'
+import { type MemoryBudget, type MemoryLimiter, openMemoryBudget } from '../../../kit/limits.ts'
 import { checkKey, checkPrefix, joinKey, refuse } from '../../keys.ts'
 import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
 import { forEachOf } from '../../requests/for-each-of.ts'
@@ -21,8 +22,13 @@ import type { GcsDescription } from './description.ts'
 import { fromFetchError } from './errors.ts'
 import { GcsUpload } from './upload.ts'
 
-export interface GcsDriverOptions extends GcsDescription {
+export interface GcsDriverOptions {
+  /** The storage's name. */
   readonly name: string
+  readonly description: GcsDescription
+  /** No wait for a byte lasts longer; 0 = no limit. */
+  readonly stallTimeoutMs: number
+  readonly memoryBudget?: MemoryBudget | undefined
 }
 
 const PAGE_ENTRIES = 1000
@@ -55,21 +61,24 @@ class GcsDriver implements Storage {
     serverCopy: true,
     synchronous: false,
     flatKeys: true,
+    boundsWaits: true,
   }
-  readonly #options: GcsDriverOptions
+  readonly #description: GcsDescription
+  readonly #memory: MemoryLimiter | undefined
   readonly #client: GcsClient
   #isClosed = false
 
   constructor(options: GcsDriverOptions) {
     this.name = options.name
-    this.#options = options
-    this.#client = new GcsClient(options.name, options)
+    this.#description = options.description
+    this.#memory = options.memoryBudget === undefined ? undefined : openMemoryBudget(options.memoryBudget)
+    this.#client = new GcsClient(options)
   }
 
   /** Lists one entry: what every other command may do, too. */
   async checkRoot(options: Abortable = {}): Promise<void> {
     this.#checkOpen(options)
-    const { root } = this.#options
+    const { root } = this.#description
     const query = { maxResults: '1', fields: 'kind', prefix: root === '' ? undefined : `${root}/` }
     await this.#client.ask(
       { method: 'GET', path: this.#objectsPath, query, doing: 'list', key: '' },
@@ -85,7 +94,7 @@ class GcsDriver implements Storage {
   }
 
   async *#entries(prefix: string, options: ListOptions): AsyncGenerator<StorageEntry> {
-    const path = joinKey(this.#options.root, prefix).replace(/\/$/, '')
+    const path = joinKey(this.#description.root, prefix).replace(/\/$/, '')
     const start = path === '' ? '' : `${path}/`
     let pageToken: string | undefined
     do {
@@ -119,7 +128,7 @@ class GcsDriver implements Storage {
     const rest = name.slice(start.length)
     if (rest === '' || rest.split('/').some(part => part === '' || part === '.' || part === '..'))
       return undefined
-    const { root } = this.#options
+    const { root } = this.#description
     return root === '' ? name : name.slice(root.length + 1)
   }
 
@@ -210,16 +219,18 @@ class GcsDriver implements Storage {
     const upload = new GcsUpload({
       client: this.#client,
       key,
-      name: joinKey(this.#options.root, key),
+      name: joinKey(this.#description.root, key),
       ifAbsent: options.ifAbsent === true,
       signal: options.signal,
     })
     return new BlockSink(upload, {
       key,
       storage: this.name,
-      blockSizeBytes: this.#options.chunkSizeBytes,
+      blockSizeBytes: this.#description.chunkSizeBytes,
       blocksMax: CHUNKS_MAX,
       isParallel: false,
+      expectedSizeBytes: options.expectedSizeBytes,
+      memory: this.#memory,
       signal: options.signal,
     })
   }
@@ -268,7 +279,7 @@ class GcsDriver implements Storage {
 
   #objectPath(key: string, options: Abortable): string {
     this.#check(key, options)
-    return `${this.#objectsPath}/${encodeURIComponent(joinKey(this.#options.root, key))}`
+    return `${this.#objectsPath}/${encodeURIComponent(joinKey(this.#description.root, key))}`
   }
 
   #check(key: string, options: Abortable): void {

@@ -148,6 +148,7 @@ export class GcsUpload implements BlockUpload {
               ),
         client.patience,
         signal,
+        bytes.length,
       )
       if (!('keptBytes' in answer)) stored = answer
       else if (answer.keptBytes < before || answer.keptBytes > endBytes)
