@@ -115,6 +115,11 @@ export class FilesMetadata implements FilesMetadataSource {
     return this.#listed(this.names.findBytes(bytes))
   }
 
+  /** The same for the UTF-8 of `bytes[from … to)`. */
+  findSlice(bytes: Uint8Array, from: number, to: number): number {
+    return this.#listed(this.names.findSlice(bytes, from, to))
+  }
+
   name(index: number): string {
     return this.names.at(index)
   }

@@ -52,6 +52,11 @@ export class NameTable {
     return this.#slots[this.#slotOf(name, 0, name.length)]!
   }
 
+  /** The same for the UTF-8 of `bytes[from … to)`. */
+  findSlice(bytes: Uint8Array, from: number, to: number): number {
+    return this.#slots[this.#slotOf(bytes, from, to - from)]!
+  }
+
   /** The name as text. */
   at(index: number): string {
     return this.#decoder.decode(this.bytesAt(index))

@@ -10,7 +10,7 @@ import { commitBackup } from './commit-backup.ts'
 import type { Contents } from './contents.ts'
 import { type DamagedFile, reportDamage } from './damage-report.ts'
 import { chooseParent } from './delta/choose-parent.ts'
-import { assertParentStored, beginReadingParent, markAncestors, openDelta } from './delta/open-delta.ts'
+import { assertParentStored, beginReadingParent, markAncestors } from './delta/open-delta.ts'
 import type { BackupPushOptions, BackupPushResult } from './options.ts'
 import { PartWorkers } from './part/part-workers.ts'
 import { planBackup } from './plan-backup.ts'
@@ -47,10 +47,8 @@ export async function backupPush(
   log.info(
     `Started backup with name ${formatBackupName(source.startWalFile)} at LSN ${formatLsn(source.startLsn)}`,
   )
-  const base = await openDelta(push, directory, source, chosen, reading, options.delta.changes)
-  const contents = await planBackup(push, directory.root, source, base, options)
-  const { name, delta } = contents.identity
-  const parent = delta === null ? undefined : base?.parent
+  const { contents, parent } = await planBackup(push, { directory, source, chosen, reading }, options)
+  const { name } = contents.identity
   await claimName(push, name)
   return await takingBackOnFailure(context, name, async tentative => {
     const pushed = await pushParts(push, workers, source, contents, options)

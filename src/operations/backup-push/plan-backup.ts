@@ -6,12 +6,39 @@ import { walkDataDirectory } from '../../postgres/data-directory.ts'
 import { formatBackupName } from '../../repository/backup-name.ts'
 import type { OperationContext } from '../context.ts'
 import { type BackupIdentity, type Contents, isContent, planContents } from './contents.ts'
+import type { ParentBackup } from './delta/choose-parent.ts'
+import { openDelta, type ParentReading } from './delta/open-delta.ts'
 import { type DeltaBase, planDelta } from './delta/plan-delta.ts'
 import type { BackupPushOptions } from './options.ts'
 import type { BackupSource } from './source/backup-source.ts'
+import type { CheckedDirectory } from './source/data-directory-check.ts'
+
+export interface PlanBackupInput {
+  readonly directory: CheckedDirectory
+  readonly source: BackupSource
+  /** The parent that was chosen, and its lists. */
+  readonly chosen: ParentBackup | undefined
+  readonly reading: ParentReading
+}
+
+export interface PlannedBackup {
+  readonly contents: Contents
+  /** Undefined for a full backup. */
+  readonly parent: ParentBackup | undefined
+}
 
 /** Walks the data directory and decides what the backup will hold, and whether it is a delta after all. */
 export async function planBackup(
+  context: OperationContext,
+  { directory, source, chosen, reading }: PlanBackupInput,
+  options: BackupPushOptions,
+): Promise<PlannedBackup> {
+  const base = await openDelta(context, directory, source, chosen, reading, options.delta.changes)
+  const contents = await walkAndPlan(context, directory.root, source, base, options)
+  return { contents, parent: contents.identity.delta === null ? undefined : chosen }
+}
+
+async function walkAndPlan(
   context: OperationContext,
   root: string,
   source: BackupSource,

@@ -33,6 +33,12 @@ export interface DataEntries {
   baseName(index: number): string
   /** The decimal number that the name begins with (of a relation's file: its file node), 0 without one. */
   fileNumber(index: number): number
+  /** Writes the member name as UTF-8 into `into`, which must have room; returns its length. No string is made. */
+  writeMemberName(index: number, into: Uint8Array): number
+  /** Bytes that hold any member name. */
+  readonly memberNameBytesMax: number
+  /** Whether the base name ends in these bytes, without making a string of it. */
+  endsIn(index: number, ending: Uint8Array): boolean
   at(index: number): DataEntry
   path(index: number): string
   memberName(index: number): string
@@ -64,6 +70,11 @@ const encoder = new TextEncoder()
 export class DataEntryColumns implements DataEntries {
   count = 0
   readonly places: EntryPlace[] = []
+  /** The place whose name was written last, and that name with its slash. */
+  #writtenPlace = -1
+  #writtenName: Uint8Array = new Uint8Array(0)
+  #placeBytesMax = 0
+  #nameBytesMax = 0
   #names: Buffer = Buffer.alloc(NAME_BYTES_MIN)
   #nameEnds: Uint32Array = new Uint32Array(ROWS_MIN)
   #placeOf: Uint32Array = new Uint32Array(ROWS_MIN)
@@ -77,6 +88,7 @@ export class DataEntryColumns implements DataEntries {
 
   /** Registers a directory that entries are in; gives the number that `add` takes. */
   addPlace(path: string, member: string): number {
+    this.#placeBytesMax = Math.max(this.#placeBytesMax, member.length * UTF8_BYTES_MAX)
     return this.places.push({ path, member }) - 1
   }
 
@@ -173,10 +185,39 @@ export class DataEntryColumns implements DataEntries {
     return Math.min(number, FILE_NUMBER_MAX)
   }
 
+  get memberNameBytesMax(): number {
+    return this.#placeBytesMax + 1 + this.#nameBytesMax
+  }
+
+  writeMemberName(index: number, into: Uint8Array): number {
+    const place = this.#placeOf[index]!
+    if (place !== this.#writtenPlace) {
+      this.#writtenName = encoder.encode(`${this.places[place]!.member}/`)
+      this.#writtenPlace = place
+    }
+    into.set(this.#writtenName)
+    const begin = index === 0 ? 0 : this.#nameEnds[index - 1]!
+    const end = this.#nameEnds[index]!
+    let at = this.#writtenName.length
+    for (let byte = begin; byte < end; byte++) into[at++] = this.#names[byte]!
+    return at
+  }
+
+  endsIn(index: number, ending: Uint8Array): boolean {
+    const begin = index === 0 ? 0 : this.#nameEnds[index - 1]!
+    const at = this.#nameEnds[index]! - ending.length
+    if (at < begin) return false
+    for (let byte = 0; byte < ending.length; byte++) {
+      if (this.#names[at + byte] !== ending[byte]) return false
+    }
+    return true
+  }
+
   /** Where the name ends among the bytes. */
   #addName(name: string): number {
     const begin = this.count === 0 ? 0 : this.#nameEnds[this.count - 1]!
     const needed = begin + name.length * UTF8_BYTES_MAX
+    this.#nameBytesMax = Math.max(this.#nameBytesMax, name.length * UTF8_BYTES_MAX)
     if (needed > this.#names.length) {
       this.#names = copyInto(Buffer.alloc(Math.max(needed, this.#names.length * 2)), this.#names)
     }

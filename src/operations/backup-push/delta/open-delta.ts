@@ -13,19 +13,30 @@ import { isUnreadable, type ParentFiles, readParentFiles } from './parent-files.
 import { findControlObstacle, findObstacle, readHistory } from './parent-guards.ts'
 import type { DeltaBase } from './plan-delta.ts'
 
-/** The parent's lists, read while the server begins the backup. */
-export type ReadingParent = Promise<ParentFiles | null | Error>
+/** The parent's lists, read while the server begins the backup. They are large: taken once, and then nobody holds them. */
+export interface ParentReading {
+  take(): Promise<ParentFiles | null | Error>
+}
 
-/** Begins to read what is known of the parent's files; failures come out when the result is wanted. */
+/** Begins to read what is known of the parent's files; a failure is a result, for whoever takes it. */
 export function beginReadingParent(
   context: OperationContext,
   parent: ParentBackup | undefined,
   pageBytes: number,
-): ReadingParent {
-  if (parent === undefined) return Promise.resolve(null)
-  return readParentFiles(context, parent, pageBytes).catch((error: unknown) =>
-    error instanceof Error ? error : new Error(String(error)),
-  )
+): ParentReading {
+  let reading: Promise<ParentFiles | null | Error> =
+    parent === undefined
+      ? Promise.resolve(null)
+      : readParentFiles(context, parent, pageBytes).catch((error: unknown) =>
+          error instanceof Error ? error : new Error(String(error)),
+        )
+  return {
+    take(): Promise<ParentFiles | null | Error> {
+      const taken = reading
+      reading = Promise.resolve(null)
+      return taken
+    },
+  }
 }
 
 /**
@@ -36,13 +47,13 @@ export async function openDelta(
   directory: CheckedDirectory,
   source: BackupSource,
   parent: ParentBackup | undefined,
-  reading: ReadingParent,
+  reading: ParentReading,
   changes: ChangesOptions,
 ): Promise<DeltaBase | undefined> {
   if (parent === undefined) return undefined
   const { log } = context
   const obstacle = await findObstacle(context, directory, source, parent)
-  const files = await reading
+  const files = await reading.take()
   if (files instanceof Error && !isUnreadable(files)) throw files
   if (files === null) {
     log.info(`Nothing of ${parent.name} can be used. Doing full backup.`)

@@ -24,6 +24,8 @@ const TICK_NS = 20_000_000n
 const COARSE_TICK_NS = 2_000_000_000n
 const SECOND_NS = 1_000_000_000n
 
+const VERSION_NAME = new TextEncoder().encode('PG_VERSION')
+const INIT_ENDING = new TextEncoder().encode('_init')
 const DATABASE_VERSION = /^\/(?:base\/(\d+)|pg_tblspc\/\d+\/PG_[^/]+\/(\d+))\/PG_VERSION$/
 
 /**
@@ -40,10 +42,10 @@ export function planFiles(input: PlanInput): FilePlan {
   const { entries, isFile, parent, pageBytes } = input
   const plan = new FilePlan(entries.count)
   const oddities = findOddities(input)
+  const scratch = new Uint8Array(entries.memberNameBytesMax)
   for (let index = 0; index < entries.count; index++) {
     if (!isFile(index)) continue
-    const name = entries.memberName(index)
-    const row = parent.files.find(name)
+    const row = parent.files.findSlice(scratch, 0, entries.writeMemberName(index, scratch))
     if (row < 0) continue
     const known = parent.sizes.at(row)
     const sizeBytes = entries.sizeBytes(index)
@@ -51,6 +53,7 @@ export function planFiles(input: PlanInput): FilePlan {
       plan.set(index, 'skip', known)
       continue
     }
+    const name = entries.memberName(index)
     if (!isPagedFile(name, sizeBytes, pageBytes)) continue
     const relation = parseRelationFile(name)!
     if (oddities.newDatabases.has(relation.databaseOid) || oddities.unlogged.has(keyOf(relation))) continue
@@ -132,15 +135,14 @@ function findOddities(input: PlanInput): Oddities {
   let isRootSame = false
   for (let index = 0; index < entries.count; index++) {
     if (!isFile(index)) continue
-    const base = entries.baseName(index)
-    if (base === 'PG_VERSION') {
+    if (entries.endsIn(index, VERSION_NAME)) {
       const name = entries.memberName(index)
       const row = parent.files.find(name)
       const isSame = row >= 0 && parent.files.mtimeNs(row) === entries.mtimeNs(index)
       if (name === '/PG_VERSION') isRootSame = isSame
       const oid = DATABASE_VERSION.exec(name)
       if (oid !== null && !isSame) newDatabases.add(Number(oid[1] ?? oid[2]))
-    } else if (base.endsWith('_init')) {
+    } else if (entries.endsIn(index, INIT_ENDING)) {
       const relation = parseRelationFile(entries.memberName(index))
       if (relation?.fork === 'init') unlogged.add(keyOf(relation))
     }
