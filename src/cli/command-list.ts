@@ -38,6 +38,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/delete.ts'),
   },
   {
+    name: 'doctor',
+    summary: 'Looks at the whole set-up and says what to fix',
+    load: () => import('./commands/doctor.ts'),
+  },
+  {
     name: 'drill',
     summary: 'Proves a backup: restores it, recovers, checks every database, and takes it all away again',
     load: () => import('./commands/drill.ts'),
@@ -86,6 +91,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/wal-push.ts'),
   },
   {
+    name: 'wal-restore',
+    summary: 'Restores WAL segments from storage.',
+    load: () => import('./commands/wal-restore.ts'),
+  },
+  {
     name: 'wal-show',
     summary: 'Show storage WAL segments info grouped by timelines.',
     load: () => import('./commands/wal-show.ts'),
@@ -107,7 +117,6 @@ export const LATER_COMMANDS: readonly string[] = [
   'daemon',
   'pgbackrest',
   'wal-receive',
-  'wal-restore',
 ]
 
 export function findCommand(name: string): CommandEntry | undefined {

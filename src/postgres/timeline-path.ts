@@ -45,3 +45,21 @@ export function timelinesOfSegment(
     .map(({ timeline }) => timeline)
     .reverse()
 }
+
+/**
+ * Up to where two clusters have the same WAL: the end of the last span that both began at the same place. Undefined when they
+ * have nothing in common. An LSN that neither has left is null: one is the ancestor of the other, and still goes on.
+ */
+export function lastCommonLsn(
+  left: readonly TimelineSpan[],
+  right: readonly TimelineSpan[],
+): Lsn | null | undefined {
+  let common: Lsn | null | undefined
+  for (const [index, span] of left.entries()) {
+    const other = right[index]
+    if (other === undefined || other.timeline !== span.timeline || other.beginLsn !== span.beginLsn) break
+    const ends = [span.endLsn, other.endLsn].filter(lsn => lsn !== null)
+    common = ends.length === 0 ? null : ends.reduce((least, lsn) => (lsn < least ? lsn : least))
+  }
+  return common
+}

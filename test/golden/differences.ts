@@ -170,6 +170,7 @@ backup-push  Makes backup and uploads it to storage
 completion   Output shell completion code for the specified shell
 copy         copy specific or all backups
 delete       Clears old backups and WALs
+doctor       Looks at the whole set-up and says what to fix
 drill        Proves a backup: restores it, recovers, checks every database, and takes it all away again
 flags        Display the list of available global flags for all wal-g commands
 help         Help about any command
@@ -178,6 +179,7 @@ st           (DANGEROUS) Storage tools
 verify       Reads backups and their WAL in the storage and tells whether they are whole
 wal-fetch    Fetches a WAL file from storage
 wal-push     Uploads a WAL file to storage
+wal-restore  Restores WAL segments from storage.
 wal-show     Show storage WAL segments info grouped by timelines.
 wal-verify   Verify WAL storage folder. Available checks: integrity, timeline.
 
