@@ -10,20 +10,11 @@ import {
   type FilesMetadataSource,
 } from './files-metadata.ts'
 import { scanFiles, scanParts } from './scan/files-metadata-scan.ts'
-
-const PIECE_CHARACTERS = 1 << 18
+import { encodePieces } from './text-pieces.ts'
 
 /** The document as a stream of pieces of about 256 KiB; members of `Files` in the order of adding. */
 export async function* encodeFilesMetadata(files: FilesMetadataSource): AsyncGenerator<Uint8Array> {
-  const encoder = new TextEncoder()
-  let text = ''
-  for (const fragment of fragments(files)) {
-    text += fragment
-    if (text.length < PIECE_CHARACTERS) continue
-    yield encoder.encode(text)
-    text = ''
-  }
-  yield encoder.encode(text)
+  yield* encodePieces(fragments(files))
 }
 
 function* fragments(files: FilesMetadataSource): Generator<string> {

@@ -12,11 +12,11 @@ import {
 } from './manifest.ts'
 import { NameTable } from './name-table.ts'
 import { scanKeptFile, scanManifestFile } from './scan/manifest-scan.ts'
+import { encodePieces } from './text-pieces.ts'
 
 /** What the header line of this version says. */
 const FORMAT = 'wal-g content manifest'
 const VERSION = 1
-const PIECE_CHARACTERS = 1 << 18
 const LINE_BYTES_MAX = 1 << 20
 const NEWLINE = 0x0a
 
@@ -25,15 +25,7 @@ const NEWLINE = 0x0a
  * `sealStream('part')` goes behind it.
  */
 export async function* encodeContentManifest(manifest: ManifestSource): AsyncGenerator<Uint8Array> {
-  const encoder = new TextEncoder()
-  let text = ''
-  for (const line of lines(manifest)) {
-    text += `${line}\n`
-    if (text.length < PIECE_CHARACTERS) continue
-    yield encoder.encode(text)
-    text = ''
-  }
-  if (text !== '') yield encoder.encode(text)
+  yield* encodePieces(lines(manifest))
 }
 
 function* lines(manifest: ManifestSource): Generator<string> {
@@ -41,10 +33,10 @@ function* lines(manifest: ManifestSource): Generator<string> {
   const hash = quoteJson(hashAlgorithm, 'v2')
   const walked = walkedNs === undefined ? '' : `,"walked":"${formatTimestamp(timestampFromNs(walkedNs))}"`
   const head = `"format":"${FORMAT}","version":${VERSION},"backup":${quoteJson(backup, 'v2')}`
-  yield `{${head},"hash":${hash}${walked}}`
+  yield `{${head},"hash":${hash}${walked}}\n`
   const numbers = new Map<string, number>()
   for (const { key, sizeBytes, hash } of manifest.objects()) {
-    yield `{"object":${numbers.size},"key":${quoteJson(key, 'v2')},"size":${sizeBytes},"hash":"${hash}"}`
+    yield `{"object":${numbers.size},"key":${quoteJson(key, 'v2')},"size":${sizeBytes},"hash":"${hash}"}\n`
     numbers.set(key, numbers.size)
   }
   let filesCount = 0
@@ -52,16 +44,16 @@ function* lines(manifest: ManifestSource): Generator<string> {
     const number = numbers.get(object)
     if (number === undefined) throw new RangeError(`unknown object "${object}"`)
     const more = optional('fileSize', fileSizeBytes) + optional('used', usedBytes)
-    yield `{"file":${quoteJson(name, 'v2')},"in":${number},"size":${sizeBytes},"hash":"${hash}"${more}}`
+    yield `{"file":${quoteJson(name, 'v2')},"in":${number},"size":${sizeBytes},"hash":"${hash}"${more}}\n`
     filesCount += 1
   }
   let keptCount = 0
   for (const { name, sizeBytes, usedBytes } of manifest.kept?.() ?? []) {
-    yield `{"kept":${quoteJson(name, 'v2')},"size":${sizeBytes}${optional('used', usedBytes)}}`
+    yield `{"kept":${quoteJson(name, 'v2')},"size":${sizeBytes}${optional('used', usedBytes)}}\n`
     keptCount += 1
   }
   const kept = keptCount === 0 ? '' : `,"kept":${keptCount}`
-  yield `{"objects":${numbers.size},"files":${filesCount}${kept}}`
+  yield `{"objects":${numbers.size},"files":${filesCount}${kept}}\n`
 }
 
 function optional(key: string, value: number | undefined): string {
