@@ -8,7 +8,7 @@ import { backupPrefix } from './layout.ts'
 import { findPayload, openFound, putSealed } from './sealed.ts'
 
 /** Ours, beside `tar_partitions/`: the original ignores it there and deletes it with the backup (`docs/FORMAT.md`). */
-const RECORD_NAME = 'verification.jsonl'
+export const VERIFICATION_RECORD_NAME = 'verification.jsonl'
 const FORMAT = 'wal-g verification'
 const VERSION = 1
 const RECORD_BYTES_MAX = 512 << 20
@@ -60,7 +60,7 @@ export async function putVerificationRecord(
 }
 
 function recordName({ backup }: RecordPlace): string {
-  return `${backupPrefix(backup)}/${RECORD_NAME}`
+  return `${backupPrefix(backup)}/${VERIFICATION_RECORD_NAME}`
 }
 
 async function* encodeRecord(records: Iterable<VerifiedRecord>): AsyncGenerator<Uint8Array> {

@@ -144,6 +144,16 @@ export const DIFFERENCES: readonly Difference[] = [
     isFirstLineEnough: true,
   },
   {
+    case: 'copy-no-flags',
+    reason: 'a flag of our own',
+    replaced: [
+      [
+        '  -t, --to string            Storage config to where',
+        "      --re-encrypt           Open every object and seal it with the target's key and compression\n  -t, --to string            Storage config to where",
+      ],
+    ],
+  },
+  {
     case: 'st-cat-missing',
     reason: 'an error names the object and its storage',
     replaced: [

@@ -1,7 +1,7 @@
 import { MIB } from '../../kit/sizes.ts'
-import { copyRepository } from '../../operations/copy/copy.ts'
+import { type CopyOptions, copyRepository } from '../../operations/copy/copy.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
-import { type ConfigStorage, readConfigStorages } from '../configuration/config-storage.ts'
+import { type ConfigStorage, readConfigCodec, readConfigStorages } from '../configuration/config-storage.ts'
 
 export const command: CommandDefinition = {
   name: 'copy',
@@ -17,6 +17,11 @@ export const command: CommandDefinition = {
       type: 'string',
       isRequired: true,
       doc: 'Storage config from where should copy backup',
+    },
+    {
+      name: 're-encrypt',
+      type: 'boolean',
+      doc: "Open every object and seal it with the target's key and compression",
     },
     {
       name: 'to',
@@ -38,6 +43,7 @@ export const command: CommandDefinition = {
     const paths = { from: String(flags['from'] ?? ''), to: String(flags['to'] ?? '') }
     const { from, to } = await readConfigStorages(invocation, paths)
     const backup = flags['backup-name']
+    const reseal = flags['re-encrypt'] === true ? await codecsOf({ from, to }, paths) : undefined
     const source = await invocation.openStorage({ description: from.storage })
     const target = await invocation.openStorage({ description: to.storage })
     await copyRepository(
@@ -46,10 +52,21 @@ export const command: CommandDefinition = {
         backup: typeof backup === 'string' && backup !== '' ? backup : undefined,
         withHistory: flags['with-history'] === true,
         segmentBytes: segmentBytesOf(invocation, from),
+        ...(reseal === undefined ? {} : { reseal }),
       },
     )
     return 0
   },
+}
+
+async function codecsOf(
+  { from, to }: { readonly from: ConfigStorage; readonly to: ConfigStorage },
+  paths: { readonly from: string; readonly to: string },
+): Promise<NonNullable<CopyOptions['reseal']>> {
+  return {
+    sourceCodec: await readConfigCodec(from, paths.from, true),
+    targetCodec: await readConfigCodec(to, paths.to, false),
+  }
 }
 
 /** Of the source's config file, or of this process. */

@@ -1,3 +1,4 @@
+import type { CodecDescription } from '../../codec/codec.ts'
 import { WalgError } from '../../kit/errors.ts'
 import { toBackupName } from '../../repository/backup-name.ts'
 import { type BackupEntry, backupNotFound, findBackup } from '../../repository/catalog.ts'
@@ -8,6 +9,7 @@ import type { OperationContext } from '../context.ts'
 import { allBackups, type ChosenBackup, chooseBackups, inspectBackup, walPlaceOf } from './copied-backups.ts'
 import { copyObjects } from './copy-objects.ts'
 import {
+  type CopiedBackup,
   type CopiedObject,
   type CopyPlan,
   planMissing,
@@ -27,6 +29,8 @@ export interface CopyOptions {
   /** WAL up to the newest archived segment, instead of up to the end of each backup. */
   readonly withHistory: boolean
   readonly segmentBytes: number
+  /** Objects are opened with the one and sealed with the other, instead of going as they are. */
+  readonly reseal?: { readonly sourceCodec: CodecDescription; readonly targetCodec: CodecDescription }
 }
 
 export interface CopyResult {
@@ -44,14 +48,25 @@ export interface CopyResult {
 export async function copyRepository(context: CopyContext, options: CopyOptions): Promise<CopyResult> {
   const { source, target, log, signal } = context
   const chosen = await chooseBackups(source, await askedBackups(context, options.backup), { signal })
-  const backups = []
+  const backups: CopiedBackup[] = []
   for (const backup of chosen) backups.push(await inspectBackup(source, backup, { signal }))
-  const plan = planStages(backups, await neededWal(context, chosen, options))
+  const wal = await neededWal(context, chosen, options)
+  const plan = planStages(backups, wal)
+  const names = backups.map(({ name }) => name)
+  if (options.reseal !== undefined) {
+    const { copyResealed } = await import('./copy-resealed.ts')
+    const order = plan.sentinels.map(({ key }) => backups.findIndex(({ sentinel }) => sentinel.key === key))
+    const ordered = order.map(at => ({ backup: backups[at]!, chosen: chosen[at]! }))
+    const resealing = { source, target, signal, ...options.reseal }
+    const objectsCount = await copyResealed(context, resealing, { backups: ordered, wal })
+    log.info('Success copy.')
+    return { backups: names, objectsCount }
+  }
   const missing = planMissing(plan, await presentObjects(target, plan, { signal }))
   await carryOut(context, missing)
   log.info('Success copy.')
   return {
-    backups: backups.map(({ name }) => name),
+    backups: names,
     objectsCount: missing.payload.length + missing.metadata.length + missing.sentinels.length,
   }
 }

@@ -41,4 +41,7 @@ function checkVersionFlags({ flags }: Invocation): void {
   if (flags['glob'] === true) {
     throw new WalgError('SETTING_CONFLICT', '--version-id cannot be used together with --glob')
   }
+  throw new WalgError('FORMAT_UNSUPPORTED', '--version-id: single versions of objects cannot be removed', {
+    hint: 'nothing was removed; the tools of the storage itself can do it',
+  })
 }
