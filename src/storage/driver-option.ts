@@ -1,4 +1,3 @@
-import { text } from '../kit/setting-parsers.ts'
 import type { SettingDefinition, SettingParser } from '../kit/settings.ts'
 
 /** What an option of a storage may have beside its text. */
@@ -29,9 +28,4 @@ export function driverOption<T>(name: string, doc: string, option: DriverOption<
 /** The setting that chooses a storage: `WALG_<type>_PREFIX`, then `WALE_<type>_PREFIX`. */
 export function driverPrefix<T>(type: string, parse: SettingParser<T>, doc: string): SettingDefinition<T> {
   return { parse, aliases: [`WALE_${type}_PREFIX`], isStorageOption: true, doc }
-}
-
-/** The prefix of a storage that is not built yet: an error when it is set. */
-export function laterPrefix(type: string, doc: string): SettingDefinition<string> {
-  return { ...driverPrefix(type, text, doc), later: `the storage of WALG_${type}_PREFIX` }
 }

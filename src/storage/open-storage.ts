@@ -1,5 +1,5 @@
 import { withDeadline } from '../kit/deadline.ts'
-import { WalgError } from '../kit/errors.ts'
+import type { WalgError } from '../kit/errors.ts'
 import type { FileSystem } from '../kit/file-system.ts'
 import { openRateLimit } from '../kit/limits.ts'
 import { createStallSlots, watchStalls } from '../kit/stall-watch.ts'
@@ -82,8 +82,10 @@ async function openDriver(description: StorageDescription): Promise<Storage> {
       const { openSftpDriver } = await import('./drivers/sftp/driver.ts')
       return openSftpDriver(name, driver)
     }
-    case 'oss':
-      throw new WalgError('NOT_AVAILABLE', `storages of the kind "${driver.kind}" are not available yet`)
+    case 'oss': {
+      const { openOssDriver } = await import('./drivers/oss/driver.ts')
+      return openOssDriver({ name, ...driver })
+    }
   }
 }
 

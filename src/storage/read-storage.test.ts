@@ -27,19 +27,6 @@ describe('the storage that the settings choose', () => {
       'WALG_FILE_PREFIX is "backups" (environment), expected an absolute path',
     ])
   })
-
-  test('is never another one than was asked for because it is not built yet', async () => {
-    const LATER: Record<string, string> = {
-      WALG_OSS_PREFIX: 'oss://b/p',
-    }
-    for (const [name, value] of Object.entries(LATER)) {
-      for (const others of [{}, { WALG_FILE_PREFIX: '/a' }] as Record<string, string>[]) {
-        const { description, problems } = await read({ ...others, [name]: value })
-        expect(description).toBeUndefined()
-        expect(problems).toEqual([expect.objectContaining({ code: 'NOT_AVAILABLE', names: [name] })])
-      }
-    }
-  })
 })
 
 describe('a nested record of settings', () => {

@@ -1,9 +1,4 @@
-import {
-  evaluateSetting,
-  type SettingProblem,
-  type SettingsTable,
-  type SettingTexts,
-} from '../kit/settings.ts'
+import type { SettingsTable, SettingTexts } from '../kit/settings.ts'
 import type { DriverDescription } from './description.ts'
 import type { DriverReading } from './driver-reading.ts'
 import { azureSettings } from './drivers/azure/settings.ts'
@@ -18,13 +13,16 @@ import { swiftSettings } from './drivers/swift/settings.ts'
 interface StorageKind {
   readonly prefix: string
   readonly definition: SettingsTable[string]
-  /** Absent: not built yet, see `definition.later`. */
-  readonly read?: (texts: SettingTexts) => Promise<DriverReading<DriverDescription>>
+  readonly read: (texts: SettingTexts) => Promise<DriverReading<DriverDescription>>
 }
 
 /** In the order in which their prefixes win over each other (commands 2.3). */
 const STORAGE_KINDS: readonly StorageKind[] = [
-  { prefix: 'WALG_OSS_PREFIX', definition: ossSettings['WALG_OSS_PREFIX']! },
+  {
+    prefix: 'WALG_OSS_PREFIX',
+    definition: ossSettings.WALG_OSS_PREFIX,
+    read: async texts => (await import('./drivers/oss/read-settings.ts')).readOss(texts),
+  },
   {
     prefix: 'WALG_S3_PREFIX',
     definition: s3Settings.WALG_S3_PREFIX,
@@ -67,10 +65,8 @@ export const STORAGE_PREFIX_NAMES: readonly string[] = STORAGE_KINDS.map(({ pref
  */
 export async function readStorage(texts: SettingTexts): Promise<DriverReading<DriverDescription>> {
   const set = STORAGE_KINDS.filter(kind => texts.find(namesOf(kind)) !== undefined)
-  const problems = set.flatMap(kind => laterProblem(kind, texts) ?? [])
-  if (problems.length > 0) return { problems, warnings: [] }
   const [chosen, ...others] = set
-  if (chosen?.read === undefined) return { problems: [], warnings: [] }
+  if (chosen === undefined) return { problems: [], warnings: [] }
   const reading = await chosen.read(texts)
   if (others.length === 0) return reading
   const warning = `${[chosen, ...others].map(kind => kind.prefix).join(' and ')} are set: the storage of ${chosen.prefix} is used`
@@ -79,11 +75,4 @@ export async function readStorage(texts: SettingTexts): Promise<DriverReading<Dr
 
 function namesOf({ prefix, definition }: StorageKind): string[] {
   return [prefix, ...(definition.aliases ?? [])]
-}
-
-function laterProblem(kind: StorageKind, texts: SettingTexts): SettingProblem | undefined {
-  const given = texts.find(namesOf(kind))
-  if (given === undefined || kind.read !== undefined) return undefined
-  const outcome = evaluateSetting(given, kind.definition)
-  return 'problem' in outcome ? outcome.problem : undefined
 }

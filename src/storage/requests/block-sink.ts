@@ -22,6 +22,8 @@ export interface BlockSinkOptions {
   readonly blockSizeBytes: number
   /** Block buffers, the one being filled included; at least 1. */
   readonly blocksMax: number
+  /** Every so many blocks they become twice as large (default 10,000). */
+  readonly blocksOfASize?: number
   /** false: one block arrives before the next one sets out. */
   readonly isParallel: boolean
   /** What the object will probably have. */
@@ -31,14 +33,18 @@ export interface BlockSinkOptions {
   readonly signal: AbortSignal | undefined
 }
 
-/** Every so many blocks they become twice as large: services count the blocks of an object, and allow at least 10,000 more. */
+/** Every so many blocks they become twice as large, unless said otherwise: services count the blocks of an object. */
 const BLOCKS_OF_A_SIZE = 10_000
 /** What an object begins with before it is known to be a large one. */
 const BUFFER_BYTES_FIRST = 256 * 1024
 
 /** The size of block `index`, when the first has `firstBytes`. */
-export function blockSizeAt(index: number, firstBytes: number): number {
-  return firstBytes * 2 ** Math.floor(index / BLOCKS_OF_A_SIZE)
+export function blockSizeAt(
+  index: number,
+  firstBytes: number,
+  blocksOfASize: number = BLOCKS_OF_A_SIZE,
+): number {
+  return firstBytes * 2 ** Math.floor(index / blocksOfASize)
 }
 
 /**
@@ -96,7 +102,7 @@ export class BlockSink implements ObjectSink {
   }
 
   get #blockBytes(): number {
-    return blockSizeAt(this.#index, this.#options.blockSizeBytes)
+    return blockSizeAt(this.#index, this.#options.blockSizeBytes, this.#options.blocksOfASize)
   }
 
   #fill(bytes: Uint8Array): void {

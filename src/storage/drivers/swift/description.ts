@@ -16,7 +16,14 @@ export interface SwiftDescription {
 /** How a token is got. */
 export type SwiftIdentity =
   /** TempAuth and its kin: `X-Auth-User` and `X-Auth-Key`. */
-  | { readonly version: 1; readonly url: string; readonly username: string; readonly password: string }
+  | {
+      readonly version: 1
+      readonly url: string
+      readonly username: string
+      readonly password: string
+      /** Instead of the one in the answer. */
+      readonly storageUrl?: string
+    }
   | SwiftKeystone
   /** A token that somebody else has got; when it expires, that is the end. */
   | { readonly version: 'token'; readonly token: string; readonly storageUrl: string }

@@ -232,7 +232,7 @@ class SwiftDriver implements Storage {
             signal,
           }
           const answer = await this.#session.send(path, request)
-          if (!answer.ok) throw await this.#refused(answer, `${doing} object "${key}"`, '', signal)
+          if (!answer.ok) throw await this.#refused(answer, `${doing} object "${key}"`, key, signal, true)
           await dropBody(answer)
         }),
       remove: names => this.#removeNames(names, {}),
@@ -367,22 +367,29 @@ class SwiftDriver implements Storage {
     return patientRequest(run, this.#patience, signal)
   }
 
-  async #refused(answer: Response, doing: string, key: string, signal: AbortSignal): Promise<WalgError> {
+  async #refused(
+    answer: Response,
+    doing: string,
+    key: string,
+    signal: AbortSignal,
+    isPut: boolean = false,
+  ): Promise<WalgError> {
     const text = await textOf(answer, signal)
     const reason = text
       .replace(/<[^>]*>|\s+/g, ' ')
       .trim()
       .slice(0, 200)
     const refusal = { status: answer.status, reason, retryAfter: answer.headers.get('retry-after') }
-    return refusedRequest(refusal, this.#verdict(answer.status, key), doing, {
+    return refusedRequest(refusal, this.#verdict(answer.status, isPut), doing, {
       key,
       storage: this.name,
       container: this.#options.container,
     })
   }
 
-  #verdict(status: number, key: string): HttpVerdict {
-    if (status === 404 && key === '') return { code: 'STORAGE_ROOT_MISSING', hint: this.#createHint() }
+  /** What is missing for a put is the container. */
+  #verdict(status: number, isPut: boolean): HttpVerdict {
+    if (status === 404 && isPut) return { code: 'STORAGE_ROOT_MISSING', hint: this.#createHint() }
     return verdictOfStatus(status)
   }
 

@@ -59,7 +59,13 @@ function versionOf(url: string, given: string | undefined): string {
 function readFirstVersion(values: SwiftSettings, url: string): SwiftIdentity | SettingProblem {
   if (values.OS_USERNAME === undefined) return missing('OS_USERNAME', 'the user, such as account:user')
   if (values.OS_PASSWORD === undefined) return missing('OS_PASSWORD', 'the password')
-  return { version: 1, url, username: values.OS_USERNAME, password: values.OS_PASSWORD }
+  return {
+    version: 1,
+    url,
+    username: values.OS_USERNAME,
+    password: values.OS_PASSWORD,
+    ...(values.OS_STORAGE_URL === undefined ? {} : { storageUrl: values.OS_STORAGE_URL }),
+  }
 }
 
 function unknownVersion(version: string): SettingProblem {

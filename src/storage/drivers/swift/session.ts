@@ -70,7 +70,10 @@ export class SwiftSession {
     const headers = { 'x-auth-user': identity.username, 'x-auth-key': identity.password }
     const answer = await this.#sendForToken({ method: 'GET', url: identity.url, headers, signal })
     await dropBody(answer)
-    return this.#accept(answer.headers.get('x-auth-token'), answer.headers.get('x-storage-url'))
+    return this.#accept(
+      answer.headers.get('x-auth-token'),
+      identity.storageUrl ?? answer.headers.get('x-storage-url'),
+    )
   }
 
   async #askKeystone(identity: SwiftKeystone, signal: AbortSignal): Promise<SwiftToken> {
