@@ -76,7 +76,8 @@ async function openDriver(description: StorageDescription): Promise<Storage> {
     }
     case 'swift': {
       const { openSwiftDriver } = await import('./drivers/swift/driver.ts')
-      return openSwiftDriver({ name, ...driver })
+      const { stallTimeoutMs, memoryBudget } = description
+      return openSwiftDriver({ name, ...driver, stallTimeoutMs, memoryBudget })
     }
     case 'sftp': {
       const { openSftpDriver } = await import('./drivers/sftp/driver.ts')
@@ -84,7 +85,8 @@ async function openDriver(description: StorageDescription): Promise<Storage> {
     }
     case 'oss': {
       const { openOssDriver } = await import('./drivers/oss/driver.ts')
-      return openOssDriver({ name, ...driver })
+      const { stallTimeoutMs, memoryBudget } = description
+      return openOssDriver({ name, ...driver, stallTimeoutMs, memoryBudget })
     }
   }
 }

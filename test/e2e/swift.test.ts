@@ -58,7 +58,7 @@ describeUnless(missingSwift(), 'OpenStack Swift', () => {
       [{ OS_AUTH_URL: 'http://127.0.0.1:1/x' }, 'OS_IDENTITY_API_VERSION'],
       [{ OS_USERNAME: undefined }, 'needs OS_USERNAME'],
       [{ WALG_SWIFT_PREFIX: 'swift://no-such-container/x' }, 'openstack container create'],
-      [{ SWIFT_SEGMENT_SIZE: '6GiB' }, 'at most 5GiB'],
+      [{ SWIFT_SEGMENT_SIZE: '6g' }, 'at most 5g'],
       [{ OS_CACERT: '/nonexistent' }, 'OS_CACERT'],
     ]
     for (const [wrong, message] of cases) {

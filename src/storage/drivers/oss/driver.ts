@@ -1,6 +1,7 @@
 import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit/bytes.ts'
 import { throwIfCancelled } from '../../../kit/clock.ts'
 import { WalgError } from '../../../kit/errors.ts'
+import { type MemoryBudget, type MemoryLimiter, openMemoryBudget } from '../../../kit/limits.ts'
 import { checkKey, checkPrefix, joinKey } from '../../keys.ts'
 import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
 import { type PatienceOptions, patientRequest } from '../../requests/patient-request.ts'
@@ -26,6 +27,10 @@ export interface OssDriverOptions extends OssDescription {
   /** Entries of one page of a listing (default 1000, which is the most). */
   readonly pageEntries?: number
   readonly patience?: Partial<PatienceOptions>
+  /** The longest wait for a byte; 0 = no limit. */
+  readonly stallTimeoutMs?: number
+  /** What all threads together may hold of bytes on their way. */
+  readonly memoryBudget?: MemoryBudget | undefined
 }
 
 const DEADLINE_MS = 120_000
@@ -50,11 +55,13 @@ class OssDriver implements Storage {
     serverCopy: true,
     synchronous: false,
     flatKeys: true,
+    boundsWaits: true,
     deleteBatchMax: DELETES_MAX,
   }
   readonly #options: OssDriverOptions
   readonly #client: OssClient
   readonly #patience: PatienceOptions
+  readonly #memory: MemoryLimiter | undefined
   #isClosed = false
 
   constructor(options: OssDriverOptions) {
@@ -66,8 +73,10 @@ class OssDriver implements Storage {
       attemptsMax,
       deadlineMs: DEADLINE_MS,
       tryTimeoutMs: TRY_TIMEOUT_MS,
+      stallTimeoutMs: stallTimeoutOf(options),
       ...options.patience,
     }
+    this.#memory = options.memoryBudget && openMemoryBudget(options.memoryBudget)
   }
 
   /** Lists one entry, unless OSS_SKIP_VALIDATION says that the key may not. */
@@ -192,7 +201,7 @@ class OssDriver implements Storage {
       name: this.#nameOf(key, options),
       key,
       ifAbsent: options.ifAbsent === true,
-      request: run => this.#request(options, run),
+      request: (run, bodyBytes) => this.#request(options, run, bodyBytes),
     })
     return new BlockSink(upload, {
       key,
@@ -201,6 +210,8 @@ class OssDriver implements Storage {
       blocksMax: PARTS_MAX,
       blocksOfASize: PARTS_OF_A_SIZE,
       isParallel: true,
+      expectedSizeBytes: options.expectedSizeBytes,
+      memory: this.#memory,
       signal: options.signal,
     })
   }
@@ -251,8 +262,12 @@ class OssDriver implements Storage {
     return joinKey(this.#options.root, key)
   }
 
-  #request<T>({ signal }: Abortable, run: (signal: AbortSignal, attempt: number) => Promise<T>): Promise<T> {
-    return patientRequest(run, this.#patience, signal)
+  #request<T>(
+    { signal }: Abortable,
+    run: (signal: AbortSignal, attempt: number) => Promise<T>,
+    bodyBytes: number = 0,
+  ): Promise<T> {
+    return patientRequest(run, this.#patience, signal, bodyBytes)
   }
 
   #checkOpen(options: Abortable): void {
@@ -277,4 +292,8 @@ function replaced(key: string, storage: string): WalgError {
       hint: 'run the command again',
     },
   )
+}
+
+function stallTimeoutOf({ stallTimeoutMs = 60_000 }: OssDriverOptions): number {
+  return stallTimeoutMs === 0 ? Number.POSITIVE_INFINITY : stallTimeoutMs
 }

@@ -8,7 +8,7 @@ export interface OssUploadOptions {
   readonly key: string
   readonly ifAbsent: boolean
   /** Repeats what can be repeated. */
-  request<T>(run: (signal: AbortSignal, attempt: number) => Promise<T>): Promise<T>
+  request<T>(run: (signal: AbortSignal) => Promise<T>, bodyBytes?: number): Promise<T>
 }
 
 const TOKEN_HEADER = 'x-oss-meta-wal-g-put'
@@ -96,7 +96,10 @@ export class OssUpload implements BlockUpload {
 
   async #ask(doing: string, sent: Omit<OssRequest, 'signal' | 'name'>): Promise<ReadonlyMap<string, string>> {
     const { client, name, request } = this.#options
-    return request(async signal => (await client.ask(this.#work(doing), { ...sent, name, signal })).headers)
+    return request(
+      async signal => (await client.ask(this.#work(doing), { ...sent, name, signal })).headers,
+      sent.body?.length,
+    )
   }
 
   #work(doing: string): OssWork {

@@ -1,6 +1,7 @@
 import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit/bytes.ts'
 import { throwIfCancelled } from '../../../kit/clock.ts'
 import { WalgError } from '../../../kit/errors.ts'
+import { type MemoryBudget, type MemoryLimiter, openMemoryBudget } from '../../../kit/limits.ts'
 import { checkKey, checkPrefix, joinKey, refuse } from '../../keys.ts'
 import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
 import { forEachOf } from '../../requests/for-each-of.ts'
@@ -25,15 +26,9 @@ import type {
   Storage,
   StorageEntry,
 } from '../../storage.ts'
-import {
-  type BulkAnswer,
-  encoded,
-  type ListedEntry,
-  replaced,
-  timeOfHeaders,
-  timeOfListing,
-} from './answers.ts'
+import { encoded, type ListedEntry, replaced, timeOfHeaders, timeOfListing } from './answers.ts'
 import type { SwiftDescription } from './description.ts'
+import { BULK_MAX, checkBulk, DELETES_AT_A_TIME, SwiftRemoval } from './removal.ts'
 import { isSegmentName } from './segments.ts'
 import { SwiftSession } from './session.ts'
 import { SwiftUpload } from './upload.ts'
@@ -43,13 +38,14 @@ export interface SwiftDriverOptions extends SwiftDescription {
   /** Entries of one page of a listing (default 10,000, which is what a cluster gives at most). */
   readonly pageEntries?: number
   readonly patience?: Partial<PatienceOptions>
+  /** The longest wait for a byte; 0 = no limit. */
+  readonly stallTimeoutMs?: number
+  /** What all threads together may hold of bytes on their way. */
+  readonly memoryBudget?: MemoryBudget | undefined
 }
 
 const PATIENCE: PatienceOptions = { attemptsMax: 8, deadlineMs: 120_000, tryTimeoutMs: 120_000 }
 const PAGE_ENTRIES = 10_000
-const DELETES_AT_A_TIME = 32
-/** Objects in one request of a bulk delete: it is answered when all are gone. */
-const BULK_MAX = 500
 /** A copy on the server is one object, and cannot be larger than one may be. */
 const COPY_BYTES_MAX = 5 * 1024 * 1024 * 1024
 
@@ -73,18 +69,29 @@ class SwiftDriver implements Storage {
     serverCopy: true,
     synchronous: false,
     flatKeys: true,
+    boundsWaits: true,
     deleteBatchMax: BULK_MAX,
   }
   readonly #options: SwiftDriverOptions
   readonly #session: SwiftSession
   readonly #patience: PatienceOptions
+  readonly #removal: SwiftRemoval
+  readonly #memory: MemoryLimiter | undefined
   #isClosed = false
 
   constructor(options: SwiftDriverOptions) {
     this.name = options.name
     this.#options = options
     this.#session = new SwiftSession(options, options.name)
-    this.#patience = { ...PATIENCE, ...options.patience }
+    this.#patience = { ...PATIENCE, stallTimeoutMs: stallTimeoutOf(options), ...options.patience }
+    this.#removal = new SwiftRemoval({
+      session: this.#session,
+      container: options.container,
+      storage: options.name,
+      request: (given, run) => this.#request(given, run),
+      refused: (answer, name, signal) => this.#refused(answer, `delete object "${name}"`, name, signal),
+    })
+    this.#memory = options.memoryBudget && openMemoryBudget(options.memoryBudget)
   }
 
   /** Lists one entry: what every other command may do, too. */
@@ -223,19 +230,23 @@ class SwiftDriver implements Storage {
       container,
       name: joinKey(root, key),
       send: (doing, name, { body, headers, query }) =>
-        this.#request(options, async signal => {
-          const path = `${this.#pathOfName(name)}${query === undefined ? '' : `?${query}`}`
-          const request: Omit<HttpRequest, 'url'> = {
-            method: 'PUT',
-            headers: headers ?? {},
-            body: body ?? '',
-            signal,
-          }
-          const answer = await this.#session.send(path, request)
-          if (!answer.ok) throw await this.#refused(answer, `${doing} object "${key}"`, key, signal, true)
-          await dropBody(answer)
-        }),
-      remove: names => this.#removeNames(names, {}),
+        this.#request(
+          options,
+          async signal => {
+            const path = `${this.#pathOfName(name)}${query === undefined ? '' : `?${query}`}`
+            const request: Omit<HttpRequest, 'url'> = {
+              method: 'PUT',
+              headers: headers ?? {},
+              body: body ?? '',
+              signal,
+            }
+            const answer = await this.#session.send(path, request)
+            if (!answer.ok) throw await this.#refused(answer, `${doing} object "${key}"`, key, signal, true)
+            await dropBody(answer)
+          },
+          body?.length,
+        ),
+      remove: names => this.#removal.removeNames(names, {}),
     })
     return new BlockSink(upload, {
       key,
@@ -243,6 +254,8 @@ class SwiftDriver implements Storage {
       blockSizeBytes: segmentSizeBytes,
       blocksMax: segmentsMax,
       isParallel: true,
+      expectedSizeBytes: options.expectedSizeBytes,
+      memory: this.#memory,
       signal: options.signal,
     })
   }
@@ -279,7 +292,7 @@ class SwiftDriver implements Storage {
       else if (isManifest === false) plain.push(joinKey(this.#options.root, key))
       options.onProgress?.()
     })
-    await this.#removeNames(plain, options)
+    await this.#removal.removeNames(plain, options)
   }
 
   /** Undefined when there is no such object. */
@@ -302,60 +315,7 @@ class SwiftDriver implements Storage {
       })
       if (answer.status === 404) return dropBody(answer)
       if (!answer.ok) throw await this.#refused(answer, `delete object "${key}"`, key, signal)
-      this.#checkBulk(await textOf(answer, signal), `delete object "${key}"`)
-    })
-  }
-
-  /** Many in one request where the cluster can do that; a single one costs less by itself. */
-  async #removeNames(names: readonly string[], options: Abortable): Promise<void> {
-    let hasBulk = names.length > 1
-    for (let at = 0; hasBulk && at < names.length; at += BULK_MAX) {
-      hasBulk = await this.#removeInBulk(names.slice(at, at + BULK_MAX), options)
-      options.onProgress?.()
-    }
-    if (!hasBulk) await forEachOf(names, DELETES_AT_A_TIME, name => this.#removeName(name, options))
-  }
-
-  /** false when the cluster knows no bulk deletes. */
-  async #removeInBulk(names: readonly string[], options: Abortable): Promise<boolean> {
-    const container = encodeURIComponent(this.#options.container)
-    const body = names.map(name => `/${container}/${encoded(name)}`).join('\n')
-    return this.#request(options, async signal => {
-      const headers = { 'content-type': 'text/plain', accept: 'application/json' }
-      const answer = await this.#session.send('?bulk-delete', { method: 'POST', headers, body, signal })
-      if (!answer.ok) {
-        await dropBody(answer)
-        // what is wrong with it for another reason, the single requests will tell
-        return false
-      }
-      const text = await textOf(answer, signal)
-      if (!text.includes('Number Deleted')) return false
-      this.#checkBulk(text, `delete ${names.length} objects`)
-      return true
-    })
-  }
-
-  /** The status of the request says nothing: errors are in its body, which comes when all is done. */
-  #checkBulk(text: string, doing: string): void {
-    const { Errors: errors = [], 'Response Status': status = '' } = JSON.parse(text) as BulkAnswer
-    const failed = errors.filter(([, each]) => !each.startsWith('404'))
-    const overall = Number.parseInt(failed[0]?.[1] ?? status, 10)
-    if (failed.length === 0 && (status.startsWith('2') || errors.length > 0 || status.startsWith('404')))
-      return
-    const refusal = { status: overall, reason: failed[0]?.join(': ') ?? status, retryAfter: null }
-    throw refusedRequest(refusal, verdictOfStatus(overall), doing, { storage: this.name })
-  }
-
-  async #removeName(name: string, options: Abortable): Promise<void> {
-    await this.#request(options, async signal => {
-      const answer = await this.#session.send(this.#pathOfName(name), {
-        method: 'DELETE',
-        headers: {},
-        signal,
-      })
-      if (!answer.ok && answer.status !== 404)
-        throw await this.#refused(answer, `delete object "${name}"`, name, signal)
-      await dropBody(answer)
+      checkBulk(await textOf(answer, signal), `delete object "${key}"`, this.name)
     })
   }
 
@@ -363,8 +323,12 @@ class SwiftDriver implements Storage {
     this.#isClosed = true
   }
 
-  #request<T>({ signal }: Abortable, run: (signal: AbortSignal, attempt: number) => Promise<T>): Promise<T> {
-    return patientRequest(run, this.#patience, signal)
+  #request<T>(
+    { signal }: Abortable,
+    run: (signal: AbortSignal, attempt: number) => Promise<T>,
+    bodyBytes: number = 0,
+  ): Promise<T> {
+    return patientRequest(run, this.#patience, signal, bodyBytes)
   }
 
   async #refused(
@@ -446,4 +410,8 @@ class SwiftDriver implements Storage {
       facts: { storage: this.name },
     })
   }
+}
+
+function stallTimeoutOf({ stallTimeoutMs = 60_000 }: SwiftDriverOptions): number {
+  return stallTimeoutMs === 0 ? Number.POSITIVE_INFINITY : stallTimeoutMs
 }

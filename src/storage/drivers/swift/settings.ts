@@ -112,6 +112,6 @@ function secret(name: string, doc: string, otherNames: readonly string[] = []) {
 
 function segmentSize(given: string): number {
   const bytes = byteSize(64 * 1024)(given)
-  if (bytes > SEGMENT_BYTES_MAX) throw new Error('at most 5GiB, which is what a cluster takes in one request')
+  if (bytes > SEGMENT_BYTES_MAX) throw new Error('at most 5g, which is what a cluster takes in one request')
   return bytes
 }
