@@ -114,18 +114,35 @@ async function isNamed(session: SftpSession, temporary: Temporary): Promise<bool
  * the new one cannot take its place. Between the two there is no object of that name, for one answer of the server.
  */
 async function renameWithCare(session: SftpSession, temporary: Temporary): Promise<void> {
-  if ((await unlessMissing(session.lstat(temporary.target))) === undefined) {
-    return session.rename(temporary.path, temporary.target)
+  let aside: string | undefined
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await session.rename(temporary.path, temporary.target)
+      break
+    } catch (error) {
+      if (statusOf(error) !== SFTP_STATUS.failure || attempt >= ATTEMPTS_MAX) {
+        if (aside !== undefined) await session.rename(aside, temporary.target)
+        throw error
+      }
+    }
+    // of several writers each may set aside what another has just put there
+    const moved = await setAside(session, temporary.target)
+    if (moved !== undefined && aside !== undefined) await unlessMissing(session.remove(aside))
+    aside = moved ?? aside
   }
-  const aside = temporary.target + temporarySuffix()
-  await session.rename(temporary.target, aside)
+  if (aside !== undefined) await unlessMissing(session.remove(aside))
+}
+
+/** The hidden name that the object has now; undefined when there was none. */
+async function setAside(session: SftpSession, target: string): Promise<string | undefined> {
+  const aside = target + temporarySuffix()
   try {
-    await session.rename(temporary.path, temporary.target)
+    await session.rename(target, aside)
+    return aside
   } catch (error) {
-    await session.rename(aside, temporary.target)
+    if (statusOf(error) === SFTP_STATUS.noSuchFile) return undefined
     throw error
   }
-  await session.remove(aside)
 }
 
 /** Makes a file durable where the server can. */
