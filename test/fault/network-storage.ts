@@ -140,6 +140,18 @@ export function networkStorageFaults(given: () => NetworkStorage): void {
   )
 
   test(
+    'that an object is not there is only believed when the storage itself says it',
+    withStorage(async (storage, { proxy }) => {
+      await putText(storage, 'object', 'x')
+      const foreign: NetworkFault = { kind: 'answer', status: 404, body: '<html>no such page</html>' }
+      proxy.add({ on: method => method === 'GET' || method === 'HEAD', fault: foreign, times: 100 })
+      await expectCode(storage.stat('object'), 'STORAGE_UNAVAILABLE')
+      await expectCode(storage.get('object'), 'STORAGE_UNAVAILABLE')
+    }),
+    30_000,
+  )
+
+  test(
     'a signal ends a wait for another try at once',
     withStorage(async (storage, { proxy, isPutOfWhole }) => {
       const long: NetworkFault = { kind: 'answer', status: 503, headers: { 'retry-after': '60' } }

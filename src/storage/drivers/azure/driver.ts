@@ -55,6 +55,7 @@ class AzureDriver implements Storage {
     synchronous: false,
     flatKeys: true,
     boundsWaits: true,
+    provesRoot: true,
   }
   readonly #description: AzureDescription
   readonly #memory: MemoryLimiter | undefined

@@ -8,6 +8,8 @@ interface AzureFailure {
   /** `x-ms-error-code`, or an errno. */
   readonly code: string
   readonly retryAfter: string | undefined
+  /** The code is the service's own: nobody between has answered. */
+  readonly isOfService: boolean
 }
 
 export interface AzurePlace {
@@ -55,7 +57,11 @@ interface Verdict {
   readonly hint?: string
 }
 
-function verdictOf({ status, code }: AzureFailure, { account, container }: AzurePlace): Verdict {
+/** "Not there" is only believed when the service itself says it. */
+const FOREIGN_HINT =
+  'this answer is not of the service: see what stands between (a proxy, AZURE_ENDPOINT_SUFFIX)'
+
+function verdictOf({ status, code, isOfService }: AzureFailure, { account, container }: AzurePlace): Verdict {
   if (code === 'ContainerNotFound') {
     return {
       code: 'STORAGE_ROOT_MISSING',
@@ -64,6 +70,7 @@ function verdictOf({ status, code }: AzureFailure, { account, container }: Azure
   }
   if (code === 'ContainerBeingDeleted')
     return { code: 'STORAGE_ROOT_MISSING', hint: 'wait until it is gone, then create it again' }
+  if (status === 404 && !isOfService) return { code: 'STORAGE_UNAVAILABLE', hint: FOREIGN_HINT }
   if (status === 404) return { code: 'OBJECT_NOT_FOUND' }
   if (status === 401 || status === 403) return { code: 'ACCESS_DENIED', hint: accessHint(code) }
   if (code === 'InvalidBlockList') {
@@ -129,9 +136,11 @@ interface RestErrorLike {
 
 function failureOf(error: unknown): AzureFailure {
   if (typeof error !== 'object' || error === null)
-    return { status: undefined, code: '', retryAfter: undefined }
+    return { status: undefined, code: '', retryAfter: undefined, isOfService: false }
   const rest = error as RestErrorLike
   const headers = rest.response?.headers
-  const code = headers?.get('x-ms-error-code') ?? rest.details?.errorCode ?? errnoOf(error) ?? rest.code ?? ''
-  return { status: rest.statusCode, code, retryAfter: headers?.get('retry-after') }
+  const own = headers?.get('x-ms-error-code') ?? rest.details?.errorCode
+  const code = own ?? errnoOf(error) ?? rest.code ?? ''
+  const retryAfter = headers?.get('retry-after')
+  return { status: rest.statusCode, code, retryAfter, isOfService: own !== undefined }
 }

@@ -62,6 +62,7 @@ class GcsDriver implements Storage {
     synchronous: false,
     flatKeys: true,
     boundsWaits: true,
+    provesRoot: true,
   }
   readonly #description: GcsDescription
   readonly #memory: MemoryLimiter | undefined

@@ -65,11 +65,18 @@ export function fromRefusal(refusal: GcsRefusal, place: GcsPlace, doing: string,
   })
 }
 
+/** "Not there" is only believed when the service itself says it. */
+const FOREIGN_HINT =
+  'this answer is not of the service: see what stands between (a proxy, STORAGE_EMULATOR_HOST)'
+
 function verdictOf({ status, reason, message }: GcsRefusal, { bucket }: GcsPlace): Verdict {
   if (status === 404 && /bucket does not exist/i.test(message)) {
     return { code: 'STORAGE_ROOT_MISSING', hint: `create the bucket "${bucket}", or correct WALG_GS_PREFIX` }
   }
-  if (status === 404) return { code: 'OBJECT_NOT_FOUND' }
+  if (status === 404) {
+    const isOfService = reason === 'notFound' || /^No such object/.test(message)
+    return isOfService ? { code: 'OBJECT_NOT_FOUND' } : { code: 'STORAGE_UNAVAILABLE', hint: FOREIGN_HINT }
+  }
   if (/CustomerEncryptionKey|customerEncryption/i.test(reason)) {
     return {
       code: 'ACCESS_DENIED',
