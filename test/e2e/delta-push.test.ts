@@ -4,9 +4,11 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   truncateSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs'
 import path from 'node:path'
@@ -14,7 +16,8 @@ import type { WalgError } from '../../src/kit/errors.ts'
 import { backupPush } from '../../src/operations/backup-push/backup-push.ts'
 import type { DeltaOptions } from '../../src/operations/backup-push/delta/options.ts'
 import type { BackupPushOptions, BackupPushResult } from '../../src/operations/backup-push/options.ts'
-import { type Cluster, startCluster } from '../support/cluster.ts'
+import { type Cluster, startCluster, startRestored } from '../support/cluster.ts'
+import { giveTreeToClusterUser } from '../support/cluster-template.ts'
 import { giveToClusterUser } from '../support/cluster-user.ts'
 import { operationContext, type TestContext } from '../support/operation-context.ts'
 import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
@@ -262,6 +265,55 @@ describe('a parent that cannot be built on', () => {
     expect((await failure(push({}, spoiling))).code).toBe('CHAIN_BROKEN')
     expect(listedBackups(repository.path)).toEqual([])
     expect(storedObjects(repository.path).filter(key => key.includes('_D_'))).toEqual([])
+  })
+})
+
+describe('a chain', () => {
+  test('another backup in the place of the parent is noticed when the delta is restored', async () => {
+    const full = await push()
+    const delta = await push()
+    const file = fileOf(`${full.name}_backup_stop_sentinel.json`)
+    const text = readFileSync(file, 'utf8')
+    const link = (sentinelOf(full.name)['ContentManifest'] as { Hash: string }).Hash
+    expect(sentinelOf(delta.name)['ContentManifest']).toMatchObject({ Parent: link })
+    writeFileSync(file, text.replace(link, `xxh3-128:${'0'.repeat(32)}`))
+    const { exit, stderr } = await runWalg(['backup-fetch', repository.at('other-parent'), delta.name], {
+      env: { WALG_FILE_PREFIX: repository.path },
+    })
+    expect([exit, stderr]).toEqual([1, expect.stringContaining('its content manifest is not the one')])
+  })
+
+  test('is found good by verify, which reads every part of it', async () => {
+    for (let step = 0; step < 3; step++) await push()
+    for (const name of listedBackups(repository.path)) {
+      const { exit, stderr } = await runWalg(['verify', name], { env: { WALG_FILE_PREFIX: repository.path } })
+      expect([exit, exit === 0 ? '' : stderr]).toEqual([0, ''])
+    }
+  })
+
+  test('goes on with the directory of a server that was shut down, and back', async () => {
+    const full = await push()
+    await cluster.query('create table at_rest as select g as id from generate_series(1, 1000) g')
+    await cluster.stop()
+    let name: string
+    try {
+      const context = await operationContext(repository.path)
+      const pushed = await backupPush(context, optionsOf({}))
+      expect(pushed.parent).toBe(full.name)
+      name = pushed.name
+    } finally {
+      await cluster.start()
+    }
+    const target = await fetch(name)
+    giveTreeToClusterUser(target)
+    await using restored = await startRestored(target, {
+      major: MAJOR,
+      signal: 'none',
+      until: 'promoted',
+      settings: { archive_mode: 'off' },
+    })
+    expect(await restored.query('select count(*)::int as n from at_rest')).toEqual([{ n: 1000 }])
+    expect((await push()).parent).toBe(name)
   })
 })
 
