@@ -2,8 +2,8 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { seed } from '../../test/support/seeded-random.ts'
 import { collect, streamOf } from '../kit/bytes.ts'
-import { ContentManifest } from './manifest.ts'
-import { decodeContentManifest, encodeContentManifest } from './manifest-document.ts'
+import { ContentManifest, type ScannedManifestFile } from './manifest.ts'
+import { decodeContentManifest, encodeContentManifest, readManifest } from './manifest-document.ts'
 
 const HASH = '00112233445566778899aabbccddeeff'
 const header = { backup: 'base_000000010000000000000002', hashAlgorithm: 'xxh3-128' }
@@ -45,6 +45,56 @@ test('the document is what docs/FORMAT.md says', async () => {
       `{"file":"/global/pg_control","in":1,"size":8192,"hash":"${HASH}"}\n` +
       '{"objects":2,"files":2}\n',
   )
+})
+
+test('what the next delta wants to know travels along, by the fast way and by the general one', async () => {
+  const key = 'tar_partitions/part_001.tar.lz4'
+  const names = ['/base/5/1259', '/base/5/Ünï']
+  const text = new TextDecoder().decode(
+    await collect(
+      encodeContentManifest({
+        header: { ...header, walkedNs: 1_795_000_000_123_456_789n },
+        filesCount: 4,
+        objects: () => [{ key, sizeBytes: 1, hash: HASH }],
+        files: () =>
+          names.flatMap(name => [
+            { name, object: key, sizeBytes: 16, hash: HASH, fileSizeBytes: 24_576, usedBytes: 8192 },
+            { name: `${name}.1`, object: key, sizeBytes: 8192, hash: HASH },
+          ]),
+        kept: () => names.map(name => ({ name: `${name}.2`, sizeBytes: 16_384, usedBytes: 0 })),
+      }),
+      1 << 20,
+    ),
+  )
+  expect(text).toContain(`"hash":"${HASH}","fileSize":24576,"used":8192}`)
+  expect(text).toContain('{"kept":"/base/5/1259.2","size":16384,"used":0}')
+  expect(text).toEndWith('{"objects":1,"files":4,"kept":2}\n')
+  const found: [string, string, number, number, number][] = []
+  const take =
+    (kind: string) =>
+    ({ bytes, nameFrom, nameTo, sizeBytes, fileSizeBytes, usedBytes }: ScannedManifestFile): void => {
+      const name = new TextDecoder().decode(bytes.subarray(nameFrom, nameTo))
+      found.push([kind, name, sizeBytes, fileSizeBytes, usedBytes])
+    }
+  const read = async (document: string): Promise<bigint | undefined> => {
+    let walkedNs: bigint | undefined
+    await readManifest('x', streamOf(new TextEncoder().encode(document)), opened => {
+      walkedNs = opened.walkedNs
+      return { takeObject: () => undefined, takeFile: take('file'), takeKept: take('kept') }
+    })
+    return walkedNs
+  }
+  expect(await read(text)).toBe(1_795_000_000_123_456_789n)
+  expect(found).toEqual([
+    ...names.flatMap((name): [string, string, number, number, number][] => [
+      ['file', name, 16, 24_576, 8192],
+      ['file', `${name}.1`, 8192, -1, -1],
+    ]),
+    ...names.map((name): [string, string, number, number, number] => ['kept', `${name}.2`, 16_384, -1, 0]),
+  ])
+  const cut = text.replace('{"kept":"/base/5/1259.2","size":16384,"used":0}\n', '')
+  await expect(read(cut)).rejects.toThrow('counts of the last line')
+  await expect(read(text.replace('"used":8192', '"used":-1'))).rejects.toThrow('used')
 })
 
 test('a file is found by its name within its object', () => {

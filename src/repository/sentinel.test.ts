@@ -167,7 +167,12 @@ test('every sentinel comes back from its text', async () => {
     hostname: text,
     dataDirectory: text,
     isPermanent: fc.boolean(),
-    contentManifest: fc.option(fc.record({ object: text, sizeBytes: fc.maxSafeNat(), hash: text })),
+    contentManifest: fc.option(
+      fc.record(
+        { object: text, sizeBytes: fc.maxSafeNat(), hash: text, parentHash: text },
+        { requiredKeys: ['object', 'sizeBytes', 'hash'] },
+      ),
+    ),
   })
   await fc.assert(
     fc.asyncProperty(sentinels, async sentinel => {
