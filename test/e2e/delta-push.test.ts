@@ -224,6 +224,29 @@ describe('a parent that cannot be built on', () => {
     ).toContain('builds on')
   })
 
+  test('sealed with a key that is not there any more', async () => {
+    const pushSealed = async (key: string): Promise<string> => {
+      await cluster.query('select pg_switch_wal()')
+      const { exit, stderr } = await runWalg(['backup-push', cluster.dataDirectory], {
+        env: {
+          ...cluster.environment,
+          WALG_FILE_PREFIX: repository.path,
+          WALG_DELTA_MAX_STEPS: '5',
+          ...(key === '' ? {} : { WALG_LIBSODIUM_KEY: key.repeat(32) }),
+        },
+      })
+      expect([exit, stderr]).toEqual([0, expect.any(String)])
+      return stderr
+    }
+    await pushSealed('a')
+    expect(await pushSealed('a')).toContain('Delta backup enabled')
+    const other = await pushSealed('b')
+    expect(other).not.toContain('Delta backup enabled')
+    expect(other).toMatch(/WARNING.*cannot be the parent of a delta: it is encrypted with the libsodium key/)
+    await push()
+    expect(await pushSealed('b')).toMatch(/WARNING.*: it is not encrypted, and now backups are/)
+  })
+
   test('of which nothing can be used: no list of files was wanted', async () => {
     const parent = await push({ hasFilesMetadata: false })
     const next = await push()

@@ -69,8 +69,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a parent deleted meanwhile fails the delta',
     file: 'src/operations/backup-push/delta/open-delta.ts',
-    find: '    if ((await findBackup(context.storage, name, context)) !== null) continue',
-    replace: '    if ((await findBackup(context.storage, name, context)) !== undefined) continue',
+    find: '    if (found[index] !== null) continue',
+    replace: '    if (found[index] !== undefined) continue',
     test: DELTA_TEST,
     title: 'deleted while the delta is taken',
   },

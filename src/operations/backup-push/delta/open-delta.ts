@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import type { ChangedPages } from '../../../delta/changed-pages.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import type { BackupName } from '../../../repository/backup-name.ts'
-import { findBackup } from '../../../repository/catalog.ts'
+import { type BackupEntry, findBackup } from '../../../repository/catalog.ts'
+import type { ChainBackup } from '../../../repository/chain.ts'
 import { chainToMark, writePermanence } from '../../../repository/permanence.ts'
 import type { OperationContext } from '../../context.ts'
 import { type ChangesOptions, findChangedPages } from '../changes/find-changed-pages.ts'
@@ -10,7 +11,7 @@ import type { BackupSource } from '../source/backup-source.ts'
 import type { CheckedDirectory } from '../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
 import { isUnreadable, type ParentFiles, readParentFiles } from './parent-files.ts'
-import { findControlObstacle, findObstacle, readHistory } from './parent-guards.ts'
+import { findControlObstacle, findObstacle, findSealObstacle, readHistory } from './parent-guards.ts'
 import type { DeltaBase } from './plan-delta.ts'
 
 /** The parent's lists, read while the server begins the backup. They are large: taken once, and then nobody holds them. */
@@ -61,6 +62,7 @@ export async function openDelta(
   }
   const reason =
     obstacle ??
+    findSealObstacle(parent, context.codecDescription) ??
     (files instanceof Error ? files.message : findControlObstacle(files.control, directory.control))
   if (reason === undefined && !(files instanceof Error)) {
     log.info('Delta backup enabled')
@@ -97,8 +99,11 @@ async function findChanges(
 
 /** Throws CHAIN_BROKEN when a backup that the new one hangs on has been deleted meanwhile. */
 export async function assertParentStored(context: OperationContext, parent: ParentBackup): Promise<void> {
-  for (const { name } of parent.chain) {
-    if ((await findBackup(context.storage, name, context)) !== null) continue
+  const find = ({ name }: ChainBackup): Promise<BackupEntry | null> =>
+    findBackup(context.storage, name, context)
+  const found = await Promise.all(parent.chain.map(find))
+  for (const [index, { name }] of parent.chain.entries()) {
+    if (found[index] !== null) continue
     throw new WalgError(
       'CHAIN_BROKEN',
       `backup "${name}", which this delta builds on, is not there any more`,

@@ -92,8 +92,10 @@ export async function readParentFiles(
   const { storage, log } = context
   const { document } = parent.chain[0]!
   const stored = await listParts(context, parent)
-  const control = await readParentControl(context, parent, stored)
-  const files = await readFilesMetadata(storage, parent.name, document, context)
+  const [control, files] = await Promise.all([
+    readParentControl(context, parent, stored),
+    readFilesMetadata(storage, parent.name, document, context),
+  ])
   if (files === null || document.sentinel.isFilesMetadataDisabled) {
     log.info('Files metadata tracking was disabled, skipping the download of files_metadata.json')
     return null

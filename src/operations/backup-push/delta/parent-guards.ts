@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { CodecDescription } from '../../../codec/codec.ts'
 import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
 import type { ControlFile } from '../../../postgres/control-file.ts'
 import { formatLsn, type Lsn } from '../../../postgres/lsn.ts'
@@ -99,6 +100,21 @@ export async function readHistory(
     if (errnoOf(error) !== 'ENOENT') throw fromSystemError(error, 'read', path)
   }
   return readArchivedHistory(storage, codec, timeline, { signal })
+}
+
+/** A chain is sealed with one key throughout: the original reads no other, and an old key should not be needed for new data. */
+export function findSealObstacle(parent: ParentBackup, description: CodecDescription): string | undefined {
+  const link = parent.chain[0]!.document.sentinel.contentManifest
+  // a backup of the original does not tell
+  if (link === null) return undefined
+  const before = link.encryption
+  const now = description.encryption?.write
+  if (before?.method === now?.method && before?.key === now?.keyId) return undefined
+  return `it is ${sealedWith(before?.method, before?.key)}, and now backups are ${sealedWith(now?.method, now?.keyId)}`
+}
+
+function sealedWith(method: string | undefined, key: string | undefined): string {
+  return method === undefined ? 'not encrypted' : `encrypted with the ${method} key ${key}`
 }
 
 /** Pages are rewritten without a new LSN when checksums are switched on: a delta would miss all of them. */
