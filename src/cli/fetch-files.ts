@@ -17,6 +17,7 @@ export function fetchFilesBy(context: OperationContext, settings: Settings): Fet
       restoreSpec: null,
       tablespaceMapping: request.tablespaceMapping,
       beforeControlFile: request.beforeControlFile,
+      isIntoExisting: request.isIntoExisting,
       isResume: true,
       concurrencyMax: settings.WALG_DOWNLOAD_CONCURRENCY,
       retriesMax: settings.WALG_DOWNLOAD_FILE_RETRIES,

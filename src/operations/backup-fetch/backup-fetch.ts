@@ -16,6 +16,7 @@ import { type FetchIdentity, FetchState, pendingControlFile } from './resume/fet
 import { type TrustedParts, trustedParts } from './resume/resume.ts'
 import { fromAnyCopy, selectTarget } from './select-target.ts'
 import { inspectDestination, makeDestination } from './target/destination.ts'
+import { checkExisting, existingLinks, removeForeign } from './target/existing.ts'
 import {
   checkTablespaceLocations,
   makeTablespaces,
@@ -38,16 +39,18 @@ export async function backupFetch(
   const { target, context } = await selectTarget(given, options)
   const chain = await fromAnyCopy(context, from => readChain(from.storage, target, from))
   logChain(context, chain)
-  const destination = inspectDestination(options.destination, options.isResume)
+  const destination = inspectDestination(options.destination, options.isResume, options.isIntoExisting)
   const { spec } = target.document.sentinel
+  if (destination.isExisting) await checkExisting(destination, target.document.sentinel)
   const tablespaces = planTablespaces(
     destination.root,
     spec,
     options.restoreSpec,
     mappedLocations(spec, options.tablespaceMapping ?? []),
   )
-  if (!destination.isInterrupted) checkTablespaceLocations(tablespaces)
-  const layout = layoutOf(destination.root, tablespaces)
+  const links = destination.isExisting ? existingLinks(destination.root, tablespaces) : new Map()
+  if (!destination.isInterrupted) checkTablespaceLocations(tablespaces, links)
+  const layout = layoutOf(destination.root, tablespaces, links)
   // the threads get ready while the lists of files are read
   await using pool = openPool(context, options, layout)
   const plan = await fromAnyCopy(context, from =>
@@ -58,7 +61,8 @@ export async function backupFetch(
   makeDestination(destination.root)
   const identity = identityOf(chain, options, layout)
   const state = await FetchState.open(destination.root, identity, options)
-  if (destination.isInterrupted) await removeControlFile(destination.root)
+  if (destination.isInterrupted || destination.isExisting) await removeControlFile(destination.root)
+  if (destination.isExisting) removeForeign(destination.root, plan.hasList ? plan.table : null, links)
   makeTablespaces(destination.root, tablespaces)
 
   const { table, hasList, steps } = plan
@@ -76,11 +80,18 @@ export async function backupFetch(
   return { backup: target.name, chain: identity.chain }
 }
 
-function layoutOf(root: string, { tablespaces }: TablespacePlan): TargetLayout {
+function layoutOf(
+  root: string,
+  { tablespaces }: TablespacePlan,
+  existing: ReadonlyMap<string, string>,
+): TargetLayout {
   return {
     root,
     pending: { [PG_CONTROL]: pendingControlFile(root) },
-    links: Object.fromEntries(tablespaces.map(({ link, location }) => [link, location])),
+    links: {
+      ...Object.fromEntries(existing),
+      ...Object.fromEntries(tablespaces.map(({ link, location }) => [link, location])),
+    },
   }
 }
 
@@ -90,7 +101,15 @@ function openPool(context: OperationContext, options: BackupFetchOptions, layout
   return new PartPool({
     workersCount: Math.min(availableParallelism(), options.concurrencyMax),
     storage,
-    setup: { codec, layout, pageBytes, isDurable, checksums, systemModule: options.systemModule ?? null },
+    setup: {
+      codec,
+      layout,
+      pageBytes,
+      isDurable,
+      checksums,
+      keepsMatching: options.isIntoExisting === true,
+      systemModule: options.systemModule ?? null,
+    },
     signal,
     progress,
   })
@@ -110,6 +129,7 @@ function identityOf(
     restoreOnly: options.restoreOnly,
     tablespaces: Object.entries(layout.links),
     checksums: options.checksums,
+    ...(options.isIntoExisting === true ? { isIntoExisting: true } : {}),
   }
 }
 

@@ -22,6 +22,11 @@ export interface BackupFetchOptions {
    * durably is part of the restore. A resumed fetch calls it again.
    */
   readonly beforeControlFile?: (root: string) => Promise<void>
+  /**
+   * Over a data directory of the same cluster, whose server does not run: files that the content manifest proves to be
+   * the same stay as they are, what the backup does not have goes, but for pg_wal.
+   */
+  readonly isIntoExisting?: boolean
   /** Goes on with an interrupted fetch. */
   readonly isResume: boolean
   /** Parts that are read at a time, at most; never more than there are CPUs. */

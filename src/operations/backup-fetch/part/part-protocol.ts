@@ -16,6 +16,8 @@ export interface FetchSetup {
   /** Every file is flushed to disk before its part counts as done. */
   readonly isDurable: boolean
   readonly checksums: ManifestChecksums
+  /** A file that is there and has the hash of the content manifest is left as it is. */
+  readonly keepsMatching: boolean
   readonly signals: FetchSignalsData
   /** For tests: a module whose `openFileSystem(options)` stands between the restored files and the system. */
   readonly systemModule: SystemModuleDescription | null

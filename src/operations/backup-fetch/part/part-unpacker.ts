@@ -4,8 +4,9 @@ import type { Hasher } from '../../../kit/hash.ts'
 import type { UnpackedMember } from '../../../tar/unpack.ts'
 import { IS_INCREMENT, IS_WANTED, PG_CONTROL } from '../plan/member-roles.ts'
 import { canonicalName, MemberTable } from '../plan/member-table.ts'
+import { ExistingFile } from '../target/existing-file.ts'
 import { Flusher } from '../target/flusher.ts'
-import { TargetFile } from '../target/target-file.ts'
+import { type FinishedFile, TargetFile } from '../target/target-file.ts'
 import type { TargetTree } from '../target/target-tree.ts'
 import { type FileChecksum, openFileChecksum } from './file-checksum.ts'
 import type { FetchSetup, PartJob, PartResult } from './part-protocol.ts'
@@ -21,6 +22,8 @@ interface Current {
   readonly increment: IncrementApplication | undefined
   /** The content manifest has a hash of it. */
   readonly isHashed: boolean
+  /** The file was there, the same already: the bytes are only compared. */
+  readonly kept?: FinishedFile
 }
 
 /** Unpacks the members of one part: decides, writes, verifies. Synchronous but for `room` and `drained`. */
@@ -71,6 +74,7 @@ export class PartUnpacker {
     const current = this.#current
     if (current === undefined) return
     if (current.isHashed) this.#hasher.update(bytes)
+    if (current.kept !== undefined && this.#checksum.sizeBytes > 0) this.#checksum.update(bytes)
     if (current.file === undefined) return
     if (current.increment !== undefined) current.increment.write(bytes)
     else {
@@ -97,7 +101,8 @@ export class PartUnpacker {
         isPatched: increment !== undefined,
       })
       if (increment === undefined) this.#checksum.write(into, at)
-    } else this.#results.addSeen(row)
+    } else if (current.kept === undefined) this.#results.addSeen(row)
+    else this.#addKept(current, current.kept)
     this.#current = undefined
   }
 
@@ -144,12 +149,43 @@ export class PartUnpacker {
     }
     const target = { name, bytes: member.nameBytes }
     this.#tree.ensureParent(target)
+    if (isHashed && !isIncrement && this.#setup.keepsMatching) {
+      const kept = this.#findMatching(this.#tree.pathOf(target), member, row)
+      if (kept !== undefined) {
+        this.#current = { member, name, row, file: undefined, increment: undefined, isHashed, kept }
+        return
+      }
+    }
     const file = new TargetFile(this.#tree.pathOf(target), member.mode, isIncrement, this.#flusher)
     const increment = isIncrement
       ? applyIncrement(name, member.sizeBytes, this.#setup.pageBytes, file)
       : undefined
     if (increment === undefined) this.#checksum.reset()
     this.#current = { member, name, row, file, increment, isHashed }
+  }
+
+  /** The file itself, when it is already what the manifest says; what it is then flushed like a written one. */
+  #findMatching(path: string | Buffer, member: UnpackedMember, row: number): FinishedFile | undefined {
+    const file = ExistingFile.open(path, member.sizeBytes)
+    if (file === undefined) return undefined
+    this.#hasher.reset()
+    file.read(bytes => this.#hasher.update(bytes))
+    const isSame = this.#hasher.digest() === this.#expectedHash(row)
+    this.#hasher.reset()
+    this.#checksum.reset()
+    return isSame ? file.keep(member.mode, this.#flusher) : file.close()
+  }
+
+  #addKept({ member, name, row }: Current, kept: FinishedFile): void {
+    const { into, at } = this.#results.add({
+      row,
+      name,
+      nameBytes: member.nameBytes,
+      ...kept,
+      tarTime: member.mtimeSeconds,
+      isPatched: false,
+    })
+    this.#checksum.write(into, at)
   }
 
   #isWanted(name: string, row: number): boolean {
@@ -186,9 +222,13 @@ export class PartUnpacker {
   }
 
   #checkHash(name: string, row: number): void {
-    const expected = Buffer.from(this.#expectedHashes!.slice(row * 16, row * 16 + 16)).toString('hex')
+    const expected = this.#expectedHash(row)
     const found = this.#hasher.digest()
     if (found !== expected) throw this.#mismatch(name, `hash ${found} instead of ${expected}`)
+  }
+
+  #expectedHash(row: number): string {
+    return Buffer.from(this.#expectedHashes!.slice(row * 16, row * 16 + 16)).toString('hex')
   }
 
   #mismatch(name: string, what: string): WalgError {

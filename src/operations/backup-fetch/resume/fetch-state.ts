@@ -28,6 +28,8 @@ export interface FetchIdentity {
   readonly restoreOnly: readonly string[]
   readonly tablespaces: readonly (readonly [string, string])[]
   readonly checksums: string
+  /** Restored over a directory that was there: only such a fetch may go on with it. */
+  readonly isIntoExisting?: true
 }
 
 interface StateHeader {

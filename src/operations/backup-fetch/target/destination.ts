@@ -9,10 +9,12 @@ export interface Destination {
   readonly root: string
   /** An earlier fetch was interrupted here. */
   readonly isInterrupted: boolean
+  /** It is not empty, and is to be restored over. */
+  readonly isExisting: boolean
 }
 
 /** Looks at the destination and changes nothing. Throws TARGET_NOT_EMPTY, with a hint for an interrupted fetch. */
-export function inspectDestination(given: string, isResume: boolean): Destination {
+export function inspectDestination(given: string, isResume: boolean, isIntoExisting = false): Destination {
   const absolute = path.resolve(given)
   let names: string[]
   let root: string
@@ -20,7 +22,8 @@ export function inspectDestination(given: string, isResume: boolean): Destinatio
     names = fs.readdirSync(absolute)
     root = fs.realpathSync(absolute)
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return { root: resolveMissing(absolute), isInterrupted: false }
+    if (errnoOf(error) === 'ENOENT')
+      return { root: resolveMissing(absolute), isInterrupted: false, isExisting: false }
     if (errnoOf(error) === 'ENOTDIR') {
       throw new WalgError('TARGET_MISMATCH', `"${absolute}" is not a directory`, {
         facts: { path: absolute },
@@ -28,9 +31,10 @@ export function inspectDestination(given: string, isResume: boolean): Destinatio
     }
     throw fromSystemError(error, 'read', absolute)
   }
-  if (names.length === 0) return { root, isInterrupted: false }
+  if (names.length === 0) return { root, isInterrupted: false, isExisting: false }
   const isInterrupted = names.includes(STATE_FOLDER)
-  if (isResume && isInterrupted) return { root, isInterrupted }
+  if (isIntoExisting) return { root, isInterrupted: isResume && isInterrupted, isExisting: true }
+  if (isResume && isInterrupted) return { root, isInterrupted, isExisting: false }
   throw new WalgError('TARGET_NOT_EMPTY', `Directory ${absolute} for delta base must be empty`, {
     facts: { path: absolute },
     hint: isInterrupted

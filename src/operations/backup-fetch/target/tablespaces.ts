@@ -79,10 +79,16 @@ function isWithin(inner: string, outer: string): boolean {
   return relative === '' || (!relative.startsWith('../') && relative !== '..' && !path.isAbsolute(relative))
 }
 
-/** Throws TARGET_NOT_EMPTY unless every location outside is absent or an empty directory. */
-export function checkTablespaceLocations(plan: TablespacePlan): void {
+/**
+ * Throws TARGET_NOT_EMPTY unless every location outside is absent or an empty directory, or belongs to the very directory
+ * that is restored over (`existing`: its links).
+ */
+export function checkTablespaceLocations(
+  plan: TablespacePlan,
+  existing: ReadonlyMap<string, string> = new Map(),
+): void {
   for (const { location, isInside, link } of plan.tablespaces) {
-    if (isInside) continue
+    if (isInside || existing.has(link)) continue
     let names: string[]
     try {
       names = fs.readdirSync(location)
