@@ -65,14 +65,16 @@ export async function findChangedPages(
     }
     reasons.push(result.reason)
   }
-  const reason = reasons.length === 0 ? 'nothing else is switched on' : reasons.join('; ')
-  const isAsked = options.usesWal || options.method === 'wal' || options.method === 'summaries'
-  if (options.isForced && isAsked) {
+  const { method, usesWal, isForced } = options
+  const reason = reasons.length > 0 ? reasons.join('; ') : `WALG_CHANGED_BLOCKS is ${method}`
+  const isAsked = usesWal || method !== 'auto'
+  if (isForced && isAsked) {
     throw new WalgError('DELTA_BASE_INVALID', `Failed to load delta map from previous backup: ${reason}`, {
       hint: 'take a full backup, or let the delta read every changed file: WALG_FORCE_WAL_DELTA=false',
     })
   }
-  if (isAsked) log.warning(`Changed blocks are not known: ${reason}. Fallback to full scan delta backup`)
+  if (isAsked && method !== 'scan')
+    log.warning(`Changed blocks are not known: ${reason}. Fallback to full scan delta backup`)
   else log.info(`Changed blocks are found by reading changed files: ${reason}`)
   return undefined
 }
