@@ -79,22 +79,23 @@ export const command: CommandDefinition = {
   stopsOn: ['SIGHUP', 'SIGQUIT'],
   async run(invocation: Invocation): Promise<number> {
     const dataDirectory = invocation.positionals[0]
-    if (dataDirectory === undefined) {
-      throw new WalgError('NOT_AVAILABLE', 'backup-push without a data directory is not available yet', {
-        hint: 'give the data directory: wal-g backup-push "$PGDATA", on the host of the server',
-      })
-    }
     const { flags, settings } = invocation
-    const options = await readOptions(invocation, dataDirectory)
+    const options = await readOptions(invocation, dataDirectory ?? '')
     const policy =
       flags['apply-policy'] === true ? readPolicy({ flags: {}, positionals: [] }, settings) : null
     await withOpened(await invocation.openForPush(), async push => {
       const { storage, storageDescription } = push
       // A backup must not be seen on a mirror before what it builds upon.
       await push.fillMirrors(false)
-      const { backupPush } = await import('../../operations/backup-push/backup-push.ts')
       const codec = openCodec(invocation.codecDescription)
-      await backupPush({ ...invocation, storage, storageDescription, codec }, options)
+      const context = { ...invocation, storage, storageDescription, codec }
+      if (dataDirectory === undefined) {
+        const { remoteBackupPush } = await import('../../operations/backup-push/remote/remote-backup-push.ts')
+        await remoteBackupPush(context, options)
+      } else {
+        const { backupPush } = await import('../../operations/backup-push/backup-push.ts')
+        await backupPush(context, options)
+      }
     })
     if (policy !== null) await applyPolicy(invocation, policy)
     return 0

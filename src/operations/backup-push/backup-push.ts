@@ -4,7 +4,7 @@ import type { DatabasesByNames } from '../../postgres/cluster/database-names.ts'
 import { formatLsn } from '../../postgres/lsn.ts'
 import { formatBackupName } from '../../repository/backup-name.ts'
 import type { OperationContext } from '../context.ts'
-import type { PackedContents, SmallPart } from './backup-record.ts'
+import { contentManifestOf, filesMetadataOf, type PackedContents, type SmallPart } from './backup-record.ts'
 import { claimName, takingBackOnFailure } from './claim-name.ts'
 import { commitBackup } from './commit-backup.ts'
 import type { Contents } from './contents.ts'
@@ -64,12 +64,19 @@ export async function backupPush(
     const packed = recordOf(contents, pushed, smallParts, options)
     if (parent !== undefined && options.isPermanent) await markAncestors(push, parent.name)
     const finished = {
-      source,
-      contents,
-      packed,
-      stop,
+      identity: contents.identity,
+      startLsn: source.startLsn,
+      finishLsn: stop.finishLsn,
       startTime,
-      databases: databases === null ? null : formatDatabases(databases),
+      versionNumber: source.versionNumber,
+      systemIdentifier: source.systemIdentifier,
+      dataDirectory: contents.root,
+      catalogBytes: contents.catalogBytes,
+      spec: contents.spec,
+      parts: [...packed.parts, ...packed.smallParts],
+      uncompressedBytes: null,
+      files: filesMetadataOf(packed, databases === null ? null : formatDatabases(databases)),
+      manifest: contentManifestOf(packed),
       assertParent: async () => {
         if (parent !== undefined) await assertParentStored(push, parent)
       },

@@ -3,6 +3,8 @@ import { streamOf } from '../../kit/bytes.ts'
 import { WalgError } from '../../kit/errors.ts'
 import { HASH_ALGORITHM } from '../../kit/hash.ts'
 import { ceilToMicroseconds, nowNs, type Timestamp } from '../../kit/timestamp.ts'
+import type { Lsn } from '../../postgres/lsn.ts'
+import type { FilesMetadataSource } from '../../repository/files-metadata.ts'
 import { encodeFilesMetadata } from '../../repository/files-metadata-document.ts'
 import {
   contentManifestKey,
@@ -12,30 +14,45 @@ import {
   partsPrefix,
   sentinelKey,
 } from '../../repository/layout.ts'
+import type { ManifestSource } from '../../repository/manifest.ts'
 import { encodeContentManifest } from '../../repository/manifest-document.ts'
 import { formatMetadata } from '../../repository/metadata.ts'
 import { type ContentManifestLink, formatSentinel } from '../../repository/sentinel.ts'
+import type { TablespaceSpec } from '../../repository/tablespace-spec.ts'
 import { copiesOf } from '../../storage/layers/copies.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
-import { contentManifestOf, filesMetadataOf, type PackedContents } from './backup-record.ts'
 import type { Tentative } from './claim-name.ts'
-import type { Contents } from './contents.ts'
+import type { BackupIdentity } from './contents.ts'
 import type { BackupPushOptions } from './options.ts'
+import type { StoredPart } from './part/part.ts'
 import { putMeasured } from './small-parts.ts'
-import type { BackupSource, SourceStop } from './source/backup-source.ts'
 
+/** What the documents of a backup say. */
 export interface FinishedBackup {
-  readonly source: BackupSource
-  readonly contents: Contents
-  readonly packed: PackedContents
-  readonly stop: SourceStop
+  readonly identity: BackupIdentity
+  readonly startLsn: Lsn
+  readonly finishLsn: Lsn
   readonly startTime: Timestamp
-  /** JSON text of `DatabasesByNames`, or null. */
-  readonly databases: string | null
+  readonly versionNumber: number
+  readonly systemIdentifier: bigint
+  /** PGDATA of the server. */
+  readonly dataDirectory: string
+  /** 0: not known. */
+  readonly catalogBytes: number
+  readonly spec: TablespaceSpec | null
+  /** All of them, as they were put. */
+  readonly parts: readonly StoredPart[]
+  /** Null: sum of the members of the parts. */
+  readonly uncompressedBytes: number | null
+  readonly files: FilesMetadataSource
+  readonly manifest: ManifestSource
   /** Throws when what the backup hangs on is not there any more. */
   readonly assertParent: () => Promise<void>
 }
+
+/** What the person asked for, as far as the documents say it. */
+export type CommitOptions = Pick<BackupPushOptions, 'isPermanent' | 'userData' | 'hasFilesMetadata'>
 
 export interface BackupSizes {
   readonly uncompressedBytes: number
@@ -45,38 +62,37 @@ export interface BackupSizes {
 /** Writes the documents of a backup, the sentinel last: from then on it exists. */
 export async function commitBackup(
   context: OperationContext,
-  options: BackupPushOptions,
+  options: CommitOptions,
   backup: FinishedBackup,
   tentative: Tentative,
 ): Promise<BackupSizes> {
   const { log, storage, signal } = context
-  const { name, delta } = backup.contents.identity
+  const { name, delta } = backup.identity
   const put = (key: string, text: string): Promise<void> =>
     storage.put(key, streamOf(new TextEncoder().encode(text)), { signal })
   const facts = factsOf(options, backup)
-  await put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.source.startLsn }))
+  await put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.startLsn }))
   if (options.hasFilesMetadata) {
-    const files = filesMetadataOf(backup.packed, backup.databases)
-    await storage.put(filesMetadataKey(name), encodeFilesMetadata(files), { signal })
+    await storage.put(filesMetadataKey(name), encodeFilesMetadata(backup.files), { signal })
   } else {
     log.info('Files metadata tracking is disabled, will not upload the files_metadata.json')
   }
-  const contentManifest = await putContentManifest(context, backup.packed)
+  const contentManifest = await putContentManifest(context, backup)
   const sentinel = formatSentinel({
     ...facts,
-    lsn: backup.source.startLsn,
+    lsn: backup.startLsn,
     delta,
-    dataCatalogSizeBytes: backup.contents.catalogBytes,
-    spec: backup.contents.spec,
+    dataCatalogSizeBytes: backup.catalogBytes,
+    spec: backup.spec,
     isFilesMetadataDisabled: !options.hasFilesMetadata,
     version: 2,
     contentManifest,
   })
-  await assertAllStored(context, backup.packed)
+  await assertAllStored(context, backup)
   await backup.assertParent()
   tentative.sentinel = sentinel
   await put(sentinelKey(name), sentinel)
-  await assertAllStored(context, backup.packed)
+  await assertAllStored(context, backup)
   await backup.assertParent()
   return {
     uncompressedBytes: facts.uncompressedSizeBytes,
@@ -86,11 +102,11 @@ export async function commitBackup(
 
 async function putContentManifest(
   context: OperationContext,
-  packed: PackedContents,
+  { identity, manifest }: FinishedBackup,
 ): Promise<ContentManifestLink> {
-  const { name, parentHash } = packed.identity
+  const { name, parentHash } = identity
   const key = contentManifestKey(name, context.codec.extension)
-  const lines = encodeContentManifest(contentManifestOf(packed))
+  const lines = encodeContentManifest(manifest)
   const { sizeBytes, hash } = await putMeasured(context, key, lines)
   const link = {
     object: key.slice(key.lastIndexOf('/') + 1),
@@ -107,10 +123,10 @@ async function putContentManifest(
  * Every part must still be there as it was put, before the sentinel speaks of it and after: a push of the same name from
  * another host (a primary and its standby can begin in the same segment) takes them for leftovers. Throws INTEGRITY.
  */
-async function assertAllStored(context: OperationContext, packed: PackedContents): Promise<void> {
+async function assertAllStored(context: OperationContext, backup: FinishedBackup): Promise<void> {
   const { storage } = context
   for (const copy of copiesOf(storage)) {
-    const lacking = await findLacking(context, copy, packed)
+    const lacking = await findLacking(context, copy, backup)
     if (lacking === undefined) continue
     const error = new WalgError(
       'INTEGRITY',
@@ -128,30 +144,30 @@ async function assertAllStored(context: OperationContext, packed: PackedContents
 async function findLacking(
   { signal }: OperationContext,
   storage: Storage,
-  packed: PackedContents,
+  { identity, parts }: FinishedBackup,
 ): Promise<string | undefined> {
   const sizes = new Map<string, number>()
-  for await (const entry of storage.list(partsPrefix(packed.identity.name), { signal })) {
+  for await (const entry of storage.list(partsPrefix(identity.name), { signal })) {
     if (entry.kind === 'object') sizes.set(entry.key, entry.sizeBytes)
   }
-  return [...packed.parts, ...packed.smallParts]
-    .map(({ name, storedBytes }) => ({ key: partKey(packed.identity.name, name), storedBytes }))
+  return parts
+    .map(({ name, storedBytes }) => ({ key: partKey(identity.name, name), storedBytes }))
     .find(({ key, storedBytes }) => sizes.get(key) !== storedBytes)?.key
 }
 
-function factsOf(options: BackupPushOptions, backup: FinishedBackup) {
-  const { source, stop, packed, contents } = backup
-  const parts = [...packed.parts, ...packed.smallParts]
+function factsOf(options: CommitOptions, backup: FinishedBackup) {
+  const { parts } = backup
   return {
     startTime: backup.startTime,
     finishTime: ceilToMicroseconds(nowNs()),
     hostname: hostname(),
-    dataDirectory: contents.root,
-    pgVersion: source.versionNumber,
-    finishLsn: stop.finishLsn,
+    dataDirectory: backup.dataDirectory,
+    pgVersion: backup.versionNumber,
+    finishLsn: backup.finishLsn,
     isPermanent: options.isPermanent,
-    systemIdentifier: source.systemIdentifier,
-    uncompressedSizeBytes: parts.reduce((sum, part) => sum + part.contentBytes, 0),
+    systemIdentifier: backup.systemIdentifier,
+    uncompressedSizeBytes:
+      backup.uncompressedBytes ?? parts.reduce((sum, part) => sum + part.contentBytes, 0),
     compressedSizeBytes: parts.reduce((sum, part) => sum + part.storedBytes, 0),
     userData: options.userData,
   }

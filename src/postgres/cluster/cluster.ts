@@ -1,4 +1,5 @@
 import type { Logger } from '../../kit/log.ts'
+import type { ReplicationSession } from '../replication/replication-session.ts'
 
 /** Names as in the environment (`PGHOST`, `PGPORT`, …), whatever of them is set. */
 export type ConnectionSettings = Readonly<Record<string, string | undefined>>
@@ -42,6 +43,8 @@ export interface Cluster extends AsyncDisposable {
   ): Promise<Row[]>
   /** Another session on the same server, optionally in another database. */
   openSession(options?: { readonly database?: string }): Promise<Cluster>
+  /** A session in the replication protocol on the same server. */
+  openReplication(): Promise<ReplicationSession>
   /** Idempotent; a running statement is cancelled on the server. */
   close(): Promise<void>
 }

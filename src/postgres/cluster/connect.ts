@@ -76,6 +76,7 @@ async function tryTarget(
       place,
       database: plan.database,
       open: (database, signal) => openWithTls(plan, target, address, database, signal),
+      openReplication: signal => openWithTls(plan, target, address, plan.database, signal, true),
     }
     try {
       const cluster = await PgCluster.open(await withFallbackDatabase(plan, source, options), options)
@@ -118,6 +119,7 @@ async function openWithTls(
   address: string,
   database: string,
   signal: AbortSignal,
+  isReplication = false,
 ): Promise<Client> {
   const open = (isEncrypted: boolean): Promise<Client> =>
     openPgSession({
@@ -130,6 +132,7 @@ async function openWithTls(
       timeoutMs: plan.connectTimeoutMs,
       tls: isEncrypted ? plan.tls : undefined,
       signal,
+      isReplication,
     })
   const { mode } = plan.tls
   if (target.isSocket || mode === 'disable') return await open(false)

@@ -2,6 +2,7 @@ import type { Client } from 'pg'
 import { cancelled, throwIfCancelled } from '../../kit/clock.ts'
 import { WalgError } from '../../kit/errors.ts'
 import type { Logger } from '../../kit/log.ts'
+import type { ReplicationSession } from '../replication/replication-session.ts'
 import type { Cluster, ConnectOptions, QueryOptions, Row } from './cluster.ts'
 import { fromQueryError } from './query-error.ts'
 
@@ -11,6 +12,8 @@ export interface SessionSource {
   readonly place: string
   readonly database: string
   open(database: string, signal: AbortSignal): Promise<Client>
+  /** Physical replication, which knows no database. */
+  openReplication(signal: AbortSignal): Promise<Client>
 }
 
 const QUERY_TIMEOUT_MS_DEFAULT = 60_000
@@ -98,6 +101,17 @@ export class PgCluster implements Cluster {
     } catch (error) {
       if (signal.aborted) throw cancelled(signal)
       throw fromQueryError(error, `connect to database "${database}"`, this.address, 0)
+    }
+  }
+
+  async openReplication(): Promise<ReplicationSession> {
+    const { signal } = this.#options
+    try {
+      const { ReplicationSession } = await import('../replication/replication-session.ts')
+      return new ReplicationSession(await this.#source.openReplication(signal), this.address, signal)
+    } catch (error) {
+      if (signal.aborted) throw cancelled(signal)
+      throw withReplicationHint(fromQueryError(error, 'connect for replication', this.address, 0))
     }
   }
 
@@ -207,4 +221,10 @@ export class PgCluster implements Cluster {
     const { connection } = this.#client as unknown as { connection: { stream: { destroy(): void } } }
     connection.stream.destroy()
   }
+}
+
+/** Two things must be right for a role that may connect otherwise. */
+function withReplicationHint(error: WalgError): WalgError {
+  const hint = `the role needs REPLICATION, and pg_hba.conf a line "host replication <role> <address> scram-sha-256"; max_wal_senders bounds how many there can be`
+  return new WalgError(error.code, error.message, { facts: error.facts, cause: error, hint })
 }

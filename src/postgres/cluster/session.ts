@@ -5,6 +5,9 @@ import { WalgError } from '../../kit/errors.ts'
 import type { ConnectionTarget } from './connection-plan.ts'
 import type { TlsPlan } from './tls-plan.ts'
 
+/** A session of the package, for those who speak the protocol themselves. */
+export type PgClient = Client
+
 /** Everything one attempt needs; `address` is numeric, or the directory of a socket. */
 export interface SessionAttempt {
   readonly target: ConnectionTarget
@@ -17,6 +20,8 @@ export interface SessionAttempt {
   /** Undefined: in plain text. */
   readonly tls: TlsPlan | undefined
   readonly signal: AbortSignal
+  /** Speaks the replication protocol instead of SQL. */
+  readonly isReplication?: boolean
 }
 
 /** Rows as text, exactly as the server prints values. */
@@ -28,9 +33,9 @@ const KEEP_ALIVE_DELAY_MS = 10_000
  * `signal` (the socket is destroyed).
  */
 export async function openPgSession(attempt: SessionAttempt): Promise<Client> {
-  const { Client: PgClient } = await import('pg').then(module => module.default)
+  const { Client: OpenClient } = await import('pg').then(module => module.default)
   const socket = new Socket()
-  const config: ClientConfig & { sslnegotiation?: string } = {
+  const config: ClientConfig & { sslnegotiation?: string; replication?: string } = {
     host: attempt.address,
     port: attempt.target.port,
     user: attempt.user,
@@ -46,8 +51,9 @@ export async function openPgSession(attempt: SessionAttempt): Promise<Client> {
     stream: () => socket,
     sslnegotiation: attempt.tls?.isDirect === true ? 'direct' : 'postgres',
     ...(attempt.options === undefined ? {} : { options: attempt.options }),
+    ...(attempt.isReplication === true ? { replication: 'true' } : {}),
   }
-  const client = new PgClient(config)
+  const client = new OpenClient(config)
   const stop = (): void => {
     socket.destroy(new Error('the work was interrupted'))
   }
