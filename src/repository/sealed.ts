@@ -19,21 +19,33 @@ export interface FindOptions extends Abortable {
 }
 
 /**
- * Finds `name` whatever its compression, in the original's lookup order, one `stat` per candidate; null when no
- * form exists (ask `storage.checkRoot` before calling that a positive "not there").
+ * Finds `name` whatever its compression, in the original's lookup order, one `stat` per candidate (those after
+ * the first at once where each is a round trip); null when no form exists (ask `storage.checkRoot` before calling that a positive "not there").
  */
 export async function findPayload(
   storage: Storage,
   name: string,
   options: FindOptions = {},
 ): Promise<FoundPayload | null> {
-  for (const { suffix, extension } of candidates(options.firstExtension)) {
+  const find = async ({ suffix, extension }: ExtensionLookup): Promise<FoundPayload | null> => {
     const key = name + suffix
     try {
       return { key, extension, info: await storage.stat(key, abortable(options)) }
     } catch (error) {
       if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
+      return null
     }
+  }
+  const [first, ...others] = candidates(options.firstExtension)
+  const found = await find(first!)
+  if (found !== null) return found
+  if (storage.features.isRemote === true) {
+    const all = await Promise.all(others.map(find))
+    return all.find(each => each !== null) ?? null
+  }
+  for (const other of others) {
+    const hit = await find(other)
+    if (hit !== null) return hit
   }
   return null
 }

@@ -10,6 +10,8 @@ export interface StorageFeatures {
   readonly synchronous: boolean
   /** A name can be an object and the beginning of other objects' names, as in a bucket; else KEY_REFUSED. */
   readonly flatKeys?: boolean
+  /** Every operation is a round trip through a network: what can be asked at once should be. */
+  readonly isRemote?: boolean
   /** No wait of its own is without a bound, retries included: nobody has to put a limit of time around it. */
   readonly boundsWaits?: boolean
   /**
@@ -85,6 +87,40 @@ export interface StorageCopies {
   noteGaps(key: string): void
 }
 
+/** An upload that was begun and has not ended: nothing of it can be seen, but its parts lie at the store. */
+export interface UnfinishedUpload {
+  readonly key: string
+  readonly id: string
+  readonly beganNs: bigint
+}
+
+/** The uploads that a crash leaves behind; only of storages that keep such. */
+export interface UnfinishedUploads {
+  /** Those whose object would lie below `prefix` (`''` = root). Some may be on their way right now. */
+  list(prefix: string, options?: Abortable): AsyncIterable<UnfinishedUpload>
+  /** Its parts are removed. One that has ended meanwhile is not an error. */
+  abort(upload: UnfinishedUpload, options?: Abortable): Promise<void>
+}
+
+/** One version of an object, or the mark that it was deleted. */
+export interface ObjectVersion {
+  readonly key: string
+  readonly versionId: string
+  readonly isLatest: boolean
+  readonly isDeleted: boolean
+  readonly sizeBytes: number
+  readonly modifiedNs: bigint
+}
+
+/** What a storage that keeps versions has of objects that were replaced or deleted. */
+export interface ObjectVersions {
+  /** Whether versions are kept at all. */
+  areKept(options?: Abortable): Promise<boolean>
+  list(prefix: string, options?: ListOptions): AsyncIterable<ObjectVersion>
+  /** Removes these versions for good. */
+  delete(versions: readonly Pick<ObjectVersion, 'key' | 'versionId'>[], options?: Abortable): Promise<void>
+}
+
 /**
  * Where bytes live. One interface for every driver and layer; each sentence is a test in
  * `test/contract/storage.ts`.
@@ -119,4 +155,6 @@ export interface Storage {
   openSource(key: string, options?: GetOptions): Awaitable<ByteSource>
   /** Idempotent. Use after close throws STORAGE_UNAVAILABLE. */
   close(): Promise<void>
+  readonly unfinishedUploads?: UnfinishedUploads
+  readonly versions?: ObjectVersions
 }

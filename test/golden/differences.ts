@@ -74,6 +74,16 @@ const VERIFY_FLAG = {
 
 export const DIFFERENCES: readonly Difference[] = [
   ...DELETE_DIFFERENCES,
+  {
+    case: 'st-bare',
+    reason: 'a tool of our own',
+    replaced: [
+      [
+        '\nget         Download',
+        '\ngc-uploads  Removes unfinished uploads that a crash left in the storage (S3)\nget         Download',
+      ],
+    ],
+  },
   { case: 'wal-verify-lsn-only', ...VERIFY_FLAG },
   { case: 'wal-verify-no-args', ...VERIFY_FLAG },
   { case: 'wal-verify-unknown', ...VERIFY_FLAG },

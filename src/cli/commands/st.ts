@@ -2,6 +2,7 @@ import type { CommandDefinition } from '../command.ts'
 import { catCommand } from './st/cat.ts'
 import { checkCommand } from './st/check.ts'
 import { stCopyCommand } from './st/copy.ts'
+import { gcUploadsCommand } from './st/gc-uploads.ts'
 import { getCommand } from './st/get.ts'
 import { lsCommand } from './st/ls.ts'
 import { putCommand } from './st/put.ts'
@@ -28,6 +29,7 @@ export const command: CommandDefinition = {
     catCommand,
     checkCommand,
     stCopyCommand,
+    gcUploadsCommand,
     getCommand,
     lsCommand,
     putCommand,

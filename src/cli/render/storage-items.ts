@@ -5,28 +5,36 @@ import { zoneAbbreviation } from './zone-name.ts'
 
 /** The lines of `st ls` and `st stat`: a heading, then one row for each item, with the blanks of the original. */
 export function formatItems(items: readonly ListedItem[]): string {
-  const rows = items.map(({ kind, name, sizeBytes, modifiedNs }) => [
+  const rows = items.map(({ kind, name, sizeBytes, modifiedNs, version }) => [
     kind === 'object' ? 'obj' : 'dir',
     String(sizeBytes),
     goTime(modifiedNs),
     kind === 'object' ? name : `${name}/`,
+    version?.id ?? '',
+    version === undefined ? '' : versionWords(version),
   ])
   const head = ['type', 'size', 'last modified', 'name']
   const widths = [0, 1, 2].map(column => widest([head, ...rows].map(row => row[column]!)))
   const nameWidth = widest(rows.map(row => row[3]!))
+  const versionWidth = widest(rows.map(row => row[4]!))
   const line = (row: readonly string[]): string =>
     widths.map((width, column) => `${padEnd(row[column]!, width)} `).join('')
-  const lines = rows.map(row => `${line(row)}${padEnd(row[3]!, nameWidth)}  \n`)
+  const lines = rows.map(
+    row => `${line(row)}${padEnd(row[3]!, nameWidth)} ${padEnd(row[4]!, versionWidth)} ${row[5]}\n`,
+  )
   return `${line(head)}${head[3]}\n${lines.join('')}`
 }
 
 /** One item as `--json` prints it. */
 export function itemJson(item: ListedItem, storage: string): Readonly<Record<string, JsonValue>> {
-  const { kind, name, sizeBytes, modifiedNs } = item
+  const { kind, name, sizeBytes, modifiedNs, version } = item
   return {
     type: kind === 'object' ? 'obj' : 'dir',
     name,
     size: sizeBytes,
+    ...(version === undefined
+      ? {}
+      : { version_id: version.id, is_latest: version.isLatest, is_deleted: version.isDeleted }),
     last_modified: modifiedNs === undefined ? null : formatTimestamp(localTimestampFromNs(modifiedNs)),
     storage,
   }
@@ -45,6 +53,10 @@ function goTime(ns: bigint | undefined): string {
   const offset = Math.abs(time.offsetMinutes)
   const zone = `${time.offsetMinutes < 0 ? '-' : '+'}${two(Math.floor(offset / 60))}${two(offset % 60)}`
   return `${date} ${two(hour)}:${two(minute)}:${two(second)}${fraction} ${zone} ${zoneAbbreviation(time)}`
+}
+
+function versionWords({ isLatest, isDeleted }: NonNullable<ListedItem['version']>): string {
+  return [...(isLatest ? ['LATEST'] : []), ...(isDeleted ? ['DELETE'] : [])].join(' ')
 }
 
 function widest(cells: readonly string[]): number {

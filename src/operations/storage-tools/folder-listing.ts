@@ -9,6 +9,8 @@ export interface ListedItem {
   readonly sizeBytes: number
   /** Undefined for a folder. */
   readonly modifiedNs: bigint | undefined
+  /** With all versions: which one this is. */
+  readonly version?: { readonly id: string; readonly isLatest: boolean; readonly isDeleted: boolean }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { checkKey, checkPrefix, joinKey } from '../keys.ts'
-import type { Storage, StorageEntry } from '../storage.ts'
+import type { ObjectVersions, Storage, StorageEntry, UnfinishedUploads } from '../storage.ts'
 
 /** A view of everything below `prefix`: a storage of its own, that cannot be left. Closing it closes the storage. */
 export function withPrefix(storage: Storage, prefix: string): Storage {
@@ -30,5 +30,38 @@ export function withPrefix(storage: Storage, prefix: string): Storage {
     openSink: (key, options) => storage.openSink(inside(key), options),
     openSource: (key, options) => storage.openSource(inside(key), options),
     close: () => storage.close(),
+    ...(storage.unfinishedUploads === undefined
+      ? {}
+      : { unfinishedUploads: uploadsBelow(storage.unfinishedUploads, prefix) }),
+    ...(storage.versions === undefined ? {} : { versions: versionsBelow(storage.versions, prefix) }),
+  }
+}
+
+function uploadsBelow(uploads: UnfinishedUploads, prefix: string): UnfinishedUploads {
+  return {
+    async *list(below, options) {
+      const whole = below === '' ? prefix : joinKey(prefix, below)
+      for await (const upload of uploads.list(whole, options)) {
+        yield { ...upload, key: upload.key.slice(prefix.length + 1) }
+      }
+    },
+    abort: (upload, options) => uploads.abort({ ...upload, key: joinKey(prefix, upload.key) }, options),
+  }
+}
+
+function versionsBelow(versions: ObjectVersions, prefix: string): ObjectVersions {
+  return {
+    areKept: options => versions.areKept(options),
+    async *list(below, options) {
+      const whole = below === '' ? prefix : joinKey(prefix, below)
+      for await (const version of versions.list(whole, options)) {
+        yield { ...version, key: version.key.slice(prefix.length + 1) }
+      }
+    },
+    delete: (given, options) =>
+      versions.delete(
+        given.map(each => ({ ...each, key: joinKey(prefix, each.key) })),
+        options,
+      ),
   }
 }

@@ -30,6 +30,8 @@ export function withThrottle(storage: Storage, limiter: RateLimiter, mayBlock: b
         : pacedSource(source, limiter)
     },
     close: () => storage.close(),
+    ...(storage.unfinishedUploads === undefined ? {} : { unfinishedUploads: storage.unfinishedUploads }),
+    ...(storage.versions === undefined ? {} : { versions: storage.versions }),
   }
 }
 

@@ -1,6 +1,7 @@
 import { writeJson } from '../../../kit/json.ts'
 import { type ListedItem, listFolder } from '../../../operations/storage-tools/folder-listing.ts'
 import { expandGlob } from '../../../operations/storage-tools/glob.ts'
+import { keepsVersions, listFolderVersions } from '../../../operations/storage-tools/versions.ts'
 import { normalizePrefix } from '../../../storage/keys.ts'
 import type { CommandDefinition } from '../../command.ts'
 import { formatItems, formatItemsJson, itemJson } from '../../render/storage-items.ts'
@@ -27,9 +28,12 @@ export const lsCommand: CommandDefinition = {
       const path = positionals[0] ?? ''
       const isJson = flags['json'] === true
       const options = { signal, isRecursive: flags['recursive'] === true }
+      const isOfAllVersions =
+        flags['all-versions'] === true && (await keepsVersions(target.storage, { signal }))
+      const list = isOfAllVersions ? listFolderVersions : listFolder
       if (flags['glob'] !== true) {
         const folder = normalizePrefix(path)
-        const items = await listFolder(target.storage, folder, options)
+        const items = await list(target.storage, folder, options)
         await print(
           isJson
             ? `${formatItemsJson(items, target.storage.name)}\n`
@@ -39,8 +43,7 @@ export const lsCommand: CommandDefinition = {
       }
       const { folders } = await expandGlob(target.storage, path, { signal })
       const found: { readonly folder: string; readonly items: readonly ListedItem[] }[] = []
-      for (const folder of folders)
-        found.push({ folder, items: await listFolder(target.storage, folder, options) })
+      for (const folder of folders) found.push({ folder, items: await list(target.storage, folder, options) })
       if (!isJson) {
         await print(
           found

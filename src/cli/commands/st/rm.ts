@@ -1,6 +1,11 @@
 import { WalgError } from '../../../kit/errors.ts'
 import { expandGlob } from '../../../operations/storage-tools/glob.ts'
 import { removeByPath } from '../../../operations/storage-tools/removal.ts'
+import {
+  keepsVersions,
+  removeAllVersions,
+  removeVersion,
+} from '../../../operations/storage-tools/versions.ts'
 import type { CommandDefinition, Invocation } from '../../command.ts'
 import { onTargets } from './targets.ts'
 
@@ -22,13 +27,22 @@ export const rmCommand: CommandDefinition = {
     const { flags, signal, positionals } = invocation
     const [path = ''] = positionals
     checkVersionFlags(invocation)
+    const versionId = flags['version-id']
     return onTargets(invocation, async ({ storage }) => {
+      if (typeof versionId === 'string' && versionId !== '') {
+        await removeVersion(storage, path, versionId, { signal })
+        return
+      }
+      const isOfAllVersions = flags['all-versions'] === true && (await keepsVersions(storage, { signal }))
       let paths = [path]
       if (flags['glob'] === true) {
         const { objects, folders } = await expandGlob(storage, path, { signal })
         paths = [...objects, ...folders.map(folder => `${folder}/`)]
       }
-      for (const each of paths) await removeByPath(storage, each, { signal })
+      for (const each of paths) {
+        if (isOfAllVersions) await removeAllVersions(storage, each, { signal })
+        else await removeByPath(storage, each, { signal })
+      }
     })
   },
 }
@@ -41,7 +55,4 @@ function checkVersionFlags({ flags }: Invocation): void {
   if (flags['glob'] === true) {
     throw new WalgError('SETTING_CONFLICT', '--version-id cannot be used together with --glob')
   }
-  throw new WalgError('FORMAT_UNSUPPORTED', '--version-id: single versions of objects cannot be removed', {
-    hint: 'nothing was removed; the tools of the storage itself can do it',
-  })
 }

@@ -10,10 +10,12 @@ import type {
   ListOptions,
   ObjectInfo,
   ObjectSink,
+  ObjectVersions,
   PutOptions,
   Storage,
   StorageEntry,
   StorageFeatures,
+  UnfinishedUploads,
 } from '../../storage.ts'
 import { copyObject } from './copying.ts'
 import type { S3Description } from './description.ts'
@@ -22,7 +24,9 @@ import { customerKeyHeaders } from './object-headers.ts'
 import { removeObjects } from './removal.ts'
 import { S3Requests, type S3RequestsOptions } from './requests.ts'
 import { openS3Source, type S3Source } from './source.ts'
+import { unfinishedUploads } from './unfinished-uploads.ts'
 import { S3Sink } from './upload.ts'
+import { objectVersions } from './versions.ts'
 
 export interface S3DriverOptions extends Pick<S3RequestsOptions, 'deadlines' | 'stallTimeoutMs'> {
   /** The storage's name. */
@@ -44,6 +48,8 @@ type S3Features = Omit<StorageFeatures, 'conditionalPut'> & { conditionalPut: bo
 class S3Driver implements Storage {
   readonly name: string
   readonly features: S3Features
+  readonly unfinishedUploads: UnfinishedUploads
+  readonly versions: ObjectVersions
   readonly #options: S3DriverOptions
   readonly #requests: S3Requests
   readonly #pool: BlockPool
@@ -56,6 +62,9 @@ class S3Driver implements Storage {
     this.#options = options
     this.#requests = new S3Requests(options)
     this.#pool = new BlockPool(options.memoryBudget)
+    const { rootPrefix } = this.#listing('')
+    this.unfinishedUploads = unfinishedUploads(this.#requests, rootPrefix)
+    this.versions = objectVersions(this.#requests, rootPrefix)
     const { conditionalPut, skipsValidation, deleteBatchMax } = options.description
     this.features = {
       ranges: true,
@@ -63,6 +72,7 @@ class S3Driver implements Storage {
       serverCopy: true,
       synchronous: false,
       flatKeys: true,
+      isRemote: true,
       boundsWaits: true,
       provesRoot: skipsValidation,
       deleteBatchMax,

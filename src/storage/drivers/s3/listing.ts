@@ -113,7 +113,7 @@ function isObjectName(whole: string, folder: string): boolean {
 }
 
 /** As forms write it: `+` is a space. */
-function decodeUrl(text: string): string {
+export function decodeUrl(text: string): string {
   return text.includes('%') || text.includes('+') ? decodeURIComponent(text.replaceAll('+', ' ')) : text
 }
 
@@ -123,6 +123,8 @@ function required(element: XmlElement, name: string): string {
   return text
 }
 
-function timeNs(text: string): bigint {
-  return BigInt(Date.parse(text)) * 1_000_000n
+/** Nanoseconds of an ISO time; 0 when it is none. */
+export function timeNs(text: string): bigint {
+  const ms = Date.parse(text)
+  return BigInt(Number.isNaN(ms) ? 0 : ms) * 1_000_000n
 }

@@ -17,18 +17,21 @@ const MIB = 1 << 20
 const PART_BYTES_MIN = 5 * MIB
 /** Parts of one size before the size doubles: 10,000 parts must hold any object. */
 const PARTS_OF_A_SIZE = 2000
+/** A part that takes longer shows that the network is slower than the writer: then more go at a time. */
+const PART_PATIENCE_MS = 200
 /** Bytes after which the thread lets its sockets work while parts are under way. */
 const YIELD_BYTES = 1 << 19
 
 /**
  * An object on its way to S3. What fits into a part is one PUT at the end; what does not becomes a multipart upload,
  * parts going out while the next one is filled. It holds two parts of memory, more only while the network is slower than
- * the writer and as long as the budget of the process allows; waiting for its own parts it never needs more to go on.
+ * the writer, and as long as the budget of the process allows; waiting for its own parts it never needs more to go on.
  */
 export class S3Sink implements ObjectSink {
   readonly #options: S3SinkOptions
   readonly #stop = new AbortController()
-  readonly #running = new Set<Promise<void>>()
+  /** Parts under way, with the time at which they set out. */
+  readonly #running = new Map<Promise<void>, number>()
   readonly #receipts: PartReceipt[] = []
   #state: 'open' | 'ended' | 'aborted' = 'open'
   #current: PartBlocks | undefined
@@ -104,13 +107,20 @@ export class S3Sink implements ObjectSink {
       this.#spare = undefined
       if (spare?.bytesMax === bytesMax) return spare
       spare?.release()
-      if (this.#running.size < this.#options.requests.description.uploadsMax) {
-        const part = pool.tryOpenPart(bytesMax)
-        if (part !== undefined) return part
-        if (this.#running.size === 0) return pool.openPart(bytesMax, bytesMax, this.#stop.signal)
-      }
-      await Promise.race(this.#running)
+      if (this.#running.size === 0) return pool.openPart(bytesMax, bytesMax, this.#stop.signal)
+      const part = this.#mayOpenMore() ? pool.tryOpenPart(bytesMax) : undefined
+      if (part !== undefined) return part
+      await Promise.race([...this.#running.keys(), sleep(PART_PATIENCE_MS)])
     }
+  }
+
+  /** One part under way and one being filled are enough, unless the network is slow. */
+  #mayOpenMore(): boolean {
+    const { uploadsMax } = this.#options.requests.description
+    if (this.#running.size >= uploadsMax) return false
+    const nowMs = performance.now()
+    const isSlow = this.#running.values().every(beganMs => nowMs - beganMs > PART_PATIENCE_MS)
+    return this.#partNumber === 2 || isSlow
   }
 
   #partBytes(): number {
@@ -137,7 +147,7 @@ export class S3Sink implements ObjectSink {
       if (this.#spare === undefined && this.#state === 'open') this.#spare = part
       else part.release()
     })()
-    this.#running.add(work)
+    this.#running.set(work, performance.now())
     void work.then(() => this.#running.delete(work))
     this.#throwFailure()
   }
@@ -157,13 +167,13 @@ export class S3Sink implements ObjectSink {
       return
     }
     if (rest !== undefined && rest.sizeBytes > 0) await this.#startPart(rest)
-    await Promise.all(this.#running)
+    await Promise.all(this.#running.keys())
     this.#throwFailure()
     await this.#upload.complete(this.#receipts, ifAbsent === true)
   }
 
   async #cleanUp(): Promise<void> {
-    await Promise.all(this.#running)
+    await Promise.all(this.#running.keys())
     await this.#upload?.abort()
   }
 
@@ -190,4 +200,10 @@ export class S3Sink implements ObjectSink {
   #throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure
   }
+}
+
+function sleep(delayMs: number): Promise<void> {
+  return new Promise(resolve => {
+    setTimeout(resolve, delayMs)
+  })
 }
