@@ -4,6 +4,8 @@ import type { LinearMemory } from '../../kit/linear-memory.ts'
 import type { BlockReader, BlockWriter, Compression } from '../codec.ts'
 
 const BLOCK_BYTES = 1 << 20
+/** A process per WAL segment touches no more memory than it needs. */
+const READ_BYTES = 256 << 10
 
 /** Stored as it is. The form has no end mark: what is cut cannot be told here, only that nothing is there. */
 export function openNone(memory: () => LinearMemory): Compression {
@@ -38,7 +40,7 @@ function openNoneWriter(sink: ByteSink, memory: LinearMemory): BlockWriter {
 }
 
 function openNoneReader(source: ByteSource, memory: LinearMemory): BlockReader {
-  const base = memory.allocate(BLOCK_BYTES)
+  const base = memory.allocate(READ_BYTES)
   let isOpen = true
   let isEmpty = true
   const lend = (count: number): Uint8Array | null => {
@@ -49,13 +51,13 @@ function openNoneReader(source: ByteSource, memory: LinearMemory): BlockReader {
   }
   return {
     next(): Awaitable<Uint8Array | null> {
-      const count = source.read(memory.bytes.subarray(base, base + BLOCK_BYTES))
+      const count = source.read(memory.bytes.subarray(base, base + READ_BYTES))
       return count instanceof Promise ? count.then(lend) : lend(count)
     },
     close(): Awaitable<void> {
       if (!isOpen) return
       isOpen = false
-      memory.release(base, BLOCK_BYTES)
+      memory.release(base, READ_BYTES)
       return source.close()
     },
   }

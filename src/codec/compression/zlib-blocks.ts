@@ -8,7 +8,7 @@ import { openStoredInput, type StoredInput } from '../stored-input.ts'
 import { type ZlibEngine, ZlibFailure } from './zlib-engine.ts'
 
 const READ_BYTES = 256 << 10
-const LENT_BYTES = 1 << 20
+const LENT_BYTES = 256 << 10
 
 export interface ZlibWriterOptions {
   readonly blockBytes: number
