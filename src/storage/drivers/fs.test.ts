@@ -78,32 +78,58 @@ describe('the root', () => {
 })
 
 describe('symbolic links', () => {
-  test('a link that leads out of the root is refused, whatever is done with it', async () => {
+  test('a folder of the root may be a link to another disk: it is read, written, listed and cleared like any other', async () => {
+    using directory = tempDirectory('fs')
+    const storage = await openIn(directory)
+    mkdirSync(directory.at('disk'))
+    symlinkSync('../disk', directory.at('root', 'wal_005'))
+    await putText(storage, 'wal_005/segment', 'content')
+    await putText(storage, 'wal_005/deep/er', 'content')
+    expect(readdirSync(directory.at('disk')).sort()).toEqual(['deep', 'segment'])
+    const again = await openIn(directory)
+    expect(await getText(again, 'wal_005/segment')).toBe('content')
+    expect((await listAll(again, '', true)).map(entry => entry.key)).toEqual([
+      'wal_005/deep/er',
+      'wal_005/segment',
+    ])
+    await again.delete(['wal_005/deep/er', 'wal_005/segment'])
+    expect(readdirSync(directory.at('disk'))).toEqual([])
+    expect(readdirSync(directory.at('root'))).toEqual(['wal_005'])
+  })
+
+  test('any other link that leads out of the root is refused, whatever is done with it', async () => {
     using directory = tempDirectory('fs')
     const storage = await openIn(directory)
     mkdirSync(directory.at('outside'))
     writeFileSync(directory.at('outside', 'secret'), 'secret')
-    symlinkSync('../outside', directory.at('root', 'door'))
+    mkdirSync(directory.at('disk'))
+    symlinkSync('../disk', directory.at('root', 'annex'))
+    symlinkSync('../outside', directory.at('disk', 'door'))
+    mkdirSync(directory.at('root', 'real'))
+    symlinkSync('../../outside', directory.at('root', 'real', 'door'))
     symlinkSync('../outside/secret', directory.at('root', 'window'))
-    symlinkSync(`${directory.at('root')}-suffix`, directory.at('root', 'twin'))
-    mkdirSync(`${directory.at('root')}-suffix`)
+    symlinkSync('..', directory.at('root', 'up'))
+    symlinkSync('/', directory.at('root', 'top'))
     const uses: (() => Promise<unknown>)[] = [
-      () => storage.stat('door/secret'),
-      () => storage.get('door/secret'),
+      () => storage.stat('real/door/secret'),
+      () => storage.stat('annex/door/secret'),
+      () => storage.stat('up/outside/secret'),
+      () => storage.stat('top/etc/passwd'),
+      () => storage.get('real/door/secret'),
       () => storage.get('window'),
-      () => listAll(storage, 'door'),
-      () => putText(storage, 'door/new', 'x'),
-      () => putText(storage, 'door/new/deeper', 'x'),
-      () => putText(storage, 'twin/new', 'x'),
+      () => listAll(storage, 'real/door'),
+      () => listAll(storage, 'up'),
+      () => putText(storage, 'annex/door/new', 'x'),
+      () => putText(storage, 'real/door/new/deeper', 'x'),
+      () => putText(storage, 'up/outside/new', 'x'),
       () => storage.copy('window', 'copy'),
-      () => storage.delete(['door/secret']),
-      async () => storage.openSink('door/new'),
+      () => storage.delete(['real/door/secret']),
+      async () => storage.openSink('real/door/new'),
       async () => storage.openSource('window'),
     ]
     for (const use of uses) await expectCode(use(), 'KEY_REFUSED')
     expect(await listAll(storage, '', true)).toEqual([])
     expect(readdirSync(directory.at('outside'))).toEqual(['secret'])
-    expect(readdirSync(`${directory.at('root')}-suffix`)).toEqual([])
   })
 
   test('a link inside the root is followed, a put replaces it, a loop ends', async () => {

@@ -53,6 +53,7 @@ export async function openFsDriver(options: FsDriverOptions): Promise<Storage> {
     name: options.name,
     root: options.root,
     realRoot,
+    annexes: new Set(),
     isDurable: options.isDurable,
     sweepOneIn: options.sweepOneIn ?? 128,
   }

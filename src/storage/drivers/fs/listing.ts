@@ -1,10 +1,10 @@
 import type { Dirent } from 'node:fs'
-import { errnoOf } from '../../../kit/errors.ts'
+import { errnoOf, hasCode } from '../../../kit/errors.ts'
 import { call, type FileSteps, runPooled } from '../../../kit/file-steps.ts'
 import type { FileSystem } from '../../../kit/file-system.ts'
 import { isTemporaryName, joinKey } from '../../keys.ts'
 import type { ListOptions, StorageEntry } from '../../storage.ts'
-import { checkInside, checkRootThere, type FsPlace, fromFsError, isInside, pathOf } from './place.ts'
+import { checkInside, checkRootThere, type FsPlace, fromFsError, pathOf } from './place.ts'
 
 /** Entries looked at side by side: enough to keep the thread pool busy. */
 const LOOKS_AT_ONCE = 64
@@ -45,7 +45,7 @@ export async function* listFolder(
 /** The folder of a prefix; undefined when nobody wrote to it. Throws when the root itself is not there. */
 function* openPrefix(place: FsPlace, prefix: string): FileSteps<Folder | undefined> {
   try {
-    const path = checkInside(place, prefix, yield* call('realpath', pathOf(place, prefix)))
+    const path = yield* checkInside(place, prefix, yield* call('realpath', pathOf(place, prefix)))
     return { prefix, path, above: [] }
   } catch (error) {
     yield* checkRootThere(place, error)
@@ -77,7 +77,7 @@ function* lookAt(
     let real = path
     if (entry.isSymbolicLink()) {
       real = yield* call('realpath', path)
-      if (!isInside(place, real)) return undefined
+      if (!(yield* isOurs(place, key, real))) return undefined
     }
     const stat = yield* call('lstat', real)
     if (stat.isFile()) {
@@ -91,6 +91,17 @@ function* lookAt(
     // Removed since the folder was read, or a link to nowhere.
     if (isAbsence(error) || errnoOf(error) === 'ELOOP') return undefined
     throw fromFsError(error, place, 'list', key)
+  }
+}
+
+/** What lies outside is not listed. */
+function* isOurs(place: FsPlace, key: string, real: string): FileSteps<boolean> {
+  try {
+    yield* checkInside(place, key, real)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'KEY_REFUSED')) return false
+    throw error
   }
 }
 

@@ -11,6 +11,11 @@ export interface FsPlace {
   readonly root: string
   /** Without symbolic links: what every path is compared with. */
   readonly realRoot: string
+  /**
+   * Real paths of the directories to which links in the root itself lead, as they are met: an administrator has put
+   * them there, to have a folder of the repository on another disk.
+   */
+  readonly annexes: Set<string>
   /** false: no fsync anywhere. */
   readonly isDurable: boolean
   /** One in so many objects looks for stale temporaries in its folder. */
@@ -41,7 +46,7 @@ export function* resolveRoot(root: string, name: string): FileSteps<string> {
 export function* resolveKey(place: FsPlace, key: string): FileSteps<string> {
   try {
     const real = yield* call('realpath', pathOf(place, key))
-    return checkInside(place, key, real)
+    return yield* checkInside(place, key, real)
   } catch (error) {
     yield* checkRootThere(place, error)
     throw fromFsError(error, place, 'read', key)
@@ -58,15 +63,30 @@ export function* checkRootThere(place: FsPlace, error: unknown): FileSteps<void>
   }
 }
 
-/** Throws KEY_REFUSED when `real` lies outside of the root. */
-export function checkInside(place: FsPlace, key: string, real: string): string {
+/**
+ * Throws KEY_REFUSED when `real`, which `key` has led to, lies outside: neither in the root nor in a directory to which a
+ * link in the root leads. Links further down lead nowhere else.
+ */
+export function* checkInside(place: FsPlace, key: string, real: string): FileSteps<string> {
+  if (isInside(place, real)) return real
+  const annex = yield* call('realpath', pathOf(place, key.split('/', 1)[0]!))
+  const stat = yield* call('lstat', annex)
+  const isAbove = annex === '/' || place.realRoot.startsWith(`${annex}/`)
+  if (stat.isDirectory() && !isAbove) place.annexes.add(annex)
   if (isInside(place, real)) return real
   throw refuse(key, place.name, `a symbolic link leads out of the storage's folder, to "${real}"`)
 }
 
+/** True for the root, its annexes that have been met, and what lies in them. */
 export function isInside(place: FsPlace, real: string): boolean {
-  if (real === place.realRoot || place.realRoot === '/') return true
-  return real.startsWith(`${place.realRoot}/`)
+  return boundaryOf(place, real) !== undefined
+}
+
+/** The root or the annex that `real` lies in. */
+export function boundaryOf(place: FsPlace, real: string): string | undefined {
+  if (place.realRoot === '/') return place.realRoot
+  const boundaries = [place.realRoot, ...place.annexes]
+  return boundaries.find(one => real === one || real.startsWith(`${one}/`))
 }
 
 /**
@@ -80,7 +100,7 @@ export function* ensureFolder(
   created: string[],
 ): FileSteps<string> {
   try {
-    return checkInside(place, key, yield* call('realpath', folder))
+    return yield* checkInside(place, key, yield* call('realpath', folder))
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error
     if (folder === place.realRoot) throw rootMissing(place, 'it has gone')
@@ -93,7 +113,7 @@ export function* ensureFolder(
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error
   }
-  return checkInside(place, key, yield* call('realpath', path))
+  return yield* checkInside(place, key, yield* call('realpath', path))
 }
 
 /**

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import { errnoOf } from '../../../kit/errors.ts'
 import { call, type FileSteps, unless } from '../../../kit/file-steps.ts'
-import { checkInside, checkRootThere, type FsPlace, fromFsError, pathOf } from './place.ts'
+import { boundaryOf, checkInside, checkRootThere, type FsPlace, fromFsError, pathOf } from './place.ts'
 import { sweepFolder } from './sweep.ts'
 import { syncFolder } from './temporary.ts'
 
@@ -12,7 +12,7 @@ import { syncFolder } from './temporary.ts'
 export function* removeObject(place: FsPlace, key: string): FileSteps<string | undefined> {
   const path = pathOf(place, key)
   try {
-    const folder = checkInside(place, key, yield* call('realpath', dirname(path)))
+    const folder = yield* checkInside(place, key, yield* call('realpath', dirname(path)))
     const target = `${folder === '/' ? '' : folder}${path.slice(path.lastIndexOf('/'))}`
     const stat = yield* call('lstat', target)
     if (!stat.isFile() && !stat.isSymbolicLink()) return undefined
@@ -28,13 +28,14 @@ export function* removeObject(place: FsPlace, key: string): FileSteps<string | u
 
 /**
  * After objects of `folder` have been removed: removes it and the folders above while they are empty, as the original
- * does, never the root; then makes the removals durable, so that a power loss cannot bring a sentinel back whose parts
+ * does, never the root or an annex; then makes the removals durable, so that a power loss cannot bring a sentinel back whose parts
  * are gone. A put that runs at the same time holds its folder by its temporary, or makes it again.
  */
 export function* settleFolder(place: FsPlace, folder: string): FileSteps<void> {
   try {
+    const boundary = boundaryOf(place, folder)
     let remaining = folder
-    while (remaining !== place.realRoot && remaining.startsWith(place.realRoot)) {
+    while (boundary !== undefined && remaining !== boundary) {
       if (!(yield* removeEmptyFolder(remaining))) break
       remaining = dirname(remaining)
     }
