@@ -101,16 +101,23 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'symbolic links cannot lead out',
     file: PLACE,
-    find: 'if (isInside(place, real)) return real',
-    replace: 'return real',
+    find: 'throw refuse(key, place.name, `a symbolic',
+    replace: 'return real\n  throw refuse(key, place.name, `a symbolic',
     test: FS_OWN,
   },
   {
     guard: 'a folder beside the root with the same beginning is outside',
     file: PLACE,
     // biome-ignore lint/suspicious/noTemplateCurlyInString: source text
-    find: 'return real.startsWith(`${place.realRoot}/`)',
-    replace: 'return real.startsWith(place.realRoot)',
+    find: 'real.startsWith(`${one}/`)',
+    replace: 'real.startsWith(one)',
+    test: FS_OWN,
+  },
+  {
+    guard: 'a folder above the root is no part of the repository',
+    file: PLACE,
+    find: 'stat.isDirectory() && !isAbove',
+    replace: 'stat.isDirectory()',
     test: FS_OWN,
   },
   {

@@ -108,6 +108,8 @@ describe('symbolic links', () => {
     mkdirSync(directory.at('root', 'real'))
     symlinkSync('../../outside', directory.at('root', 'real', 'door'))
     symlinkSync('../outside/secret', directory.at('root', 'window'))
+    mkdirSync(`${directory.at('root')}-suffix`)
+    symlinkSync(`${directory.at('root')}-suffix`, directory.at('root', 'real', 'twin'))
     symlinkSync('..', directory.at('root', 'up'))
     symlinkSync('/', directory.at('root', 'top'))
     const uses: (() => Promise<unknown>)[] = [
@@ -122,6 +124,7 @@ describe('symbolic links', () => {
       () => putText(storage, 'annex/door/new', 'x'),
       () => putText(storage, 'real/door/new/deeper', 'x'),
       () => putText(storage, 'up/outside/new', 'x'),
+      () => putText(storage, 'real/twin/new', 'x'),
       () => storage.copy('window', 'copy'),
       () => storage.delete(['real/door/secret']),
       async () => storage.openSink('real/door/new'),
