@@ -53,7 +53,7 @@ export async function backupPush(
   return await takingBackOnFailure(context, name, async tentative => {
     const pushed = await pushParts(push, workers, source, contents, options)
     if (options.failsOnCorrupt) await reportAll(push, source, contents, pushed, true)
-    const smallParts = await pushControlAndWal(push, source, contents, pushed)
+    const smallParts = await pushControlAndWal(push, source, contents, pushed, options)
     const stop = await source.stop()
     const number = nextPart(pushed.parts, '').number + smallParts.length
     if (stop.labels !== undefined) {
@@ -116,12 +116,15 @@ async function pushControlAndWal(
   source: BackupSource,
   contents: Contents,
   pushed: PushedParts,
+  { diskBytesPerSecond }: BackupPushOptions,
 ): Promise<SmallPart[]> {
   const smallParts: SmallPart[] = []
   const next = nextPart(pushed.parts, context.codec.extension)
   const place = { context, backup: contents.identity.name }
   if (source.wal.length > 0) {
-    smallParts.push(await pushWalMembers({ ...place, number: next.number }, next.name, source.wal))
+    smallParts.push(
+      await pushWalMembers({ ...place, number: next.number }, next.name, source.wal, diskBytesPerSecond),
+    )
   }
   const number = next.number + smallParts.length
   smallParts.push(await pushControlFile({ ...place, number }, contents.controlFile))

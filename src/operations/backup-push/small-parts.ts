@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { ByteStream } from '../../kit/bytes.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { fromSystemError, hasCode } from '../../kit/errors.ts'
+import { createRateLimit, openRateLimit, type RateLimiter } from '../../kit/limits.ts'
 import { parseControlFile } from '../../postgres/control-file.ts'
 import type { ControlEntry } from '../../postgres/data-directory.ts'
 import type { BackupName } from '../../repository/backup-name.ts'
@@ -65,17 +66,28 @@ export async function pushWalMembers(
   place: SmallPartPlace,
   partName: string,
   wal: readonly WalMember[],
+  diskBytesPerSecond: number | undefined,
 ): Promise<SmallPart> {
+  const limiter =
+    diskBytesPerSecond === undefined ? undefined : openRateLimit(createRateLimit(diskBytesPerSecond))
   return pushPart(place, partName, async part => {
     const members: SmallMember[] = []
     for (const file of wal) {
       const member = fileMember(file.memberName, file.sizeBytes, file)
-      const hash = await part.packer.packStream(member, await file.open())
+      const hash = await part.packer.packStream(member, paced(await file.open(), limiter))
       place.context.log.info(file.memberName)
       members.push({ name: file.memberName, sizeBytes: file.sizeBytes, hash })
     }
     return { members, listed: wal.map(toListed), recorded: wal.map(file => file.memberName) }
   })
+}
+
+/** Files are read at the rate that holds for the parts before. */
+async function* paced(stream: ByteStream, limiter: RateLimiter | undefined): AsyncGenerator<Uint8Array> {
+  for await (const chunk of stream) {
+    await limiter?.take(chunk.length)
+    yield chunk
+  }
 }
 
 /** Seals `body` as the object `key`, measured and hashed as it is stored. */

@@ -2,7 +2,8 @@ import type { CodecDescription } from '../../codec/codec.ts'
 import { openCodec } from '../../codec/open-codec.ts'
 import type { ByteStream } from '../../kit/bytes.ts'
 import { throwIfCancelled } from '../../kit/clock.ts'
-import { METADATA_NAME, SENTINEL_SUFFIX } from '../../repository/layout.ts'
+import { WalgError } from '../../kit/errors.ts'
+import { CONTENT_MANIFEST_NAME, METADATA_NAME, SENTINEL_SUFFIX } from '../../repository/layout.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 
@@ -45,6 +46,7 @@ export async function copyObjectsByPrefix(
   for await (const entry of source.list(folder, { recursive: true, signal })) {
     if (entry.kind === 'object' && entry.key.startsWith(options.prefix)) found.push(entry)
   }
+  if (options.decryptedBy !== undefined || options.encryptedBy !== undefined) refuseManifests(found)
   progress.begin(
     'st copy',
     found.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
@@ -56,6 +58,16 @@ export async function copyObjectsByPrefix(
   }
   log.info(`Successfully copied ${found.length} objects`)
   return found.length
+}
+
+/** A manifest holds hashes of stored bytes: other bytes would make every restore of its backup fail. */
+function refuseManifests(found: readonly Found[]): void {
+  const manifest = found.find(({ key }) => key.includes(`/${CONTENT_MANIFEST_NAME}`))
+  if (manifest === undefined) return
+  throw new WalgError('WRITE_REFUSED', `"${manifest.key}" would not be true of objects under another key`, {
+    facts: { key: manifest.key },
+    hint: 'nothing was written; use `wal-g copy --re-encrypt`, which makes it again',
+  })
 }
 
 /** Payload, then metadata, then each sentinel by itself. */
