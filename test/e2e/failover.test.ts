@@ -302,6 +302,27 @@ describeUnless(reason, 'backups on mirrors', () => {
     }
   })
 
+  test('build upon nothing that a mirror does not have', async () => {
+    await using running = await startCluster({ major: 15 })
+    using storages = new Storages({ ...running.environment, WALG_DELTA_MAX_STEPS: '5' })
+    const take = ['backup-push', running.dataDirectory]
+    await storages.succeed(take)
+    await running.query('select pg_switch_wal()')
+    const { stderr } = await storages.succeed(take, MIRROR)
+    expect(stderr).toContain('Storage "st_b" does not have all of')
+    await running.query('select pg_switch_wal()')
+    await storages.succeed(take, MIRROR)
+    const { stdout } = await storages.succeed(['backup-list', '--json'])
+    const names = JSON.parse(stdout).map((backup: Record<string, string>) => [
+      backup['storage_name'],
+      /_D_/.test(backup['backup_name']!),
+    ])
+    expect(names.filter(([storage]: [string]) => storage === 'st_b')).toEqual([
+      ['st_b', false],
+      ['st_b', true],
+    ])
+  })
+
   test('are not made while a mirror is down, and leave nothing in the primary storage', async () => {
     using storages = new Storages(MIRROR)
     using _gone = storages.vanish('st_b')

@@ -1,7 +1,7 @@
 import { hasCode, WalgError } from '../../../kit/errors.ts'
 import { formatLsn, type Lsn } from '../../../postgres/lsn.ts'
 import type { BackupName } from '../../../repository/backup-name.ts'
-import { readMetadata } from '../../../repository/catalog.ts'
+import { backupExists, readMetadata } from '../../../repository/catalog.ts'
 import { type ChainBackup, readChain } from '../../../repository/chain.ts'
 import type { BackupMetadata } from '../../../repository/metadata.ts'
 import { type SelectedBackup, selectBackup, selectionOf } from '../../../repository/selector.ts'
@@ -111,10 +111,29 @@ async function examine(
     if (chain[0]!.name !== candidate.name) metadata = await readMetadata(storage, chain[0]!.name, context)
   }
   const { name, document } = chain[0]!
+  const lacking = await findCopyWithout(context, chain)
+  if (lacking !== undefined) {
+    log.warning(
+      `Storage "${lacking}" does not have all of ${name} and what it builds upon. Doing full backup.`,
+    )
+    return undefined
+  }
   const startLsn = document.sentinel.lsn
   if (startLsn === null) {
     throw new WalgError('BACKUP_BROKEN', `backup "${name}" does not say where it begins`)
   }
   log.info(`Delta backup from ${name} with LSN ${formatLsn(startLsn)}.`)
   return { name, startLsn, chain, metadata, full: document.sentinel.delta?.full ?? name, count }
+}
+
+/** A delta must be complete in every storage that it goes to: the name of one in which a backup of the chain is missing. */
+async function findCopyWithout(
+  { storage, signal }: OperationContext,
+  chain: readonly ChainBackup[],
+): Promise<string | undefined> {
+  if (storage.copies === undefined) return undefined
+  for (const copy of storage.copies.up()) {
+    for (const { name } of chain) if (!(await backupExists(copy, name, { signal }))) return copy.name
+  }
+  return undefined
 }
