@@ -1,24 +1,16 @@
 import { describe, expect, test } from 'bun:test'
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { LATER_COMMANDS } from '../../src/cli/command-list.ts'
 import { giveToClusterUser } from '../support/cluster-user.ts'
-import { type Major, missingPostgres, projectRoot } from '../support/postgres-binaries.ts'
+import { missingPostgres, projectRoot } from '../support/postgres-binaries.ts'
 import { findDebianPostgresTool, findTool, testUnless } from '../support/skip.ts'
 import { untilTrue } from '../support/until-true.ts'
 import { startWalgAsCluster } from './archiving-cluster.ts'
-import { type Block, isFor, readBlocks } from './document-blocks.ts'
+import { type Block, readBlocks } from './document-blocks.ts'
+import { isNamed, isRestore, README, runBlock, runnable, setUp } from './document-steps.ts'
 import { ScratchHost } from './scratch-host.ts'
 
-const README = 'README.md'
 const GUIDE = 'docs/guide/restore.md'
 const DOCUMENTS = [
   README,
@@ -27,51 +19,6 @@ const DOCUMENTS = [
 const RUNNABLE = new Set(['sh', 'sql', 'ini', 'yaml'])
 const ZSTD_MAGIC = '28b52ffd'
 const COUNT_SQL = 'select count(*)::int as n from payments'
-
-/** Puts a block that is a file (`file=postgresql.conf`) where it belongs. */
-async function placeFile(host: ScratchHost, block: Block): Promise<void> {
-  const name = block.attributes.get('file') ?? ''
-  if (name !== 'postgresql.conf') {
-    const file = host.place.at('systemd', path.basename(name))
-    mkdirSync(path.dirname(file), { recursive: true })
-    writeFileSync(file, host.localise(block.text))
-    return
-  }
-  appendFileSync(path.join(host.cluster.dataDirectory, name), `\n${host.localise(block.text)}`)
-  await host.cluster.stop()
-  await host.cluster.start()
-}
-
-/** Runs one block of a document as it stands. */
-async function runBlock(host: ScratchHost, block: Block): Promise<void> {
-  if (block.language === 'sql') await host.sql(block)
-  else if (block.language === 'ini') await placeFile(host, block)
-  else await host.shell(block)
-}
-
-/** Every block of a document that is to be run on this major, in order. */
-function runnable(document: string, major: Major): Block[] {
-  return readBlocks(document).filter(block => block.attributes.has('run') && isFor(block, major))
-}
-
-const isNamed = (block: Block): boolean => block.attributes.get('run') !== ''
-
-/** What the README does before it restores: settings, role, archiving, a first backup, and data. */
-async function setUp(major: Major, isEncrypted = false): Promise<ScratchHost> {
-  const host = await ScratchHost.open(major)
-  try {
-    const blocks = runnable(README, major)
-    const restore = blocks.findIndex(block => block.text.includes('backup-fetch'))
-    for (const block of blocks.slice(0, restore)) {
-      if (isEncrypted || block.attributes.get('run') !== 'encrypt') await runBlock(host, block)
-    }
-    await host.cluster.query('create table payments as select g as id from generate_series(1, 1000) g')
-    return host
-  } catch (error) {
-    await host[Symbol.asyncDispose]()
-    throw error
-  }
-}
 
 async function untilArchived(host: ScratchHost): Promise<void> {
   const sql = `select pg_logical_emit_message(true, '', ''), pg_walfile_name(pg_switch_wal()) as name`
@@ -115,7 +62,7 @@ for (const major of [13, 18] as const) {
     await using host = await setUp(major, isEncrypted)
     await untilArchived(host)
     const isLeft = (block: Block): boolean =>
-      block.attributes.get('run') !== 'encrypt' && (block.text.includes('backup-fetch') || isNamed(block))
+      block.attributes.get('run') !== 'encrypt' && (isRestore(block) || isNamed(block))
     for (const block of runnable(README, major).filter(isLeft)) {
       const name = block.attributes.get('run')
       if (name === 'rescue') {
@@ -287,7 +234,7 @@ testUnless(
     await using host = await ScratchHost.open(18)
     const units = runnable(README, 18).filter(block => block.attributes.get('file')?.includes('systemd'))
     expect(units.length).toBe(2)
-    for (const block of units) await placeFile(host, block)
+    for (const block of units) await runBlock(host, block)
     const { spawnSync } = await import('node:child_process')
     const files = units.map(block => host.place.at('systemd', path.basename(block.attributes.get('file')!)))
     giveToClusterUser(host.place.at('systemd'))
