@@ -53,7 +53,9 @@ export interface EncryptionSettings {
   readonly WALG_ENVELOPE_CACHE_EXPIRATION: number
   readonly WALG_CSE_KMS_ID: string | undefined
   readonly WALG_CSE_KMS_REGION: string | undefined
+  readonly WALG_CSE_KMS_OLD_IDS: string | undefined
   readonly YC_CSE_KMS_KEY_ID: string | undefined
+  readonly YC_CSE_KMS_OLD_KEY_IDS: string | undefined
   readonly YC_SERVICE_ACCOUNT_KEY_FILE: string | undefined
   readonly WALG_YC_ENDPOINT: string | undefined
 }
@@ -138,9 +140,18 @@ export const encryptionSettings: SettingsTableOf<EncryptionSettings> = {
     'AWS KMS key that encrypts the data keys. Credentials are found as in every AWS program.',
   ),
   WALG_CSE_KMS_REGION: key('Region of that key.'),
+  WALG_CSE_KMS_OLD_IDS: {
+    parse: text,
+    doc: 'Ours. AWS KMS keys that were used before, for reading only, separated by commas; in the same region.',
+  },
   YC_CSE_KMS_KEY_ID: key('Yandex KMS key that encrypts the data keys.', {
     aliases: ['WALG_YC_CSE_KMS_KEY_ID'],
   }),
+  YC_CSE_KMS_OLD_KEY_IDS: {
+    parse: text,
+    aliases: ['WALG_YC_CSE_KMS_OLD_KEY_IDS'],
+    doc: 'Ours. Yandex KMS keys that were used before, for reading only, separated by commas.',
+  },
   YC_SERVICE_ACCOUNT_KEY_FILE: {
     parse: text,
     doc: 'Key file of the service account for that KMS. Without it the token of the virtual machine is used.',

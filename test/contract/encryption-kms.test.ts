@@ -116,6 +116,25 @@ test('an unknown key of the service is an error before a byte is stored', async 
   }
 })
 
+test('keys of a service that were used before open what they sealed, beside a new key or another method', async () => {
+  const content = new Uint8Array(5000).fill(7)
+  const region = { WALG_CSE_KMS_REGION: 'eu-central-1' }
+  const place = { WALG_YC_ENDPOINT: yandex.url, YC_SERVICE_ACCOUNT_KEY_FILE: account }
+  const sodium = { WALG_LIBSODIUM_KEY: 'a key of thirty-two bytes exactly' }
+  const oldAws = await seal(openEncryption((await awsKey('alias/one'))!), content)
+  const oldYandex = await seal(openEncryption((await yandexKey('key-one'))!), content)
+  for (const [stored, settings] of [
+    [oldAws, { ...region, WALG_CSE_KMS_ID: 'alias/two', WALG_CSE_KMS_OLD_IDS: 'alias/one' }],
+    [oldAws, { ...region, ...sodium, WALG_CSE_KMS_OLD_IDS: 'alias/two, alias/one' }],
+    [oldAws, { ...region, WALG_CSE_KMS_OLD_IDS: 'alias/one' }],
+    [oldYandex, { ...place, YC_CSE_KMS_KEY_ID: 'key-two', YC_CSE_KMS_OLD_KEY_IDS: 'key-one' }],
+    [oldYandex, { ...place, ...sodium, YC_CSE_KMS_OLD_KEY_IDS: 'key-one' }],
+  ] as const) {
+    const encryption = openEncryption((await encryptionOf(settings))!)
+    expect(await open(source => encryption.decrypt(source, 'lz4'), stored)).toEqual(content)
+  }
+})
+
 test('packages of ChaCha20-Poly1305, which some processors write, are read', async () => {
   const key = new Uint8Array(32).fill(9)
   const content = new Uint8Array(1000).fill(4)

@@ -43,7 +43,8 @@ const OFFLINE: Readonly<Record<string, string>> = {
 /** Everything that would store elsewhere. */
 const STORAGES: Readonly<Record<string, string>> = {
   WALG_OSS_PREFIX: 'oss://bucket',
-  WALG_FAILOVER_STORAGES: '{"b":{"WALG_FILE_PREFIX":"/tmp"}}',
+  WALG_FAILOVER_STORAGES: '{"b":{"WALG_FILE_PREFIX":',
+  WALG_MIRROR_STORAGES: 'nowhere',
 }
 
 describe('a setting that would change how or where data is stored is never ignored', () => {
@@ -72,7 +73,7 @@ describe('a setting that would change how or where data is stored is never ignor
   }
 
   test('every verb that touches the repository says so, and all of them at once', async () => {
-    const env = { WALG_FAILOVER_STORAGES: '{}', WALG_OSS_PREFIX: 'oss://bucket' }
+    const env = { WALG_FAILOVER_STORAGES: '{', WALG_OSS_PREFIX: 'oss://bucket' }
     for (const args of [
       ['backup-push', place.at('pg_wal')],
       ['backup-fetch', place.at('target'), 'LATEST'],

@@ -9,29 +9,54 @@ interface AwsCredentialSettings {
   readonly AWS_SESSION_TOKEN?: string | undefined
 }
 
-/** The key of AWS KMS, if any. */
-export function readAwsKmsKey(
-  settings: EncryptionSettings & AwsCredentialSettings,
-  findings: Findings,
-): AwsKmsKey | undefined {
-  const { WALG_CSE_KMS_ID: keyId, WALG_CSE_KMS_REGION: region } = settings
-  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = settings
-  const { AWS_SESSION_TOKEN: sessionToken } = settings
-  if (keyId !== undefined && accessKeyId !== undefined && secretAccessKey !== undefined) {
-    const token = sessionToken === undefined ? {} : { sessionToken }
-    return { method: 'awskms', keyId, region, credentials: { accessKeyId, secretAccessKey, ...token } }
-  }
-  if (keyId !== undefined) return { method: 'awskms', keyId, region }
-  if (region !== undefined) missing(findings, 'WALG_CSE_KMS_REGION', 'WALG_CSE_KMS_ID')
-  return undefined
+/** Keys of one service: to encrypt with, and those that older objects need. */
+export interface ServiceKeys<K> {
+  readonly write: K | undefined
+  readonly old: readonly K[]
 }
 
-/** The key of Yandex KMS, if any. */
-export function readYandexKmsKey(settings: EncryptionSettings, findings: Findings): YandexKmsKey | undefined {
+/** The keys of AWS KMS, if any. */
+export function readAwsKmsKeys(
+  settings: EncryptionSettings & AwsCredentialSettings,
+  findings: Findings,
+): ServiceKeys<AwsKmsKey> {
+  const { WALG_CSE_KMS_ID: keyId, WALG_CSE_KMS_REGION: region } = settings
+  const oldIds = listOf(settings.WALG_CSE_KMS_OLD_IDS)
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = settings
+  const { AWS_SESSION_TOKEN: sessionToken } = settings
+  const token = sessionToken === undefined ? {} : { sessionToken }
+  const credentials =
+    accessKeyId === undefined || secretAccessKey === undefined
+      ? {}
+      : { credentials: { accessKeyId, secretAccessKey, ...token } }
+  const keyOf = (id: string): AwsKmsKey => ({ method: 'awskms', keyId: id, region, ...credentials })
+  if (keyId === undefined && oldIds.length === 0 && region !== undefined) {
+    missing(findings, 'WALG_CSE_KMS_REGION', 'WALG_CSE_KMS_ID')
+  }
+  return { write: keyId === undefined ? undefined : keyOf(keyId), old: oldIds.map(keyOf) }
+}
+
+/** The keys of Yandex KMS, if any. */
+export function readYandexKmsKeys(
+  settings: EncryptionSettings,
+  findings: Findings,
+): ServiceKeys<YandexKmsKey> {
   const { YC_CSE_KMS_KEY_ID: keyId, YC_SERVICE_ACCOUNT_KEY_FILE: path, WALG_YC_ENDPOINT: endpoint } = settings
-  if (keyId === undefined) return undefined
-  const account = readServiceAccount(path, 'YC_SERVICE_ACCOUNT_KEY_FILE', findings)
-  return { method: 'yckms', keyId, ...account, ...(endpoint === undefined ? {} : { endpoint }) }
+  const oldIds = listOf(settings.YC_CSE_KMS_OLD_KEY_IDS)
+  if (keyId === undefined && oldIds.length === 0) return { write: undefined, old: [] }
+  const access = {
+    ...readServiceAccount(path, 'YC_SERVICE_ACCOUNT_KEY_FILE', findings),
+    ...(endpoint === undefined ? {} : { endpoint }),
+  }
+  const keyOf = (id: string): YandexKmsKey => ({ method: 'yckms', keyId: id, ...access })
+  return { write: keyId === undefined ? undefined : keyOf(keyId), old: oldIds.map(keyOf) }
+}
+
+function listOf(text: string | undefined): string[] {
+  return (text ?? '')
+    .split(',')
+    .map(id => id.trim())
+    .filter(id => id !== '')
 }
 
 /** The wrapped OpenPGP key, if any. */

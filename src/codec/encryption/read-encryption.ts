@@ -1,7 +1,7 @@
 import type { EncryptionSettings } from '../settings.ts'
 import type { EncryptionDescription, EncryptionKey } from './description.ts'
 import type { Findings } from './key-file.ts'
-import { readAwsKmsKey, readEnvelopeKey, readYandexKmsKey } from './kms-settings.ts'
+import { readAwsKmsKeys, readEnvelopeKey, readYandexKmsKeys } from './kms-settings.ts'
 import { readLibsodiumKeys } from './libsodium-settings.ts'
 
 export interface EncryptionReading extends Findings {
@@ -18,15 +18,12 @@ export async function readEncryption(
   isForReading: boolean,
 ): Promise<EncryptionReading> {
   const findings: Findings = { problems: [], warnings: [] }
-  const services = [
-    readEnvelopeKey(settings, findings),
-    readAwsKmsKey(settings, findings),
-    readYandexKmsKey(settings, findings),
-  ]
   const found: FoundKeys[] = [
     readLibsodiumKeys(settings, findings),
     await openPgpKeys(settings, isForReading, findings),
-    ...services.map(write => ({ write, old: [] })),
+    { write: readEnvelopeKey(settings, findings), old: [] },
+    readAwsKmsKeys(settings, findings),
+    readYandexKmsKeys(settings, findings),
   ]
   const writers = found.flatMap(({ write }) => write ?? [])
   const [write] = writers
@@ -35,7 +32,7 @@ export async function readEncryption(
       code: 'SETTING_CONFLICT',
       names: writers.map(({ method }) => method),
       message: `keys of several methods are set to encrypt with: ${writers.map(({ method }) => method).join(', ')}`,
-      hint: 'leave one; the key of another method that older objects need goes into WALG_LIBSODIUM_OLD_KEY_PATHS or WALG_PGP_OLD_KEY_PATHS',
+      hint: 'leave one; the key of another method that older objects need goes into WALG_LIBSODIUM_OLD_KEY_PATHS, WALG_PGP_OLD_KEY_PATHS, WALG_CSE_KMS_OLD_IDS or YC_CSE_KMS_OLD_KEY_IDS',
     })
   }
   if (write === undefined && settings.WALG_REQUIRE_ENCRYPTION && findings.problems.length === 0) {
