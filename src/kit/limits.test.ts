@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { seed } from '../../test/support/seeded-random.ts'
-import { createRateLimit, openRateLimit } from './limits.ts'
+import { createMemoryBudget, createRateLimit, openMemoryBudget, openRateLimit } from './limits.ts'
 
 const MIB = 1 << 20
 
@@ -126,4 +126,48 @@ test('workers that block on one rate hold it together', async () => {
   expect(answers).toEqual([true, true, true])
   // 3 MiB at 8 MiB/s, less the tenth of a second that idle time saves: a bound that no slow machine can break.
   expect(performance.now() - beganMs).toBeGreaterThanOrEqual(3_000 / 8 - 110)
+})
+
+test('a memory budget is never exceeded by all its doors together, and who waits gets what is given back', async () => {
+  const budget = createMemoryBudget(10 * MIB)
+  const doors = [openMemoryBudget(budget), openMemoryBudget(structuredClone(budget))] as const
+  let heldBytes = 0
+  let mostBytes = 0
+  const work = async (index: number): Promise<void> => {
+    const door = doors[index % 2]!
+    const bytes = (1 + (index % 4)) * MIB
+    await door.take(bytes)
+    heldBytes += bytes
+    mostBytes = Math.max(mostBytes, heldBytes)
+    await new Promise(resolve => setTimeout(resolve, 1))
+    heldBytes -= bytes
+    door.give(bytes)
+  }
+  await Promise.all(Array.from({ length: 40 }, (_, index) => work(index)))
+  expect(mostBytes).toBeLessThanOrEqual(10 * MIB)
+  expect(mostBytes).toBeGreaterThan(5 * MIB)
+  expect(doors[1].tryTake(10 * MIB)).toBe(true)
+  expect(doors[0].tryTake(1)).toBe(false)
+})
+
+test('who waits for memory that nobody gives back goes on, and more than all of it waits for all', async () => {
+  const budget = createMemoryBudget(4 * MIB)
+  const door = openMemoryBudget(budget, { patienceMs: 20 })
+  await door.take(3 * MIB)
+  await door.take(2 * MIB)
+  door.give(3 * MIB)
+  door.give(2 * MIB)
+  await door.take(100 * MIB)
+  expect(door.tryTake(1)).toBe(false)
+  door.give(100 * MIB)
+  expect(door.tryTake(4 * MIB)).toBe(true)
+})
+
+test('a wait for memory ends with its signal', async () => {
+  const door = openMemoryBudget(createMemoryBudget(MIB))
+  await door.take(MIB)
+  const stop = new AbortController()
+  const waiting = Promise.resolve(door.take(MIB, stop.signal))
+  stop.abort()
+  expect(waiting).rejects.toMatchObject({ code: 'CANCELLED' })
 })

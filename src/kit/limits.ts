@@ -1,4 +1,5 @@
 import type { Awaitable } from './bytes.ts'
+import { throwIfCancelled } from './clock.ts'
 import { isWorkerThread } from './thread.ts'
 
 /** A rate as plain data that can be sent to workers: all of them share it. */
@@ -135,7 +136,7 @@ export function openMemoryBudget(budget: MemoryBudget, options: { patienceMs?: n
   const wait = async (bytes: number, signal: AbortSignal | undefined): Promise<void> => {
     let given = Atomics.load(state, 1)
     for (let waitedMs = 0; !tryTake(bytes); waitedMs += BUDGET_POLL_MS) {
-      signal?.throwIfAborted()
+      throwIfCancelled(signal)
       const now = Atomics.load(state, 1)
       if (now !== given) waitedMs = 0
       given = now

@@ -1,5 +1,6 @@
 import { createHash, createHmac, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { SignatureV4 } from '@smithy/signature-v4'
 
@@ -48,13 +49,18 @@ export interface S3Reply {
  * A small S3 of our own, for what the real server of the tests does not have (conditional puts, encryption headers,
  * object lock, uploads without a smallest part) and for watching requests. Signatures are checked by the AWS SDK's code.
  */
-export async function startS3Double(options: { readonly bucket?: string } = {}): Promise<S3Double> {
+export async function startS3Double(
+  options: { readonly bucket?: string; readonly tls?: { readonly cert: string; readonly key: string } } = {},
+): Promise<S3Double> {
   const bucket = options.bucket ?? 'backups'
-  const server = createServer((request, response) => void serve(double, request, response))
+  const { tls } = options
+  const listener = (request: IncomingMessage, response: ServerResponse): void =>
+    void serve(double, request, response)
+  const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener)
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   const double: S3Double = {
-    url: `http://127.0.0.1:${port}`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     bucket,
     requests: [],
     objects: new Map(),
