@@ -1,3 +1,4 @@
+import type { Crc32cEngine } from '../../postgres/crc32c-engine.ts'
 import type { Lsn } from '../../postgres/lsn.ts'
 import { readRecordChanges, WAL_MAJORS_READ } from '../../postgres/wal/record-content.ts'
 import { RecordReader } from '../../postgres/wal/record-reader.ts'
@@ -11,6 +12,7 @@ export interface WalChangeOptions {
   readonly timeline: number
   /** See RecordReader. */
   readonly keepsWhole?: boolean
+  readonly engine?: Crc32cEngine
   readonly pendingBytes?: Uint8Array
 }
 

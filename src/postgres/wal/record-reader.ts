@@ -1,6 +1,7 @@
 import { CRC32C_BEGIN, endCrc32c, updateCrc32c } from '../crc32c.ts'
+import type { Crc32cEngine } from '../crc32c-engine.ts'
 import { formatLsn, type Lsn, toLsn } from '../lsn.ts'
-import { PartialRecord, RECORD_HEADER_BYTES } from './partial-record.ts'
+import { crcOver, PartialRecord, RECORD_HEADER_BYTES } from './partial-record.ts'
 import {
   decodePageHeader,
   FLAG_CONTRECORD,
@@ -30,6 +31,8 @@ export interface RecordReaderOptions {
   readonly sink?: RecordSink
   /** Keep every byte of records that cross pages: `openingBytes` and `pendingBytes` are then whole. */
   readonly keepsWhole?: boolean
+  /** For much WAL: twice as fast, best on the memory that the pages lie in. */
+  readonly engine?: Crc32cEngine
   /** The beginning of the record that goes on in the first page, without page headers. */
   readonly pendingBytes?: Uint8Array
 }
@@ -43,6 +46,7 @@ export class RecordReader {
   readonly #timeline: number
   readonly #sink: RecordSink | undefined
   readonly #keepsWhole: boolean
+  readonly #engine: Crc32cEngine | undefined
   #nextPageLsn: bigint
   /** Of the page that is being read; records are compared by number, which is much cheaper than by bigint. */
   #pageLsn = 0n
@@ -76,15 +80,16 @@ export class RecordReader {
     segment: WalSegmentHeader,
     firstLsn: Lsn,
     timeline: number,
-    { sink, keepsWhole = false, pendingBytes }: RecordReaderOptions = {},
+    { sink, keepsWhole = false, engine, pendingBytes }: RecordReaderOptions = {},
   ) {
     this.#segment = segment
     this.#nextPageLsn = firstLsn
     this.#timeline = timeline
     this.#sink = sink
     this.#keepsWhole = keepsWhole
+    this.#engine = engine
     if (pendingBytes !== undefined && pendingBytes.length > 0) {
-      this.#pending = PartialRecord.resumed(pendingBytes, keepsWhole)
+      this.#pending = PartialRecord.resumed(pendingBytes, keepsWhole, engine)
       this.#isFirstPage = false
     }
   }
@@ -222,11 +227,16 @@ export class RecordReader {
         return this.#stop(`no record begins at ${text(this.#pageLsn + BigInt(at))}`)
       }
       if (totalBytes > page.length - at) {
-        const pending = new PartialRecord(totalBytes, this.#pageLsn + BigInt(at), this.#keepsWhole)
+        const pending = new PartialRecord(
+          totalBytes,
+          this.#pageLsn + BigInt(at),
+          this.#keepsWhole,
+          this.#engine,
+        )
         this.#pending = pending
         return this.#take(pending, page, at, page.length - at)
       }
-      const crc = updateCrc32c(CRC32C_BEGIN, page, at + RECORD_HEADER_BYTES, at + totalBytes)
+      const crc = crcOver(this.#engine, CRC32C_BEGIN, page, at + RECORD_HEADER_BYTES, at + totalBytes)
       this.#startHigh = this.#pageHigh
       this.#startLow = this.#pageLow + at
       this.#endRecord(view, at, totalBytes, updateCrc32c(crc, page, at, at + CRC_AT), at + totalBytes)

@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { throwIfCancelled } from '../../../kit/clock.ts'
 import { errnoOf, fromSystemError, hasCode } from '../../../kit/errors.ts'
+import type { LinearMemory } from '../../../kit/linear-memory.ts'
 import { decodePageHeader, LONG_HEADER_BYTES } from '../../../postgres/wal/wal-page.ts'
 import { parseSegmentName, segmentStartLsn } from '../../../postgres/wal-segment.ts'
 import { WAL_PREFIX } from '../../../repository/layout.ts'
@@ -24,11 +25,15 @@ export class SegmentFinder {
   readonly #segmentBytes: number
   /** Files that turned into another segment while they were read. */
   readonly #distrusted = new Set<string>()
+  /** Lies in the memory of the checksum engine: what is read into it need not be copied. */
+  readonly #chunk: Uint8Array
 
-  constructor(context: OperationContext, walDirectory: string, segmentBytes: number) {
+  constructor(context: OperationContext, walDirectory: string, segmentBytes: number, memory: LinearMemory) {
     this.#context = context
     this.#walDirectory = walDirectory
     this.#segmentBytes = segmentBytes
+    const at = memory.allocate(CHUNK_BYTES)
+    this.#chunk = memory.bytes.subarray(at, at + CHUNK_BYTES)
   }
 
   /** From now on the segment is taken from the archive. */
@@ -42,7 +47,7 @@ export class SegmentFinder {
     if (fd !== undefined) {
       return {
         isLocal: true,
-        chunks: () => readChunks(fd, join(this.#walDirectory, name), this.#context.signal),
+        chunks: () => readChunks(fd, join(this.#walDirectory, name), this.#chunk, this.#context.signal),
         [Symbol.asyncDispose]: async () => closeSync(fd),
       }
     }
@@ -82,8 +87,12 @@ export class SegmentFinder {
   }
 }
 
-async function* readChunks(fd: number, path: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const chunk = new Uint8Array(CHUNK_BYTES)
+async function* readChunks(
+  fd: number,
+  path: string,
+  chunk: Uint8Array,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   for (let position = 0; ; ) {
     let count: number
     try {

@@ -3,6 +3,8 @@ import { decodeDeltaObject } from '../../../delta/map/delta-object.ts'
 import { WalChangeReader } from '../../../delta/map/wal-changes.ts'
 import { concatBytes } from '../../../kit/bytes.ts'
 import { hasCode } from '../../../kit/errors.ts'
+import { createLinearMemory } from '../../../kit/linear-memory.ts'
+import { type Crc32cEngine, openCrc32c } from '../../../postgres/crc32c-engine.ts'
 import { formatLsn, type Lsn } from '../../../postgres/lsn.ts'
 import { decodeSegmentHeader } from '../../../postgres/wal/wal-page.ts'
 import { parseSegmentName, segmentStartLsn } from '../../../postgres/wal-segment.ts'
@@ -40,9 +42,11 @@ const DAMAGE = ['FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECR
  * missing, damaged or not understood is a reason, not an error; a storage that fails is.
  */
 export async function readWalMap(context: OperationContext, request: WalMapRequest): Promise<WalMapResult> {
-  const finder = new SegmentFinder(context, request.walDirectory, request.segmentBytes)
+  const memory = createLinearMemory()
+  const finder = new SegmentFinder(context, request.walDirectory, request.segmentBytes, memory)
+  const engine = openCrc32c(memory)
   for (let round = 1; ; round++) {
-    const building = new WalMapBuilding(context, request, finder)
+    const building = new WalMapBuilding(context, request, finder, engine)
     const reason = await building.run()
     if (reason === undefined) return { map: building.map, told: building.told }
     if (building.unsteady === undefined || round === ROUNDS_MAX) return { map: undefined, reason }
@@ -57,6 +61,7 @@ class WalMapBuilding {
   readonly #context: OperationContext
   readonly #request: WalMapRequest
   readonly #finder: SegmentFinder
+  readonly #engine: Crc32cEngine
   #reader: WalChangeReader | undefined
   /** After a `_delta` object: the record that goes on in the next segment. */
   #seed: Uint8Array | undefined
@@ -64,10 +69,16 @@ class WalMapBuilding {
   #localCount = 0
   #archivedCount = 0
 
-  constructor(context: OperationContext, request: WalMapRequest, finder: SegmentFinder) {
+  constructor(
+    context: OperationContext,
+    request: WalMapRequest,
+    finder: SegmentFinder,
+    engine: Crc32cEngine,
+  ) {
     this.#context = context
     this.#request = request
     this.#finder = finder
+    this.#engine = engine
   }
 
   get told(): string {
@@ -179,6 +190,7 @@ class WalMapBuilding {
       firstLsn: segmentStartLsn(parseSegmentName(name, segmentBytes), segmentBytes),
       // the run may go on into later timelines
       timeline: range.timeline,
+      engine: this.#engine,
       ...(this.#seed === undefined ? {} : { pendingBytes: this.#seed }),
     })
   }
