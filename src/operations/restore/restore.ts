@@ -85,9 +85,11 @@ function logPlan({ log }: OperationContext, plan: RestorePlan): void {
   const { candidate, stop, timeline, firstSegment, lastSegment, segmentsCount, target } = plan
   const time = formatTimeTarget(candidate.finishedNs / 1000n)
   log.info(`Backup ${candidate.entry.name} ended at ${time}, LSN ${formatLsn(candidate.finishLsn)}`)
-  log.info(
-    `Recovery to ${describeTarget(target)} on timeline ${timeline} needs ${segmentsCount} WAL segments, ${firstSegment} to ${lastSegment}: all are in the archive`,
-  )
+  if (segmentsCount === 0) log.info('No WAL behind it is archived: it brings along what it needs')
+  else
+    log.info(
+      `Recovery to ${describeTarget(target)} on timeline ${timeline} needs ${segmentsCount} WAL segments, ${firstSegment} to ${lastSegment}: all are in the archive`,
+    )
   if (stop === undefined) return
   const when = stop.timeUs === undefined ? '' : `, written at ${formatTimeTarget(stop.timeUs)}`
   log.info(`It stops at the record at ${formatLsn(stop.lsn)}${when}`)

@@ -4,6 +4,7 @@ import type { TimelineHistory } from '../../../postgres/timeline-history.ts'
 import { isOnPath, type TimelineSpan, timelineSpans } from '../../../postgres/timeline-path.ts'
 import { formatSegmentName, segmentOfLsn, type TimelineId } from '../../../postgres/wal-segment.ts'
 import { walFileOfName } from '../../../repository/backup-name.ts'
+import { readFilesMetadata, readSentinel } from '../../../repository/catalog.ts'
 import { type ArchivedWal, historyOf, type WalChain } from '../../../repository/recovery/archived-wal.ts'
 import { readSegmentHeader } from '../../../repository/recovery/recovery-points.ts'
 import type { OperationContext } from '../../context.ts'
@@ -52,17 +53,27 @@ export async function followBackup(
   }
   const segmentBytes = await segmentBytesOf(context, candidate, request)
   const first = segmentOfLsn(candidate.timeline, candidate.startLsn, segmentBytes).number
-  const chain = archive.chain(spans, first, segmentBytes)
   const lastNeeded = segmentOfLsn(candidate.timeline, beforeEnd(candidate.finishLsn), segmentBytes).number
-  const reached = first + BigInt(chain.segments.length) - 1n
-  if (reached < lastNeeded) {
-    const last = formatSegmentName({ timeline: candidate.timeline, number: lastNeeded }, segmentBytes)
-    return {
-      candidate,
-      reason: `WAL segment ${chain.missing} is not in the archive; up to ${last} the backup cannot do without`,
-    }
+  const chain = archive.chain(spans, first, segmentBytes)
+  if (first + BigInt(chain.segments.length) > lastNeeded) {
+    return { candidate, timeline, spans, segmentBytes, chain }
   }
-  return { candidate, timeline, spans, segmentBytes, chain }
+  const last = formatSegmentName({ timeline: candidate.timeline, number: lastNeeded }, segmentBytes)
+  if (await carries(context, candidate, last)) {
+    const behind = archive.chain(spans, lastNeeded, segmentBytes)
+    return { candidate, timeline, spans, segmentBytes, chain: behind }
+  }
+  return {
+    candidate,
+    reason: `WAL segment ${chain.missing} is not in the archive; up to ${last} the backup cannot do without`,
+  }
+}
+
+/** A backup of a server that was shut down brings its WAL along. */
+async function carries(context: OperationContext, { entry }: Candidate, segment: string): Promise<boolean> {
+  const document = await readSentinel(context.storage, entry.name, context)
+  const files = await readFilesMetadata(context.storage, entry.name, document, context)
+  return files !== null && files.find(`/pg_wal/${segment}`) >= 0
 }
 
 export function isUnfit(wal: BackupWal | Unfit): wal is Unfit {

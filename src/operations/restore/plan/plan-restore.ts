@@ -133,6 +133,9 @@ async function reach(
     refuseHole(wal, `--to-lsn ${formatLsn(await lastRecord(context, wal))}`)
     return { plan: planOf(wal, target, undefined) }
   }
+  if (wal.chain.segments.length === 0) {
+    return { candidate, reason: 'no WAL behind it is archived: only --immediate and --latest lead to it' }
+  }
   if (target.kind === 'lsn') return reachLsn(context, wal, target)
   let stop: FoundStop | undefined
   if (target.kind === 'time') {
