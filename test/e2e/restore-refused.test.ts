@@ -29,6 +29,7 @@ describe('wal-g restore', () => {
   let settings: Record<string, string>
   let times: { readonly before: string; readonly within: string; readonly last: string }
   let subtransaction: { readonly parent: string; readonly child: string }
+  let prepared: string
   let endLsn: string
 
   const now = async (): Promise<string> => {
@@ -39,7 +40,11 @@ describe('wal-g restore', () => {
   }
 
   beforeAll(async () => {
-    source = await startArchivingCluster({ major: MAJOR, segmentSizeMiB: 1 })
+    source = await startArchivingCluster({
+      major: MAJOR,
+      segmentSizeMiB: 1,
+      settings: { max_prepared_transactions: 5 },
+    })
     settings = { ...source.settings, WALG_PG_BIN_DIR: path.join(postgresDirectory(MAJOR), 'bin') }
     const { cluster } = source
     await cluster.query('create table t (id int)')
@@ -57,6 +62,11 @@ describe('wal-g restore', () => {
     const child = await client.query(`select xmin::text as x from t where id = 3`)
     await client.query('commit')
     subtransaction = { parent: parent.rows[0].x, child: child.rows[0].x }
+    await client.query('create table dropped (id serial primary key)')
+    await client.query('begin; drop table dropped')
+    prepared = (await client.query('select pg_current_xact_id()::text as x')).rows[0].x
+    await client.query(`prepare transaction 'two phases'`)
+    await client.query(`commit prepared 'two phases'`)
     const last = await now()
     await archiveEverything(cluster)
     await archiveEverything(cluster)
@@ -139,6 +149,19 @@ describe('wal-g restore', () => {
       'is not in the archived WAL',
       `it was a subtransaction: take --to-xid ${parent}`,
     )
+  })
+
+  test('a prepared transaction is found by its own number, whatever its commit carries', async () => {
+    const { exit, stdout, stderr } = await run([
+      source.place.at('dry'),
+      '--to-xid',
+      prepared,
+      '--dry-run',
+      '--json',
+    ])
+    expect([exit, stderr]).toEqual([0, expect.stringContaining(`transaction ${prepared}`)])
+    expect(JSON.parse(stdout)).toMatchObject({ restored: false, target: 'xid' })
+    expect(existsSync(source.place.at('dry'))).toBe(false)
   })
 
   test('two targets, an unknown timeline, an unknown backup and an unknown tablespace are refused', async () => {

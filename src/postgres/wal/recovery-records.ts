@@ -133,11 +133,14 @@ function decodeTransaction(
       subtransactions.push(view.getUint32(at, true))
     }
   }
-  if ((has & HAS_RELATIONS) !== 0) at += count() * RELATION_BYTES
-  if ((has & HAS_DROPPED_STATISTICS) !== 0) {
-    at += count() * (majorVersion >= 18 ? STATISTICS_BYTES_18 : STATISTICS_BYTES)
+  /** Not `at += count() * …`: `at` would be read before the count moves it. */
+  const skip = (bytesEach: number): void => {
+    const items = count()
+    at += items * bytesEach
   }
-  if (kind === 'commit' && (has & HAS_INVALIDATIONS) !== 0) at += count() * INVALIDATION_BYTES
+  if ((has & HAS_RELATIONS) !== 0) skip(RELATION_BYTES)
+  if ((has & HAS_DROPPED_STATISTICS) !== 0) skip(majorVersion >= 18 ? STATISTICS_BYTES_18 : STATISTICS_BYTES)
+  if (kind === 'commit' && (has & HAS_INVALIDATIONS) !== 0) skip(INVALIDATION_BYTES)
   if ((has & HAS_TWO_PHASE) === 0 || at + 4 > view.byteLength) return { subtransactions }
   return { subtransactions, preparedXid: view.getUint32(at, true) }
 }
