@@ -73,8 +73,8 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'damage found by --verify is recorded',
-    file: 'src/operations/backup-push/part/pack-parts.ts',
-    find: "  if (blocks.length > 0) report({ kind: 'damage', turn, blocks })",
+    file: 'src/operations/backup-push/part/file-packer.ts',
+    find: "    if (blocks.length > 0) this.#report({ kind: 'damage', turn: this.#queue.turn, blocks })",
     replace: '',
     test: SERVER,
     title: 'damaged pages are recorded',
@@ -120,8 +120,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'parts are looked at once more before the sentinel speaks of them',
     file: COMMIT,
-    find: '    if (sizes.get(key) === storedBytes) continue',
-    replace: '    if (storedBytes > 0) continue',
+    find: 'sizes.get(key) !== storedBytes',
+    replace: 'storedBytes < 0',
     test: HAZARDS,
     title: 'are missed before it ends',
   },

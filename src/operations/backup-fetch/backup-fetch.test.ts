@@ -32,7 +32,10 @@ describe('a whole restore', () => {
       `INFO: LATEST backup is: '${FULL}'`,
     ])
     expect(rig.context.messages).toContain('INFO: Finished extraction of part_003.tar')
-    expect(rig.context.messages.at(-1)).toBe('INFO: \nBackup extraction complete.')
+    expect(rig.context.messages.at(-2)).toBe('INFO: \nBackup extraction complete.')
+    expect(rig.context.messages.at(-1)).toMatch(
+      /^INFO: Backup base_\S+ is restored in ".+", every check passed\.$/,
+    )
   })
 
   test('makes pg_wal when a symlinked one is missing from the backup', async () => {

@@ -77,6 +77,7 @@ export async function backupFetch(
   }
   await completeFetch(fetch, steps.at(-1)!, layout)
   context.progress.end()
+  context.log.info(`Backup ${target.name} is restored in "${destination.root}", every check passed.`)
   return { backup: target.name, chain: identity.chain }
 }
 
