@@ -17,6 +17,9 @@ import {
 import { compareTrees, readTree, type Tree, withoutServerManifest } from './restored-tree.ts'
 import { takeTurns } from './turns.ts'
 
+/** How changed blocks are found. */
+type Way = 'scan' | 'wal' | 'summaries'
+
 const MAJORS: readonly Major[] = [13, 14, 15, 16, 17, 18]
 const TIMEOUT_MS = 1_800_000
 const REVERSE = ['--reverse-unpack']
@@ -48,10 +51,10 @@ async function expectChain(scene: Scene, backup: string, full: string): Promise<
 }
 
 /** A chain by `pushers` in turn over a changing cluster; every backup of it is compared with a full one of the same state. */
-async function play(major: Major, pushers: readonly Tool[]): Promise<void> {
+async function play(major: Major, pushers: readonly Tool[], ways: readonly Way[] = ['scan']): Promise<void> {
   await using scene = await startScene(major, 'lz4', 'ours')
   const { cluster, env } = scene
-  cluster.configure({ autovacuum: 'off' })
+  cluster.configure({ autovacuum: 'off', ...(ways.includes('summaries') ? { summarize_wal: 'on' } : {}) })
   await cluster.reload()
   for (const statement of SETUP) await cluster.query(statement)
   const push = ['backup-push', cluster.dataDirectory]
@@ -59,17 +62,25 @@ async function play(major: Major, pushers: readonly Tool[]): Promise<void> {
   await succeed(pushers[0]!, [...push, '--full'], deltas)
   let parent = (await backupNames(scene)).at(-1)!
   const pairs: [string, string][] = []
+  let mapped = 0
   for (const [number, round] of rounds(major, 'ts1').entries()) {
     await round.run(cluster)
     // whatever a backup itself does to the catalogs (hint bits) is done
     await succeed('ours', [...push, '--full'], { ...env })
     const tool = pushers[(number + 1) % pushers.length]!
-    await succeed(tool, [...push, '--delta-from-name', parent], deltas)
+    const way = ways[number % ways.length]!
+    const { stderr } = await succeed(tool, [...push, '--delta-from-name', parent], {
+      ...deltas,
+      ...(tool === 'ours' ? { WALG_CHANGED_BLOCKS: way } : {}),
+    })
+    if (stderr.includes('Changed blocks from')) mapped++
     parent = (await backupNames(scene)).at(-1)!
     expect(parent).toContain('_D_')
     await succeed('ours', [...push, '--full'], { ...env })
     pairs.push([parent, (await backupNames(scene)).at(-1)!])
   }
+  // a map that would cost more than reading is not made
+  if (ways.length > 1) expect(mapped).toBeGreaterThan(0)
   for (const [delta, full] of pairs) await expectChain(scene, delta, full)
   await archiveAll(scene)
   const last = scene.place.at(`ours-${pairs.at(-1)![0]}`)
@@ -91,6 +102,18 @@ describeUnless(reason, 'chains of deltas over a changing cluster, restored in ev
     test.concurrent(
       `PostgreSQL ${major}: taken by ours`,
       () => inTurn(() => play(major, ['ours'])),
+      TIMEOUT_MS,
+    )
+  }
+  for (const [major, way] of [
+    [13, 'wal'],
+    [15, 'wal'],
+    [17, 'summaries'],
+    [18, 'wal'],
+  ] as const) {
+    test.concurrent(
+      `PostgreSQL ${major}: taken by ours, blocks by ${way} and by reading in turn`,
+      () => inTurn(() => play(major, ['ours'], [way, 'scan'])),
       TIMEOUT_MS,
     )
   }
