@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs'
 import type { ChangedPages } from '../../../delta/changed-pages.ts'
 import type { ParentFile } from '../../../delta/page-selection.ts'
+import { collectGarbage } from '../../../kit/thread.ts'
 import { isPagedFile, parseRelationFile, type RelationFile } from '../../../postgres/relation-file.ts'
 import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../../../postgres/unlogged-page.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
@@ -24,6 +25,8 @@ const TICK_NS = 20_000_000n
 const COARSE_TICK_NS = 2_000_000_000n
 const SECOND_NS = 1_000_000_000n
 
+/** Times and sizes of so many files leave tens of megabytes of garbage behind. */
+const FILES_PER_COLLECTION = 1 << 17
 const VERSION_NAME = new TextEncoder().encode('PG_VERSION')
 const INIT_ENDING = new TextEncoder().encode('_init')
 const DATABASE_VERSION = /^\/(?:base\/(\d+)|pg_tblspc\/\d+\/PG_[^/]+\/(\d+))\/PG_VERSION$/
@@ -44,6 +47,7 @@ export function planFiles(input: PlanInput): FilePlan {
   const oddities = findOddities(input)
   const scratch = new Uint8Array(entries.memberNameBytesMax)
   for (let index = 0; index < entries.count; index++) {
+    if ((index + 1) % FILES_PER_COLLECTION === 0) collectGarbage()
     if (!isFile(index)) continue
     const row = parent.files.findSlice(scratch, 0, entries.writeMemberName(index, scratch))
     if (row < 0) continue
