@@ -63,7 +63,9 @@ async function play(major: Major, pushers: readonly Tool[], ways: readonly Way[]
   let parent = (await backupNames(scene)).at(-1)!
   const pairs: [string, string][] = []
   let mapped = 0
-  for (const [number, round] of rounds(major, 'ts1').entries()) {
+  // the original's deltas of a database made anew under its number hold pages of the one that was dropped
+  const hasNumberedDatabase = !pushers.includes('original')
+  for (const [number, round] of rounds(major, 'ts1', { hasNumberedDatabase }).entries()) {
     await round.run(cluster)
     // whatever a backup itself does to the catalogs (hint bits) is done
     await succeed('ours', [...push, '--full'], { ...env })

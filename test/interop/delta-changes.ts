@@ -30,7 +30,12 @@ export const SETUP: readonly string[] = [
 ]
 
 /** What PostgreSQL does to files, round by round; every one is a page of trouble with deltas somewhere. */
-export function rounds(major: number, otherTablespace: string): readonly Round[] {
+export function rounds(
+  major: number,
+  otherTablespace: string,
+  options: { readonly hasNumberedDatabase: boolean },
+): readonly Round[] {
+  const isNumbered = options.hasNumberedDatabase && major >= 15
   const strategy = (name: string): string => (major >= 15 ? ` strategy ${name}` : '')
   // the same number twice: pages copied from the template are older than the parent, and others than it has
   const numbered = (): string => 'create database d_again oid = 77777 template template0 strategy file_copy'
@@ -63,7 +68,7 @@ export function rounds(major: number, otherTablespace: string): readonly Round[]
       run: sql(
         `create database d_log${strategy('wal_log')}`,
         `create database d_copy template template0${strategy('file_copy')}`,
-        ...(major >= 15 ? [numbered()] : []),
+        ...(isNumbered ? [numbered()] : []),
         `alter table t_same set tablespace ${otherTablespace}`,
         `insert into t_shrink select g, 'again' from generate_series(1, 9000) g`,
         `create table t_ts tablespace ${otherTablespace} as select g as id from generate_series(1, 5000) g`,
@@ -73,7 +78,7 @@ export function rounds(major: number, otherTablespace: string): readonly Round[]
     {
       what: 'changes of a catalog in a database that is made anew later',
       async run(cluster: Cluster): Promise<void> {
-        if (major < 15) return
+        if (!isNumbered) return
         const client = await cluster.client({ database: 'd_again' })
         await client.query('create table only_here as select g as id from generate_series(1, 1000) g')
         await client.end()
@@ -84,7 +89,7 @@ export function rounds(major: number, otherTablespace: string): readonly Round[]
       what: 'a dropped database, shrunk to nothing, vacuum freeze',
       run: sql(
         'drop database d_copy',
-        ...(major >= 15 ? ['drop database d_again', numbered()] : []),
+        ...(isNumbered ? ['drop database d_again', numbered()] : []),
         'delete from t_shrink',
         'vacuum t_shrink',
         'vacuum freeze t_update',
