@@ -50,7 +50,8 @@ export const USAGE: string = `usage: npm run bench -- [options]
   --method A,B           ${METHODS.join(', ')} (default: lz4,zstd)
   --peer-wal-g PATH      an original wal-g to run against
   --peer A,B             only these peers (names as in the tables)
-  --wal-g PATH           the program under test (default: dist/wal-g)`
+  --wal-g PATH           the program under test (default: dist/wal-g)
+  --storage s3           to an S3 on loopback that keeps nothing, beside the same to files`
 
 /** Reads the command line; throws an Error that says what is wrong. */
 export function readOptions(args: readonly string[], root: string): BenchOptions | undefined {

@@ -4,7 +4,10 @@ import { bun, ensureBuild, root } from './ensure.mjs'
 import { run } from './run.mjs'
 
 ensureBuild()
-const { status } = run(bun, [join(root, 'bench/bench.ts'), ...process.argv.slice(2)], {
+const args = process.argv.slice(2)
+const at = args.findIndex(each => each.startsWith('--storage'))
+const isS3 = at >= 0 && (args[at] === '--storage=s3' || args[at + 1] === 's3')
+const { status } = run(bun, [join(root, isS3 ? 'bench/s3.ts' : 'bench/bench.ts'), ...args], {
   cwd: root,
   isShown: true,
 })

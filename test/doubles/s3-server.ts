@@ -102,7 +102,11 @@ async function serve(double: S3Double, request: IncomingMessage, response: Serve
     reply = error(500, 'InternalError', String(failure))
   }
   const body = Buffer.from(reply.body ?? '')
-  response.writeHead(reply.status, { 'content-length': String(body.length), ...reply.headers })
+  response.writeHead(reply.status, {
+    'content-length': String(body.length),
+    'x-amz-request-id': 'r-1',
+    ...reply.headers,
+  })
   response.end(seen.method === 'HEAD' ? undefined : body)
 }
 

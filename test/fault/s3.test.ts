@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { onNotice } from '../../src/kit/log.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { expectCode, getText, lentStream, patternBytes, putText } from '../contract/storage-support.ts'
@@ -6,6 +6,8 @@ import { type FaultProxy, startFaultProxy } from '../doubles/fault-proxy.ts'
 import { error, type S3Double, startS3Double } from '../doubles/s3-server.ts'
 import { openS3 } from '../support/s3.ts'
 import { networkStorageFaults } from './network-storage.ts'
+
+setDefaultTimeout(60_000)
 
 describe('s3 behind a bad network', () => {
   let double: S3Double

@@ -2,15 +2,17 @@ import type { HttpAnswer } from '../../http/client.ts'
 import { S3Fault } from './fault.ts'
 import { parseXml, textOf, type XmlElement } from './xml.ts'
 
-/** What an answer without a body means, by its status. */
-const CODES: Readonly<Record<number, string>> = { 412: 'PreconditionFailed' }
+/** What an answer of S3 without a body means, by its status. */
+const CODES: Readonly<Record<number, string>> = { 404: 'NotFound', 412: 'PreconditionFailed' }
 const RETRY_AFTER_S_MAX = 300
 
 /** Reads an answer that says no; `text` is its body, which may be anything or nothing. */
 export function faultOfAnswer(answer: Pick<HttpAnswer, 'status' | 'headers'>, text: string): S3Fault {
   const { status, headers } = answer
   const document = parsed(text)
-  const code = (document && textOf(document, 'Code')) ?? CODES[status] ?? ''
+  // A proxy or a wrong address says 404 as well: without a body only the mark of S3 tells who has answered.
+  const isOfS3 = text === '' && headers.has('x-amz-request-id')
+  const code = (document && textOf(document, 'Code')) ?? (isOfS3 ? CODES[status] : undefined) ?? ''
   const said = document === undefined ? '' : (textOf(document, 'Message') ?? '').trim()
   return new S3Fault({
     status,

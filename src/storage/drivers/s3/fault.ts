@@ -145,6 +145,8 @@ function meaningOf({ status, code }: S3Fault, place: FaultPlace): Meaning {
   switch (code) {
     case 'NoSuchKey':
     case 'NoSuchVersion':
+    case 'NoSuchUpload':
+    case 'NotFound':
       return { code: 'OBJECT_NOT_FOUND' }
     case 'NoSuchBucket':
       return {
@@ -175,7 +177,12 @@ function meaningOf({ status, code }: S3Fault, place: FaultPlace): Meaning {
     case 'SlowDown':
       return { code: 'STORAGE_THROTTLED', hint: SLOWER }
   }
-  if (status === 404) return { code: 'OBJECT_NOT_FOUND' }
+  if (status === 404) {
+    return {
+      code: 'STORAGE_UNAVAILABLE',
+      hint: 'the answer does not look like one of S3: see whether AWS_ENDPOINT is right, and what stands in between',
+    }
+  }
   if (status === 412) return { code: 'OBJECT_EXISTS' }
   if (status === 401 || status === 403) {
     return {
