@@ -23,6 +23,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/backup-push.ts'),
   },
   {
+    name: 'catchup-fetch',
+    summary: 'Fetches an incremental backup from storage',
+    load: () => import('./commands/catchup-fetch.ts'),
+  },
+  {
+    name: 'catchup-list',
+    summary: 'Prints available incremental backups',
+    load: () => import('./commands/catchup-list.ts'),
+  },
+  {
+    name: 'catchup-push',
+    summary: 'Creates incremental backup from lsn',
+    load: () => import('./commands/catchup-push.ts'),
+  },
+  {
     name: 'completion',
     summary: 'Output shell completion code for the specified shell',
     load: async () => ({ command: (await import('./commands/completion.ts')).completionCommand(COMMANDS) }),
@@ -109,9 +124,6 @@ export const COMMANDS: readonly CommandEntry[] = [
 
 /** Verbs of the original that belong to later pieces. */
 export const LATER_COMMANDS: readonly string[] = [
-  'catchup-fetch',
-  'catchup-list',
-  'catchup-push',
   'catchup-receive',
   'catchup-send',
   'daemon',

@@ -1,4 +1,4 @@
-import { type IncrementDecoder, openIncrementDecoder } from './increment.ts'
+import { type IncrementDecoder, type IncrementHeader, openIncrementDecoder } from './increment.ts'
 
 /** The file that an increment changes: what is needed of an open, writable file. */
 export interface PatchTarget {
@@ -14,17 +14,20 @@ export interface IncrementApplication extends IncrementDecoder {
 
 /**
  * Applies an increment forward (storage-format 3.6): the file is cut or extended to the size it had, then every
- * page is put in its place; pages beyond that size extend it again. Doing it twice does no harm.
+ * page is put in its place; pages beyond that size extend it again. Doing it twice does no harm. `check` is called
+ * before the file is touched, and may throw.
  */
 export function applyIncrement(
   name: string,
   sizeBytes: number,
   pageBytes: number,
   target: PatchTarget,
+  check?: (header: IncrementHeader, blocks: Uint32Array) => void,
 ): IncrementApplication {
   let finalSizeBytes = 0
   const decoder = openIncrementDecoder(name, sizeBytes, pageBytes, {
-    begin(header): void {
+    begin(header, blocks): void {
+      check?.(header, blocks)
       target.truncate(header.fileSizeBytes)
       finalSizeBytes = header.fileSizeBytes
     },

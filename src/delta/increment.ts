@@ -18,7 +18,7 @@ export interface IncrementHeader {
 /** Where an increment's pages go. */
 export interface PageSink {
   /** Called once, before any page. */
-  begin(header: IncrementHeader): void
+  begin(header: IncrementHeader, blocks: Uint32Array): void
   /** The next bytes of pages: they belong at `position` of the file; lent until the call returns. */
   write(bytes: Uint8Array, position: number): void
 }
@@ -111,7 +111,7 @@ class Decoder implements IncrementDecoder {
       return bytes.subarray(count)
     }
     this.#blocks = this.#parseBlocks(header.blocksCount)
-    this.#sink.begin(header)
+    this.#sink.begin(header, this.#blocks)
     return bytes.subarray(count)
   }
 

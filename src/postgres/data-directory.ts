@@ -4,7 +4,7 @@ import { errnoOf, fromSystemError, WalgError } from '../kit/errors.ts'
 import type { Logger } from '../kit/log.ts'
 import { collectGarbage } from '../kit/thread.ts'
 import { type DataEntries, type DataEntry, DataEntryColumns, type EntryKind } from './walk/data-entries.ts'
-import { leftOutFor } from './walk/left-out.ts'
+import { type LeftOut, leftOutFor } from './walk/left-out.ts'
 import { listNames } from './walk/list-names.ts'
 import { isReadable, Refusals } from './walk/readable.ts'
 import { findTablespaces, type Tablespace, type TablespaceMap } from './walk/tablespaces.ts'
@@ -47,6 +47,8 @@ export interface DataDirectory {
 export interface WalkOptions {
   readonly log: Logger
   readonly signal: AbortSignal
+  /** Beside the list of what no backup takes. */
+  readonly leftOut?: readonly LeftOut[]
 }
 
 const CONTROL_PLACE = '/global'
@@ -150,7 +152,7 @@ async function walkDirectory(walk: Walk, place: Place): Promise<void> {
     const stats = lstatOrVanished(walk, path)
     if (stats === undefined) continue
     walk.catalogBytes += Number(stats.size)
-    const leftOut = leftOutFor(name)
+    const leftOut = leftOutFor(name) ?? walk.options.leftOut?.find(one => one.name === name)
     if (leftOut !== undefined) {
       if (stats.isDirectory()) addEntry(walk, place, name, stats, 'directory')
       else if (stats.isSymbolicLink()) keepLeftOutLink(walk, place, name, leftOut.kind)

@@ -19,6 +19,8 @@ export interface StorageDescription {
   readonly driver: DriverDescription
   /** Sub-folder below the driver's root (WALG_STORAGE_PREFIX); `''` for none. */
   readonly prefix: string
+  /** What users call `from` lies in the folder `to`: one layout in two places of a storage. */
+  readonly renamed?: RenamedFolder
   /** Shared between all threads of the process, so that a limit holds for the process. */
   readonly networkLimit?: RateLimitDescription
   /** Shared likewise: what network storages hold of bytes in flight (WALG_MEMORY_LIMIT). */
@@ -32,6 +34,12 @@ export interface StorageDescription {
   readonly stallSlot?: StallSlotDescription
   /** Further storages with the same objects. */
   readonly copies?: CopiesDescription
+}
+
+/** Two folders directly below the storage's own prefix. */
+export interface RenamedFolder {
+  readonly from: string
+  readonly to: string
 }
 
 /** Storages that are read where the first one fails and, with `mirrors`, are written to with it. */

@@ -41,9 +41,13 @@ async function openOne(description: StorageDescription): Promise<Storage> {
     storage = withThrottle(storage, openRateLimit(networkLimit), isWorkerThread())
   }
   const prefix = normalizePrefix(description.prefix)
-  if (prefix === '') return storage
-  const { withPrefix } = await import('./layers/prefix.ts')
-  return withPrefix(storage, prefix)
+  if (prefix !== '') {
+    const { withPrefix } = await import('./layers/prefix.ts')
+    storage = withPrefix(storage, prefix)
+  }
+  if (description.renamed === undefined) return storage
+  const { withRenamedFolder } = await import('./layers/renamed-folder.ts')
+  return withRenamedFolder(storage, description.renamed)
 }
 
 /** Only the driver of the chosen kind is loaded. */

@@ -183,25 +183,28 @@ Usage:
 wal-g [command]
 
 Available Commands:
-backup-fetch Fetches a backup from storage
-backup-list  Prints full list of backups from which recovery is available
-backup-mark  Marks a backup permanent or impermanent
-backup-push  Makes backup and uploads it to storage
-completion   Output shell completion code for the specified shell
-copy         copy specific or all backups
-delete       Clears old backups and WALs
-doctor       Looks at the whole set-up and says what to fix
-drill        Proves a backup: restores it, recovers, checks every database, and takes it all away again
-flags        Display the list of available global flags for all wal-g commands
-help         Help about any command
-restore      Restores a cluster to a point in time: backup, WAL and recovery settings in one step
-st           (DANGEROUS) Storage tools
-verify       Reads backups and their WAL in the storage and tells whether they are whole
-wal-fetch    Fetches a WAL file from storage
-wal-push     Uploads a WAL file to storage
-wal-restore  Restores WAL segments from storage.
-wal-show     Show storage WAL segments info grouped by timelines.
-wal-verify   Verify WAL storage folder. Available checks: integrity, timeline.
+backup-fetch  Fetches a backup from storage
+backup-list   Prints full list of backups from which recovery is available
+backup-mark   Marks a backup permanent or impermanent
+backup-push   Makes backup and uploads it to storage
+catchup-fetch Fetches an incremental backup from storage
+catchup-list  Prints available incremental backups
+catchup-push  Creates incremental backup from lsn
+completion    Output shell completion code for the specified shell
+copy          copy specific or all backups
+delete        Clears old backups and WALs
+doctor        Looks at the whole set-up and says what to fix
+drill         Proves a backup: restores it, recovers, checks every database, and takes it all away again
+flags         Display the list of available global flags for all wal-g commands
+help          Help about any command
+restore       Restores a cluster to a point in time: backup, WAL and recovery settings in one step
+st            (DANGEROUS) Storage tools
+verify        Reads backups and their WAL in the storage and tells whether they are whole
+wal-fetch     Fetches a WAL file from storage
+wal-push      Uploads a WAL file to storage
+wal-restore   Restores WAL segments from storage.
+wal-show      Show storage WAL segments info grouped by timelines.
+wal-verify    Verify WAL storage folder. Available checks: integrity, timeline.
 
 Flags:
       --config string   config file (default is $HOME/.walg.json, can also be set via WALG_CONFIG_PATH env var)

@@ -21,6 +21,7 @@ export interface Fixture {
   }[]
   readonly latest?: string
   readonly manifestMadeWithRestoreSpec?: boolean
+  readonly catchupManifestKeys?: readonly string[]
   readonly recoveries?: readonly Recovery[]
   /** Fetched to the original places: what came besides. */
   readonly fetchInPlace?: {
@@ -52,9 +53,17 @@ export function needsKey({ settingsToRead }: Fixture): boolean {
   return Object.keys(settingsToRead).some(name => /LIBSODIUM|PGP|GPG/.test(name))
 }
 
-/** True for what needs `catchup-fetch`, a later piece. */
-export function needsCatchup({ backup }: Recovery): boolean {
-  return backup.includes('catchup-fetch')
+/** The backup that is fetched, and the catchup backup that is then fetched over it. */
+export function backupsOf({ backup }: Recovery): { readonly backup: string; readonly catchup?: string } {
+  const [, first, catchup] = /^(\S+) then catchup-fetch (\S+) over it$/.exec(backup) ?? []
+  return first === undefined || catchup === undefined ? { backup } : { backup: first, catchup }
+}
+
+/** Under which key the manifests have the directory after both. */
+export function catchupManifestKey({ catchupManifestKeys = [] }: Fixture, catchup: string): string {
+  const key = catchupManifestKeys.find(one => one.includes(`over`) && one.includes(catchup))
+  if (key === undefined) throw new Error(`nothing recorded what catchup-fetch of ${catchup} makes`)
+  return key
 }
 
 /** False when one of these settings belongs to a later piece. */

@@ -10,10 +10,11 @@ import { runWalg, walgCommand } from '../support/walg.ts'
 import { checkHealth } from './cluster-health.ts'
 import { readClusterState } from './cluster-state.ts'
 import {
+  backupsOf,
+  catchupManifestKey,
   extractFixture,
   type Fixture,
   fixtureManifests,
-  needsCatchup,
   planFixtures,
   type Recovery,
 } from './fixture.ts'
@@ -21,7 +22,7 @@ import { compareTrees, readTree, withoutServerManifest } from './restored-tree.t
 import { takeTurns } from './turns.ts'
 
 /** What lies in the folder: a fixture or a recovery that gets lost makes this fail. */
-const EXPECTED = { fixtures: 30, recoveries: 51, catchups: 1 }
+const EXPECTED = { fixtures: 30, recoveries: 52, catchups: 1 }
 const AT_ONCE_MAX = 2
 const TIMEOUT_MS = 600_000
 
@@ -45,6 +46,11 @@ function specArguments(fixture: Fixture, backup: string, destination: string): s
   return ['--restore-spec', `${destination}.json`]
 }
 
+async function fetchAs(args: readonly string[], env: Readonly<Record<string, string>>): Promise<void> {
+  const { exit, stderr } = await runWalg(args, { env, asClusterUser: true })
+  expect({ exit, stderr: exit === 0 ? '' : stderr }).toEqual({ exit: 0, stderr: '' })
+}
+
 /** Fetches with the executable, lets PostgreSQL replay, and looks at everything it holds then. */
 async function recover(
   fixture: Fixture,
@@ -53,18 +59,18 @@ async function recover(
   destination: string,
 ): Promise<void> {
   const env = { WALG_FILE_PREFIX: root, ...fixture.settingsToRead }
-  const spec = specArguments(fixture, recovery.backup, destination)
-  const fetched = await runWalg(['backup-fetch', destination, recovery.backup, ...spec], {
-    env,
-    asClusterUser: true,
-  })
-  expect({ exit: fetched.exit, stderr: fetched.exit === 0 ? '' : fetched.stderr }).toEqual({
-    exit: 0,
-    stderr: '',
-  })
-  const expected = fixtureManifests(fixture.fixture)[recovery.backup]!
+  const { backup, catchup } = backupsOf(recovery)
+  const spec = specArguments(fixture, backup, destination)
+  await fetchAs(['backup-fetch', destination, backup, ...spec], env)
+  const manifests = fixtureManifests(fixture.fixture)
   const found = readTree(destination)
-  expect(compareTrees(withoutServerManifest(expected), withoutServerManifest(found))).toEqual([])
+  expect(compareTrees(withoutServerManifest(manifests[backup]!), withoutServerManifest(found))).toEqual([])
+  if (catchup !== undefined) {
+    await fetchAs(['catchup-fetch', destination, catchup], env)
+    const caughtUp = manifests[catchupManifestKey(fixture, catchup)]!
+    const ours = readTree(destination)
+    expect(compareTrees(withoutServerManifest(caughtUp), withoutServerManifest(ours))).toEqual([])
+  }
 
   // a key has several lines, which no line of postgresql.conf takes
   const config = `${destination}.walg.json`
@@ -94,12 +100,9 @@ async function recoverAll(fixture: Fixture): Promise<void> {
   const root = extractFixture(fixture.fixture, folder.path)
   const prefix = `${fixture.fixture}.out`
   for (const recovery of fixture.recoveries!) {
-    if (needsCatchup(recovery)) {
-      passed.catchups += 1
-      continue
-    }
     await recover(fixture, root, recovery, folder.at(prefix))
     passed.recoveries += 1
+    if (backupsOf(recovery).catchup !== undefined) passed.catchups += 1
     for (const name of readdirSync(folder.path)) {
       if (name.startsWith(prefix)) rmSync(folder.at(name), { recursive: true })
     }
@@ -133,7 +136,9 @@ describeUnless(reason, 'PostgreSQL recovers from what the original has stored', 
     const later = plan.later.map(({ fixture }) => fixture)
     const laterRecoveries = plan.later.flatMap(fixture => fixture.recoveries!).length
     console.log(`fixtures ${passed.fixtures}/${plan.now.length}, recoveries ${passed.recoveries}`)
-    console.log(`later: encryption ${later.length} (${later.join(', ')}), catchup-fetch ${passed.catchups}`)
+    console.log(
+      `later: encryption ${later.length} (${later.join(', ')}); with catchup-fetch ${passed.catchups}`,
+    )
     expect({
       fixtures: passed.fixtures + later.length,
       recoveries: passed.recoveries + laterRecoveries,

@@ -27,23 +27,35 @@ export const command: CommandDefinition = {
   needsStorage: true,
   async run(invocation: Invocation): Promise<number> {
     const { flags, log, signal } = invocation
-    const isDetailed = flags['detail'] === true
-    const isPretty = flags['pretty'] === true
     return withOpened(await invocation.openForFetch(), async ({ first, others }) => {
       const otherStorages = others.map(({ storage }) => storage)
       const context = { storage: first.storage, otherStorages, log, signal }
-      const backups = await backupList(context, { detail: isDetailed })
-      if (flags['json'] === true) {
-        await invocation.print(`${formatJsonList(backups, isDetailed, isPretty)}\n`)
-      } else if (backups.length === 0) {
-        log.info('No backups found')
-      } else {
-        const table = isPretty ? prettyTable(backups, isDetailed) : plainTable(backups, isDetailed)
-        await invocation.print(isPretty ? formatBoxTable(table) : formatPlainTable(table))
-      }
+      const backups = await backupList(context, { detail: flags['detail'] === true })
+      await printBackups(invocation, backups, true)
       return 0
     })
   },
+}
+
+/** Prints a list in the form that the flags ask for; `hasTypes`: with what only ours tells of a backup. */
+export async function printBackups(
+  { flags, log, print }: Invocation,
+  backups: readonly ListedBackup[],
+  hasTypes: boolean,
+): Promise<void> {
+  const isPretty = flags['pretty'] === true
+  const isDetailed = flags['detail'] === true
+  if (flags['json'] === true) {
+    const text = writeJson(backups.map(backup => listedBackupJson(backup, isDetailed, hasTypes)))
+    await print(`${isPretty ? indentJson(text, '    ') : text}\n`)
+  } else if (backups.length === 0) {
+    log.info('No backups found')
+  } else {
+    const detail = hasTypes ? [...DETAIL_COLUMNS, TYPE_COLUMN] : DETAIL_COLUMNS
+    const columns = isDetailed ? [...COLUMNS, ...detail] : COLUMNS
+    const table = isPretty ? prettyTable(backups, columns) : plainTable(backups, columns)
+    await print(isPretty ? formatBoxTable(table) : formatPlainTable(table))
+  }
 }
 
 /** Heading in both tables and the cell of a backup. */
@@ -81,38 +93,38 @@ const DETAIL_COLUMNS: readonly Column[] = [
   { plain: 'start_lsn', pretty: 'Start LSN', cell: ({ detail }) => lsnCell(detail?.startLsn) },
   { plain: 'finish_lsn', pretty: 'Finish LSN', cell: ({ detail }) => lsnCell(detail?.finishLsn) },
   { plain: 'is_permanent', pretty: 'Permanent', cell: ({ detail }) => String(detail?.isPermanent ?? '-') },
-  { plain: 'backup_type', pretty: 'Backup type', cell: ({ backupType }) => backupType },
 ]
+
+/** Ours. */
+const TYPE_COLUMN: Column = {
+  plain: 'backup_type',
+  pretty: 'Backup type',
+  cell: ({ backupType }) => backupType,
+}
 
 function lsnCell(lsn: Parameters<typeof formatLsn>[0] | null | undefined): string {
   return lsn === null || lsn === undefined ? '-' : formatLsn(lsn)
 }
 
-function plainTable(backups: readonly ListedBackup[], isDetailed: boolean): Table {
-  const columns = isDetailed ? [...COLUMNS, ...DETAIL_COLUMNS] : COLUMNS
+function plainTable(backups: readonly ListedBackup[], columns: readonly Column[]): Table {
   return {
     columns: columns.map(({ plain }) => plain),
     rows: backups.map(backup => columns.map(({ cell }) => cell(backup, formatPlainTime))),
   }
 }
 
-function prettyTable(backups: readonly ListedBackup[], isDetailed: boolean): Table {
-  const columns = isDetailed ? [...COLUMNS, ...DETAIL_COLUMNS] : COLUMNS
+function prettyTable(backups: readonly ListedBackup[], columns: readonly Column[]): Table {
   return {
     columns: columns.map(({ pretty }) => pretty),
     rows: backups.map(backup => columns.map(({ cell }) => cell(backup, formatPrettyTime))),
   }
 }
 
-function formatJsonList(backups: readonly ListedBackup[], isDetailed: boolean, isPretty: boolean): string {
-  const text = writeJson(backups.map(backup => listedBackupJson(backup, isDetailed)))
-  return isPretty ? indentJson(text, '    ') : text
-}
-
 /** One backup as `--json` prints it. */
 export function listedBackupJson(
   { entry, walFile, backupType, encryption, detail }: ListedBackup,
   isDetailed: boolean,
+  hasTypes = true,
 ): Readonly<Record<string, JsonValue | undefined>> {
   const common = {
     backup_name: entry.name,
@@ -136,8 +148,9 @@ export function listedBackupJson(
     uncompressed_size: detail?.uncompressedSizeBytes ?? null,
     compressed_size: detail?.compressedSizeBytes ?? null,
     user_data: detail === null || detail.userData === null ? undefined : { rawJson: detail.userData },
-    backup_type: backupType,
-    encryption: encryption === undefined ? undefined : { method: encryption.method, key: encryption.key },
+    backup_type: hasTypes ? backupType : undefined,
+    encryption:
+      encryption === undefined || !hasTypes ? undefined : { method: encryption.method, key: encryption.key },
   }
 }
 

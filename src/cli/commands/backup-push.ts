@@ -80,7 +80,7 @@ export const command: CommandDefinition = {
   async run(invocation: Invocation): Promise<number> {
     const dataDirectory = invocation.positionals[0]
     const { flags, settings } = invocation
-    const options = await readOptions(invocation, dataDirectory ?? '')
+    const options = await readPushOptions(invocation, dataDirectory ?? '')
     const policy =
       flags['apply-policy'] === true ? readPolicy({ flags: {}, positionals: [] }, settings) : null
     await withOpened(await invocation.openForPush(), async push => {
@@ -102,7 +102,11 @@ export const command: CommandDefinition = {
   },
 }
 
-async function readOptions(invocation: Invocation, dataDirectory: string): Promise<BackupPushOptions> {
+/** What flags and settings ask for. */
+export async function readPushOptions(
+  invocation: Invocation,
+  dataDirectory: string,
+): Promise<BackupPushOptions> {
   const { flags, settings } = invocation
   for (const name of ['rating-composer', 'copy-composer', 'database-composer']) {
     if (flags[name] !== true) continue

@@ -4,18 +4,20 @@ import { formatLsn } from '../../postgres/lsn.ts'
 import { type ChainBackup, readChain } from '../../repository/chain.ts'
 import { mappedLocations } from '../../repository/tablespace-spec.ts'
 import type { OperationContext } from '../context.ts'
+import { removeDropped } from './catchup/remove-dropped.ts'
+import { checkStandby, standbyTablespaces } from './catchup/standby.ts'
 import { completeFetch, removeControlFile } from './complete-fetch.ts'
 import { type Fetch, fetchStep } from './fetch-step.ts'
 import type { BackupFetchOptions } from './options.ts'
 import { PartPool } from './part/part-pool.ts'
 import { checksumBytes } from './part/part-protocol.ts'
-import { type FetchStep, planFetch } from './plan/chain-plan.ts'
+import { type FetchPlan, type FetchStep, planFetch } from './plan/chain-plan.ts'
 import { PG_CONTROL, TABLESPACE_MAP } from './plan/member-roles.ts'
 import { RestoredFiles } from './restored-files.ts'
 import { type FetchIdentity, FetchState, pendingControlFile } from './resume/fetch-state.ts'
 import { type TrustedParts, trustedParts } from './resume/resume.ts'
 import { fromAnyCopy, selectTarget } from './select-target.ts'
-import { inspectDestination, makeDestination } from './target/destination.ts'
+import { type Destination, inspectDestination, makeDestination } from './target/destination.ts'
 import { checkExisting, existingLinks, removeForeign } from './target/existing.ts'
 import {
   checkTablespaceLocations,
@@ -42,12 +44,10 @@ export async function backupFetch(
   const destination = inspectDestination(options.destination, options.isResume, options.isIntoExisting)
   const { spec } = target.document.sentinel
   if (destination.isExisting) await checkExisting(destination, target.document.sentinel)
-  const tablespaces = planTablespaces(
-    destination.root,
-    spec,
-    options.restoreSpec,
-    mappedLocations(spec, options.tablespaceMapping ?? []),
-  )
+  const moved = options.isCatchup
+    ? standbyTablespaces(destination.root, spec)
+    : mappedLocations(spec, options.tablespaceMapping ?? [])
+  const tablespaces = planTablespaces(destination.root, spec, options.restoreSpec, moved)
   const links = destination.isExisting ? existingLinks(destination.root, tablespaces) : new Map()
   if (!destination.isInterrupted) checkTablespaceLocations(tablespaces, links)
   const layout = layoutOf(destination.root, tablespaces, links)
@@ -56,13 +56,14 @@ export async function backupFetch(
   const plan = await fromAnyCopy(context, from =>
     planFetch(from, chain, options, tablespaces.keepsTablespaceMap),
   )
+  if (options.isCatchup) await checkStandby(destination, target, plan.steps.at(-1)!.roles)
   throwIfCancelled(context.signal)
 
   makeDestination(destination.root)
   const identity = identityOf(chain, options, layout)
   const state = await FetchState.open(destination.root, identity, options)
   if (destination.isInterrupted || destination.isExisting) await removeControlFile(destination.root)
-  if (destination.isExisting) removeForeign(destination.root, plan.hasList ? plan.table : null, links)
+  if (destination.isExisting) removeOthers(context, destination, plan, links, options)
   makeTablespaces(destination.root, tablespaces)
 
   const { table, hasList, steps } = plan
@@ -79,6 +80,22 @@ export async function backupFetch(
   context.progress.end()
   context.log.info(`Backup ${target.name} is restored in "${destination.root}", every check passed.`)
   return { backup: target.name, chain: identity.chain }
+}
+
+/** What is in the directory and not in the backup: of a standby only what was dropped. */
+function removeOthers(
+  { log }: OperationContext,
+  { root }: Destination,
+  { table, hasList }: FetchPlan,
+  links: ReadonlyMap<string, string>,
+  options: BackupFetchOptions,
+): void {
+  if (options.isCatchup !== true) {
+    removeForeign(root, hasList ? table : null, links)
+    return
+  }
+  const count = hasList ? removeDropped(root, table) : 0
+  if (count > 0) log.info(`Removed ${count} files of relations that the primary has dropped`)
 }
 
 function layoutOf(
@@ -109,6 +126,7 @@ function openPool(context: OperationContext, options: BackupFetchOptions, layout
       isDurable,
       checksums,
       keepsMatching: options.isIntoExisting === true,
+      isCatchup: options.isCatchup === true,
       systemModule: options.systemModule ?? null,
     },
     signal,

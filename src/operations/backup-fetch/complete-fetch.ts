@@ -30,7 +30,9 @@ export async function completeFetch(fetch: Fetch, target: FetchStep, layout: Tar
     )
   }
   // PostgreSQL's own manifest would list what was left out on purpose
-  if (isWhole && options.restoreOnly.length === 0) await writeManifest(fetch, target, layout)
+  // or lacks what a standby has of its own
+  if (isWhole && options.restoreOnly.length === 0 && options.isCatchup !== true)
+    await writeManifest(fetch, target, layout)
   await options.beforeControlFile?.(layout.root)
   throwIfCancelled(context.signal)
   const directories = setDirectoryModes(fetch, layout, isWhole)

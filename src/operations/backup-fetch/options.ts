@@ -27,6 +27,11 @@ export interface BackupFetchOptions {
    * the same stay as they are, what the backup does not have goes, but for pg_wal.
    */
   readonly isIntoExisting?: boolean
+  /**
+   * A catchup backup over a standby's directory, with `isIntoExisting`: increments are applied to the files that are there, and
+   * only relations that the backup proves gone are removed.
+   */
+  readonly isCatchup?: boolean
   /** Goes on with an interrupted fetch. */
   readonly isResume: boolean
   /** Parts that are read at a time, at most; never more than there are CPUs. */

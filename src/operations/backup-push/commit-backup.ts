@@ -67,7 +67,7 @@ export async function commitBackup(
   tentative: Tentative,
 ): Promise<BackupSizes> {
   const { log, storage, signal } = context
-  const { name, delta } = backup.identity
+  const { name, delta, catchupFromLsn } = backup.identity
   const put = (key: string, text: string): Promise<void> =>
     storage.put(key, streamOf(new TextEncoder().encode(text)), { signal })
   const facts = factsOf(options, backup)
@@ -82,6 +82,7 @@ export async function commitBackup(
     ...facts,
     lsn: backup.startLsn,
     delta,
+    ...(catchupFromLsn === undefined ? {} : { catchupFromLsn }),
     dataCatalogSizeBytes: backup.catalogBytes,
     spec: backup.spec,
     isFilesMetadataDisabled: !options.hasFilesMetadata,

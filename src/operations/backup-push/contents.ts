@@ -1,4 +1,5 @@
 import type { ControlEntry, DataDirectory } from '../../postgres/data-directory.ts'
+import type { Lsn } from '../../postgres/lsn.ts'
 import type { DataEntries } from '../../postgres/walk/data-entries.ts'
 import type { BackupName } from '../../repository/backup-name.ts'
 import type { DeltaLink } from '../../repository/sentinel.ts'
@@ -12,6 +13,8 @@ export interface BackupIdentity {
   readonly name: BackupName
   /** Null for a full backup. */
   readonly delta: DeltaLink | null
+  /** Of a catchup backup: increments hold pages with this LSN or later. */
+  readonly catchupFromLsn?: Lsn
   /** Hash of the parent's content manifest, when it has one. */
   readonly parentHash?: string
   /** By the clock of the file system, see `ManifestHeader`. */

@@ -1,4 +1,5 @@
 import type { ConnectionSettings } from '../../postgres/cluster/cluster.ts'
+import type { Lsn } from '../../postgres/lsn.ts'
 import type { DeltaOptions } from './delta/options.ts'
 
 /** What a backup of a local data directory needs to know. */
@@ -12,6 +13,8 @@ export interface BackupPushOptions {
   /** Valid JSON text, stored exactly as it is; null for none. */
   readonly userData: string | null
   readonly delta: DeltaOptions
+  /** A catchup backup: of pages only those with this LSN or a later one, for a standby that has replayed so far. */
+  readonly catchupFromLsn?: Lsn
   readonly isVerifying: boolean
   /** Damaged pages fail the backup. */
   readonly failsOnCorrupt: boolean

@@ -1,13 +1,16 @@
 import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
-import { fromSystemError } from '../../kit/errors.ts'
+import { fromSystemError, WalgError } from '../../kit/errors.ts'
 import { nowNs } from '../../kit/timestamp.ts'
 import { walkDataDirectory } from '../../postgres/data-directory.ts'
+import { formatLsn, type Lsn } from '../../postgres/lsn.ts'
+import { LEFT_TO_STANDBY } from '../../postgres/walk/left-out.ts'
 import { formatBackupName } from '../../repository/backup-name.ts'
 import type { OperationContext } from '../context.ts'
 import { type BackupIdentity, type Contents, isContent, planContents } from './contents.ts'
 import type { ParentBackup } from './delta/choose-parent.ts'
 import { openDelta, type ParentReading } from './delta/open-delta.ts'
+import { planCatchup } from './delta/plan-catchup.ts'
 import { type DeltaBase, planDelta } from './delta/plan-delta.ts'
 import type { BackupPushOptions } from './options.ts'
 import type { BackupSource } from './source/backup-source.ts'
@@ -49,15 +52,35 @@ async function walkAndPlan(
   log.info('Starting a new tar bundle')
   log.info('Walking ...')
   const walkedNs = settledBefore(root)
-  const directory = await walkDataDirectory(root, { log, signal })
+  const { catchupFromLsn } = options
+  const leftOut = catchupFromLsn === undefined ? [] : LEFT_TO_STANDBY
+  const directory = await walkDataDirectory(root, { log, signal, leftOut })
   const { entries } = directory
   const isFile = (index: number): boolean => isContent(entries, index)
   const { pageBytes } = options
+  if (catchupFromLsn !== undefined) {
+    assertBehind(catchupFromLsn, source)
+    const identity = { ...identityOf(source, undefined, walkedNs), catchupFromLsn }
+    const isWhole = catchupFromLsn === 0n || !options.hasFilesMetadata
+    const fromLsn = catchupFromLsn
+    const plan = isWhole ? undefined : planCatchup(context, { entries, isFile, pageBytes, fromLsn })
+    return planContents(directory, identity, plan)
+  }
   const plan =
     base === undefined
       ? undefined
       : planDelta(context, base, { entries, isFile, pageBytes, options: options.delta })
   return planContents(directory, identityOf(source, plan === undefined ? undefined : base, walkedNs), plan)
+}
+
+/** Throws DELTA_BASE_INVALID when the server has not come as far. */
+function assertBehind(fromLsn: Lsn, { startLsn }: BackupSource): void {
+  if (fromLsn <= startLsn) return
+  throw new WalgError(
+    'DELTA_BASE_INVALID',
+    `--from-lsn ${formatLsn(fromLsn)} is ahead of the server, which is at ${formatLsn(startLsn)}`,
+    { hint: "give the REDO location of the standby's latest checkpoint, as pg_controldata shows it" },
+  )
 }
 
 function identityOf(source: BackupSource, base: DeltaBase | undefined, walkedNs: bigint): BackupIdentity {

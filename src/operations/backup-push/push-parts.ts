@@ -82,7 +82,8 @@ function taskOf(
   workersCount: number,
 ): PartsTask {
   const { diskBytesPerSecond, isVerifying } = options
-  const { delta } = contents.identity
+  const { delta, catchupFromLsn } = contents.identity
+  const sinceLsn = delta?.lsn ?? catchupFromLsn
   const isChecked = isVerifying && source.pages !== undefined
   return {
     backup: contents.identity.name,
@@ -93,7 +94,7 @@ function taskOf(
     use: contents.files.isMostlySmall ? 'small files' : 'part',
     ...(diskBytesPerSecond === undefined ? {} : { diskLimit: createRateLimit(diskBytesPerSecond) }),
     ...(isChecked ? { pages: { ...source.pages!, startLsn: source.startLsn } } : {}),
-    ...(delta === null ? {} : { scan: { pageBytes: options.pageBytes, sinceLsn: delta.lsn } }),
+    ...(sinceLsn === undefined ? {} : { scan: { pageBytes: options.pageBytes, sinceLsn } }),
   }
 }
 
@@ -103,9 +104,7 @@ function sayWhole({ log }: OperationContext, name: string, reason: WholeReason):
       `failed to read file '${name}' as incremented: block ${reason.block} is no valid page; it is stored whole`,
     )
   } else {
-    log.info(
-      `'${name}' is stored whole: block ${reason.block} is zero and may not have been so in the parent backup`,
-    )
+    log.info(`'${name}' is stored whole: block ${reason.block} is zero and may not have been so before`)
   }
 }
 

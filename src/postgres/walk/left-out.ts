@@ -32,6 +32,13 @@ export const LEFT_OUT: readonly LeftOut[] = [
   { name: 'standby.signal', kind: 'file', reason: 'a restored server must not become a standby by itself' },
 ]
 
+/** What a standby has of its own: a catchup backup leaves it out as well (storage-format 1.7). */
+export const LEFT_TO_STANDBY: readonly LeftOut[] = [
+  { name: 'pg_hba.conf', kind: 'file', reason: 'who may connect to a standby is its own affair' },
+  { name: 'postgresql.conf', kind: 'file', reason: 'a standby has settings of its own' },
+  { name: 'postgresql.auto.conf', kind: 'file', reason: 'a standby has settings of its own' },
+]
+
 const byName: ReadonlyMap<string, LeftOut> = new Map(LEFT_OUT.map(one => [one.name, one]))
 
 /** The entry of the list for a base name, if any. */

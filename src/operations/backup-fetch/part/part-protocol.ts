@@ -18,6 +18,8 @@ export interface FetchSetup {
   readonly checksums: ManifestChecksums
   /** A file that is there and has the hash of the content manifest is left as it is. */
   readonly keepsMatching: boolean
+  /** Increments are applied to the files of a standby, which need not have all of them. */
+  readonly isCatchup: boolean
   readonly signals: FetchSignalsData
   /** For tests: a module whose `openFileSystem(options)` stands between the restored files and the system. */
   readonly systemModule: SystemModuleDescription | null

@@ -2,6 +2,7 @@ import { applyIncrement, type IncrementApplication } from '../../../delta/apply.
 import { WalgError } from '../../../kit/errors.ts'
 import type { Hasher } from '../../../kit/hash.ts'
 import type { UnpackedMember } from '../../../tar/unpack.ts'
+import { assertNoHoles } from '../catchup/no-holes.ts'
 import { IS_INCREMENT, IS_WANTED, PG_CONTROL } from '../plan/member-roles.ts'
 import { canonicalName, MemberTable } from '../plan/member-table.ts'
 import { ExistingFile } from '../target/existing-file.ts'
@@ -156,12 +157,19 @@ export class PartUnpacker {
         return
       }
     }
-    const file = new TargetFile(this.#tree.pathOf(target), member.mode, isIncrement, this.#flusher)
-    const increment = isIncrement
-      ? applyIncrement(name, member.sizeBytes, this.#setup.pageBytes, file)
-      : undefined
+    const use = !isIncrement ? 'write' : this.#setup.isCatchup ? 'patch or create' : 'patch'
+    const file = new TargetFile(this.#tree.pathOf(target), member.mode, use, this.#flusher)
+    const increment = isIncrement ? this.#openIncrement(member, name, file) : undefined
     if (increment === undefined) this.#checksum.reset()
     this.#current = { member, name, row, file, increment, isHashed }
+  }
+
+  #openIncrement(member: UnpackedMember, name: string, file: TargetFile): IncrementApplication {
+    const { pageBytes, isCatchup } = this.#setup
+    if (!isCatchup) return applyIncrement(name, member.sizeBytes, pageBytes, file)
+    return applyIncrement(name, member.sizeBytes, pageBytes, file, (header, blocks) =>
+      assertNoHoles({ name, presentBytes: file.sizeBytes, pageBytes }, header, blocks),
+    )
   }
 
   /** The file itself, when it is already what the manifest says; what it is then flushed like a written one. */

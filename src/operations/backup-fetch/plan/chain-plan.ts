@@ -66,7 +66,7 @@ export async function planFetch(
   let child: Roles | undefined
   for (const backup of chain) {
     const isTarget = child === undefined
-    const isDelta = backup.document.sentinel.delta !== null
+    const isDelta = hasIncrements(backup)
     const stored = await listParts(context, backup)
     // what is only needed of the list is kept, the list itself is large
     const listed = await readList(context, backup, table, child, stored, options)
@@ -97,6 +97,11 @@ export async function planFetch(
   return { steps, table, hasList, totalBytes }
 }
 
+/** A delta, or a catchup backup, which has no parent. */
+function hasIncrements({ document }: ChainBackup): boolean {
+  return document.sentinel.delta !== null || document.sentinel.catchupFromLsn !== undefined
+}
+
 /** The three utility files are never listed; they are looked for all the same. */
 function addNames(table: MemberTable, files: FilesMetadata | null): void {
   for (const index of files?.indexes() ?? []) {
@@ -118,13 +123,12 @@ async function readList(
   const files = await filesOf(context, backup)
   if (child === undefined) addNames(table, files)
   const choice = child === undefined ? readChoice(backup, files, options) : null
-  const isDelta = backup.document.sentinel.delta !== null
   if (files === null) {
-    if (isDelta) throw noFilesOfDelta(backup)
+    if (backup.document.sentinel.delta !== null) throw noFilesOfDelta(backup)
     return null
   }
   const roles = child === undefined ? rolesOfTarget(table, options, choice) : parentRoles(child)
-  if (isDelta) addDeltaRoles(table, roles, files, backup.name)
+  if (hasIncrements(backup)) addDeltaRoles(table, roles, files, backup.name)
   if (choice !== null) reportChoice(context, choice)
   checkFileSets({ backup: backup.name, stored, files, table, roles })
   return { roles, ...findLabel(files) }

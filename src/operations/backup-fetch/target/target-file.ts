@@ -21,6 +21,15 @@ export interface FinishedFile {
   readonly mtimeUs: number
 }
 
+/** `write`: created or emptied. `patch`: it must be there. `patch or create`: it may be missing, and begins empty then. */
+export type FileUse = 'write' | 'patch' | 'patch or create'
+
+const USE_FLAGS: Readonly<Record<FileUse, number>> = {
+  write: O_CREAT | O_TRUNC,
+  patch: 0,
+  'patch or create': O_CREAT,
+}
+
 /** A file being restored: written from its start, or patched in places. Never through a symbolic link. */
 export class TargetFile implements PatchTarget {
   readonly path: string
@@ -29,13 +38,13 @@ export class TargetFile implements PatchTarget {
   #unflushedBytes = 0
 
   /**
-   * Opens it. `isPatch`: the file must be there; otherwise it is created or emptied. Throws CHAIN_BROKEN for a patch
-   * without file.
+   * Opens it. Throws CHAIN_BROKEN for a patch without file.
    */
-  constructor(path: string | Buffer, mode: number, isPatch: boolean, flusher: Flusher) {
+  constructor(path: string | Buffer, mode: number, use: FileUse, flusher: Flusher) {
     this.path = String(path)
     this.#flusher = flusher
-    const flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | (isPatch ? 0 : O_CREAT | O_TRUNC)
+    const isPatch = use === 'patch'
+    const flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | USE_FLAGS[use]
     try {
       // the call takes a Buffer too, which a name that is not UTF-8 needs
       this.#fd = fileSystem().blocking.open(path as string, flags, (mode & 0o777) | 0o200)
@@ -70,6 +79,15 @@ export class TargetFile implements PatchTarget {
       throw fromSystemError(error, 'write', this.path)
     }
     this.#wrote(bytes.length)
+  }
+
+  /** As it is now. */
+  get sizeBytes(): number {
+    try {
+      return fs.fstatSync(this.#fd).size
+    } catch (error) {
+      throw fromSystemError(error, 'stat', this.path)
+    }
   }
 
   truncate(sizeBytes: number): void {

@@ -1,0 +1,81 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { WalgError } from '../../../kit/errors.ts'
+import { readControlFile } from '../../../postgres/control-file.ts'
+import { formatLsn } from '../../../postgres/lsn.ts'
+import { runningServer } from '../../../postgres/server/postmaster-file.ts'
+import { walFileOfName } from '../../../repository/backup-name.ts'
+import type { ChainBackup } from '../../../repository/chain.ts'
+import type { TablespaceSpec } from '../../../repository/tablespace-spec.ts'
+import { IS_INCREMENT, type Roles } from '../plan/member-roles.ts'
+import type { Destination } from '../target/destination.ts'
+
+/** Throws CLUSTER_STATE while a server runs in the directory. */
+export function refuseRunningStandby(directory: string): void {
+  const pid = runningServer(directory)
+  if (pid === undefined) return
+  throw new WalgError('CLUSTER_STATE', `a server runs in "${directory}" (process ${pid})`, {
+    facts: { path: directory, pid },
+    hint: 'stop the standby first, cleanly: `pg_ctl stop -m fast`',
+  })
+}
+
+/**
+ * Makes sure that the increments of a catchup backup fit what the standby has on disk: everything before the REDO location of
+ * its latest checkpoint is there; what it has replayed behind that may never have been written. Throws DELTA_BASE_INVALID,
+ * before anything is touched. A fetch that was interrupted has been through this.
+ */
+export async function checkStandby(
+  { root, isExisting, isInterrupted }: Destination,
+  { name, document }: ChainBackup,
+  roles: Roles,
+): Promise<void> {
+  const fromLsn = document.sentinel.catchupFromLsn
+  if (isInterrupted || fromLsn === undefined || !roles.some(role => (role & IS_INCREMENT) !== 0)) return
+  if (!isExisting) {
+    throw new WalgError('DELTA_BASE_INVALID', `"${root}" is empty: the backup holds only changed pages`, {
+      facts: { path: root, backup: name },
+      hint: 'name the data directory of the standby, or make a new standby with backup-fetch',
+    })
+  }
+  const control = await readControlFile(root)
+  if (fromLsn > control.redoLsn) {
+    const redo = formatLsn(control.redoLsn)
+    throw new WalgError(
+      'DELTA_BASE_INVALID',
+      `the backup holds changes since ${formatLsn(fromLsn)}, but only those before ${redo} are certain to be on the disk of this standby`,
+      {
+        facts: { path: root, backup: name },
+        hint: `repeat catchup-push with --from-lsn ${redo}, the REDO location of the latest checkpoint that pg_controldata shows for the stopped standby`,
+      },
+    )
+  }
+  const timeline = Number.parseInt(walFileOfName(name).slice(0, 8), 16)
+  if (timeline === control.timeline) return
+  throw new WalgError(
+    'DELTA_BASE_INVALID',
+    `the backup is of timeline ${timeline}, the standby is on timeline ${control.timeline}`,
+    {
+      facts: { path: root, backup: name },
+      hint: 'they may have parted before the standby stopped: repeat catchup-push with --from-lsn 0, or use pg_rewind',
+    },
+  )
+}
+
+/** Tablespaces that the standby has, which stay where they are, by oid. */
+export function standbyTablespaces(root: string, spec: TablespaceSpec | null): ReadonlyMap<string, string> {
+  const places = new Map<string, string>()
+  for (const { oid } of spec?.tablespaces ?? []) {
+    const location = linkAt(path.join(root, 'pg_tblspc', oid))
+    if (location !== undefined && !`${location}/`.startsWith(`${root}/`)) places.set(oid, location)
+  }
+  return places
+}
+
+function linkAt(place: string): string | undefined {
+  try {
+    return fs.readlinkSync(place)
+  } catch {
+    return undefined // no link, or nothing at all
+  }
+}

@@ -1,0 +1,110 @@
+import { closeSync } from 'node:fs'
+import { PAGE_HEADER_BYTES } from '../../../postgres/page-header.ts'
+import { isPagedFile, parseRelationFile } from '../../../postgres/relation-file.ts'
+import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
+import type { OperationContext } from '../../context.ts'
+import { openFile, readInto } from '../part/file-reading.ts'
+import { FilePlan } from './file-plan.ts'
+
+export interface CatchupInput {
+  readonly entries: DataEntries
+  /** Which entries are files of the backup. */
+  readonly isFile: (index: number) => boolean
+  readonly pageBytes: number
+  /** Where the standby stands. */
+  readonly fromLsn: bigint
+}
+
+/** Below it lie the oids that initdb gives: databases and relations of the first hour. */
+const FIRST_NORMAL_OID = 16_384
+const INIT_ENDING = new TextEncoder().encode('_init')
+/** In the column of directories: more than one has a file of that number. */
+const SHARED = -1
+
+/**
+ * Decides for every file of a catchup backup how it is packed. Increments are made of the main forks of permanent relations,
+ * in directories of databases that were there before the standby stopped. The standby does not have what CREATE DATABASE or
+ * ALTER DATABASE SET TABLESPACE have copied since, and the pages of such a copy are as old as those they were copied from:
+ * a directory without a page that is older than `fromLsn` and nobody else's is stored whole.
+ */
+export function planCatchup({ log }: Pick<OperationContext, 'log'>, input: CatchupInput): FilePlan {
+  const { entries, isFile, pageBytes } = input
+  const plan = new FilePlan(entries.count)
+  const unlogged = findUnlogged(input)
+  const settled = findSettled(input)
+  const whole = new Set<string>()
+  for (let index = 0; index < entries.count; index++) {
+    if (!isFile(index)) continue
+    const name = entries.memberName(index)
+    if (!isPagedFile(name, entries.sizeBytes(index), pageBytes)) continue
+    const place = entries.placeOf(index)
+    if (!settled.has(place)) whole.add(entries.places[place]!.member)
+    else if (!unlogged.has(keyOf(place, entries.fileNumber(index)))) plan.set(index, 'scan', undefined)
+  }
+  if (whole.size > 0) {
+    log.info(`Stored whole, because they may be younger than the standby: ${[...whole].sort().join(', ')}`)
+  }
+  return plan
+}
+
+/** Relations with an init fork: their pages tell nothing. */
+function findUnlogged({ entries, isFile }: CatchupInput): ReadonlySet<string> {
+  const found = new Set<string>()
+  for (let index = 0; index < entries.count; index++) {
+    if (!isFile(index) || !entries.endsIn(index, INIT_ENDING)) continue
+    found.add(keyOf(entries.placeOf(index), entries.fileNumber(index)))
+  }
+  return found
+}
+
+function keyOf(place: number, relfilenode: number): string {
+  return `${place}/${relfilenode}`
+}
+
+/** Directories of databases, by place, that were there before `fromLsn` for certain. */
+function findSettled(input: CatchupInput): ReadonlySet<number> {
+  const { entries, isFile } = input
+  const settled = new Set<number>()
+  const owners = new Map<number, number>()
+  const candidates: number[] = []
+  for (let index = 0; index < entries.count; index++) {
+    if (!isFile(index)) continue
+    const place = entries.placeOf(index)
+    const oid = /^\/base\/(\d+)$/.exec(entries.places[place]!.member)?.[1]
+    if (oid !== undefined && Number(oid) < FIRST_NORMAL_OID) settled.add(place)
+    const number = entries.fileNumber(index)
+    if (number < FIRST_NORMAL_OID) continue
+    const owner = owners.get(number)
+    if (owner === undefined) owners.set(number, place)
+    else if (owner !== place) owners.set(number, SHARED)
+    candidates.push(index)
+  }
+  for (const index of candidates) {
+    const place = entries.placeOf(index)
+    if (settled.has(place) || owners.get(entries.fileNumber(index)) !== place) continue
+    if (hasOldPage(input, index)) settled.add(place)
+  }
+  return settled
+}
+
+/** Looks at the first page of a relation's file, and at its last. */
+function hasOldPage({ entries, pageBytes, fromLsn }: CatchupInput, index: number): boolean {
+  const name = entries.memberName(index)
+  const sizeBytes = entries.sizeBytes(index)
+  if (!isPagedFile(name, sizeBytes, pageBytes) || parseRelationFile(name) === undefined) return false
+  const path = entries.path(index)
+  const fd = openFile(path)
+  if (fd === undefined) return false
+  try {
+    const header = new Uint8Array(PAGE_HEADER_BYTES)
+    const view = new DataView(header.buffer)
+    for (const position of [0, sizeBytes - pageBytes]) {
+      if (readInto({ fd, path, position }, header, 0, header.length) < header.length) continue
+      const lsn = (BigInt(view.getUint32(0, true)) << 32n) | BigInt(view.getUint32(4, true))
+      if (lsn !== 0n && lsn < fromLsn) return true
+    }
+    return false
+  } finally {
+    closeSync(fd)
+  }
+}
