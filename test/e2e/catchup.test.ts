@@ -116,6 +116,60 @@ for (const major of [13, 15, 18] as const satisfies readonly Major[]) {
   )
 }
 
+for (const major of [15, 18] as const satisfies readonly Major[]) {
+  testUnless(
+    missingPostgres(major),
+    `PostgreSQL ${major}: the LSN that a standby has replayed is enough when its disk has all of that, and refused when not`,
+    async () => {
+      await using source = await startArchivingCluster({
+        major,
+        segmentSizeMiB: 1,
+        settings: { autovacuum: 'off' },
+      })
+      const { cluster: primary, settings } = source
+      await primary.query(LEDGER_SQL)
+      await using standby = await startStandby(source, 'standby')
+      await primary.query(`update ledger set note = md5(note) where id % 50 = 0`)
+      await primary.query('checkpoint')
+      await primary.query(`update ledger set note = md5(note) where id % 40 = 0`)
+      const replayed = await replayedBy(primary, standby)
+      await standby.stop() // a restart point: everything that was replayed is written
+      const redo = (await readControlFile(standby.dataDirectory)).redoLsn
+      expect(formatLsn(redo)).not.toBe(replayed)
+      await primary.query(`update ledger set note = md5(note) where id < 50`)
+      const push = (lsn: string): Promise<unknown> =>
+        walg(['catchup-push', primary.dataDirectory, '--from-lsn', lsn], source.connection())
+      await push(replayed)
+      await walg(['catchup-fetch', standby.dataDirectory, 'LATEST'], settings)
+      await standby.start()
+      await untilCaughtUp(primary, standby)
+      expect(await digest(standby, 'ledger')).toBe(await digest(primary, 'ledger'))
+
+      // no checkpoint has come since the standby started: it stops without writing what it has replayed
+      await primary.query(`update ledger set note = md5(note) where id % 30 = 0`)
+      const unwritten = await replayedBy(primary, standby)
+      await standby.kill('SIGQUIT')
+      await primary.query('select pg_switch_wal()')
+      await push(unwritten)
+      const before = readFileSync(path.join(standby.dataDirectory, 'global/pg_control'))
+      const fetch = ['catchup-fetch', standby.dataDirectory, 'LATEST']
+      const refused = await runWalg(fetch, { env: settings, asClusterUser: true })
+      expect(refused).toMatchObject({
+        exit: 1,
+        stderr: expect.stringContaining('has not written all that it has replayed before that'),
+      })
+      expect(readFileSync(path.join(standby.dataDirectory, 'global/pg_control'))).toEqual(before)
+    },
+    180_000,
+  )
+}
+
+async function replayedBy(primary: Cluster, standby: Cluster): Promise<string> {
+  await untilCaughtUp(primary, standby)
+  const [row] = await standby.query<{ lsn: string }>('select pg_last_wal_replay_lsn() as lsn')
+  return row!.lsn
+}
+
 /** Relations of both, by their files: what was dropped is gone, what was made is there. */
 async function expectSameRelations(primary: Cluster, standby: Cluster): Promise<void> {
   await primary.query('checkpoint')

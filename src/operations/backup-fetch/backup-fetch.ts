@@ -56,7 +56,7 @@ export async function backupFetch(
   const plan = await fromAnyCopy(context, from =>
     planFetch(from, chain, options, tablespaces.keepsTablespaceMap),
   )
-  if (options.isCatchup) await checkStandby(destination, target, plan.steps.at(-1)!.roles)
+  if (options.isCatchup) await checkStandby(context, destination, chain[0]!, plan)
   throwIfCancelled(context.signal)
 
   makeDestination(destination.root)

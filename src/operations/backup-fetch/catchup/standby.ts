@@ -7,8 +7,11 @@ import { runningServer } from '../../../postgres/server/postmaster-file.ts'
 import { walFileOfName } from '../../../repository/backup-name.ts'
 import type { ChainBackup } from '../../../repository/chain.ts'
 import type { TablespaceSpec } from '../../../repository/tablespace-spec.ts'
-import { IS_INCREMENT, type Roles } from '../plan/member-roles.ts'
+import type { OperationContext } from '../../context.ts'
+import type { FetchPlan } from '../plan/chain-plan.ts'
+import { IS_INCREMENT } from '../plan/member-roles.ts'
 import type { Destination } from '../target/destination.ts'
+import { findUnwritten } from './unwritten-pages.ts'
 
 /** Throws CLUSTER_STATE while a server runs in the directory. */
 export function refuseRunningStandby(directory: string): void {
@@ -22,44 +25,56 @@ export function refuseRunningStandby(directory: string): void {
 
 /**
  * Makes sure that the increments of a catchup backup fit what the standby has on disk: everything before the REDO location of
- * its latest checkpoint is there; what it has replayed behind that may never have been written. Throws DELTA_BASE_INVALID,
- * before anything is touched. A fetch that was interrupted has been through this.
+ * its latest checkpoint is there; what it has replayed behind that is looked for. Throws DELTA_BASE_INVALID, before anything is
+ * touched. A fetch that was interrupted has been through this.
  */
 export async function checkStandby(
+  { signal }: Pick<OperationContext, 'signal'>,
   { root, isExisting, isInterrupted }: Destination,
   { name, document }: ChainBackup,
-  roles: Roles,
+  { table, steps }: FetchPlan,
 ): Promise<void> {
-  const fromLsn = document.sentinel.catchupFromLsn
+  const { sentinel } = document
+  const fromLsn = sentinel.catchupFromLsn
+  const roles = steps.at(-1)!.roles
   if (isInterrupted || fromLsn === undefined || !roles.some(role => (role & IS_INCREMENT) !== 0)) return
   if (!isExisting) {
-    throw new WalgError('DELTA_BASE_INVALID', `"${root}" is empty: the backup holds only changed pages`, {
-      facts: { path: root, backup: name },
+    throw unfit(root, name, `"${root}" is empty: the backup holds only changed pages`, {
       hint: 'name the data directory of the standby, or make a new standby with backup-fetch',
     })
   }
   const control = await readControlFile(root)
-  if (fromLsn > control.redoLsn) {
-    const redo = formatLsn(control.redoLsn)
-    throw new WalgError(
-      'DELTA_BASE_INVALID',
-      `the backup holds changes since ${formatLsn(fromLsn)}, but only those before ${redo} are certain to be on the disk of this standby`,
-      {
-        facts: { path: root, backup: name },
-        hint: `repeat catchup-push with --from-lsn ${redo}, the REDO location of the latest checkpoint that pg_controldata shows for the stopped standby`,
-      },
-    )
-  }
   const timeline = Number.parseInt(walFileOfName(name).slice(0, 8), 16)
-  if (timeline === control.timeline) return
-  throw new WalgError(
-    'DELTA_BASE_INVALID',
-    `the backup is of timeline ${timeline}, the standby is on timeline ${control.timeline}`,
-    {
-      facts: { path: root, backup: name },
+  if (timeline !== control.timeline) {
+    const told = `the backup is of timeline ${timeline}, the standby is on timeline ${control.timeline}`
+    throw unfit(root, name, told, {
       hint: 'they may have parted before the standby stopped: repeat catchup-push with --from-lsn 0, or use pg_rewind',
-    },
-  )
+    })
+  }
+  if (fromLsn <= control.redoLsn) return
+  const reason = await findUnwritten({
+    root,
+    control,
+    toLsn: fromLsn,
+    majorVersion: Math.floor(sentinel.pgVersion / 10_000),
+    isPatched: file => ((roles[table.find(file)] ?? 0) & IS_INCREMENT) !== 0,
+    signal,
+  })
+  if (reason === undefined) return
+  const redo = formatLsn(control.redoLsn)
+  const told = `the backup holds changes since ${formatLsn(fromLsn)}, and the standby has not written all that it has replayed before that`
+  throw unfit(root, name, `${told}: ${reason}`, {
+    hint: `repeat catchup-push with --from-lsn ${redo}, the REDO location of the latest checkpoint that pg_controldata shows for the stopped standby`,
+  })
+}
+
+function unfit(
+  root: string,
+  backup: string,
+  message: string,
+  { hint }: { readonly hint: string },
+): WalgError {
+  return new WalgError('DELTA_BASE_INVALID', message, { facts: { path: root, backup }, hint })
 }
 
 /** Tablespaces that the standby has, which stay where they are, by oid. */
