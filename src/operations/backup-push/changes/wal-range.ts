@@ -24,7 +24,7 @@ export interface TimelinePiece {
 export interface SegmentGroup {
   /** First segment of the whole group: what its `_delta` object is named after. */
   readonly deltaName: string
-  /** undefined: no such object can exist that says everything about the group's part of the range. */
+  /** undefined: no such object can say what the group's part of the range changed, and little more. */
   readonly beginLsn: Lsn | undefined
   readonly names: readonly string[]
 }
@@ -60,8 +60,10 @@ export function segmentGroups(range: WalRange, segmentBytes: number): SegmentGro
     }
     const segments = numbers.map(segmentAt)
     const { timeline } = segments.at(-1)!
-    // a group that goes on behind the range is not complete in the archive, one of two timelines is nobody's group
-    const isPossible = begin + count <= last && segments.every(one => one.timeline === timeline)
+    // one that begins long before the range names blocks that have not changed in it, one that goes on behind it is not complete
+    // in the archive, one of two timelines is nobody's
+    const isInside = begin >= first && begin + count <= last
+    const isPossible = isInside && segments.every(one => one.timeline === timeline)
     groups.push({
       deltaName: formatSegmentName({ number: begin, timeline }, segmentBytes),
       beginLsn: isPossible ? toLsn(begin * size) : undefined,
