@@ -51,6 +51,17 @@ export function joinKey(prefix: string, key: string): string {
   return prefix === '' ? key : `${prefix}/${key}`
 }
 
+/**
+ * The key of an object that a listing of the prefix `start` (with its trailing `/`) names in full; undefined for names
+ * that are no keys, such as the marker of a folder.
+ */
+export function keyBelowRoot(name: string, start: string, root: string): string | undefined {
+  const components = name.slice(start.length).split('/')
+  if (components.some(component => component === '' || component === '.' || component === '..'))
+    return undefined
+  return root === '' ? name : name.slice(root.length + 1)
+}
+
 function refusal(key: string): string | undefined {
   if (key.includes('\0')) return 'it contains a NUL character'
   if (!key.isWellFormed()) return 'it is not well-formed Unicode'

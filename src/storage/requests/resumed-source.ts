@@ -187,3 +187,12 @@ class ResumedSource implements ByteSource {
 
 /** In a row, without one byte between them. Each of them is patient by itself. */
 const RESUMES_WITHOUT_A_BYTE_MAX = 5
+
+/** Two halves of different objects are no object. */
+export function replacedWhileRead(key: string, storage: string): WalgError {
+  return new WalgError(
+    'FORMAT_TRUNCATED',
+    `object "${key}" in storage "${storage}" was replaced while it was read`,
+    { facts: { key, storage }, hint: 'run the command again' },
+  )
+}

@@ -3,11 +3,16 @@ import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit
 import { systemClock, throwIfCancelled } from '../../../kit/clock.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import { type MemoryBudget, type MemoryLimiter, openMemoryBudget } from '../../../kit/limits.ts'
-import { checkKey, checkPrefix, joinKey, refuse } from '../../keys.ts'
+import { checkKey, checkPrefix, joinKey, keyBelowRoot, refuse } from '../../keys.ts'
 import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
 import { forEachOf } from '../../requests/for-each-of.ts'
 import { type PatienceOptions, patientRequest } from '../../requests/patient-request.ts'
-import { openResumedSource, type ReadAnswer, type ReadRequest } from '../../requests/resumed-source.ts'
+import {
+  openResumedSource,
+  type ReadAnswer,
+  type ReadRequest,
+  replacedWhileRead,
+} from '../../requests/resumed-source.ts'
 import { chunksOfBody } from '../../requests/web-body.ts'
 import type {
   Abortable,
@@ -103,12 +108,12 @@ class AzureDriver implements Storage {
       const page = await this.#page(start, continuationToken, options)
       options.onProgress?.()
       for (const { name } of page.segment.blobPrefixes ?? []) {
-        const key = this.#keyOf(name.slice(0, -1), start)
+        const key = keyBelowRoot(name.slice(0, -1), start, this.#description.root)
         if (key !== undefined) yield { kind: 'prefix', key }
       }
       for (const { name, properties } of page.segment.blobItems) {
         throwIfCancelled(options.signal)
-        const key = this.#keyOf(name, start)
+        const key = keyBelowRoot(name, start, this.#description.root)
         if (key === undefined) continue
         const sizeBytes = properties.contentLength ?? 0
         yield { kind: 'object', key, sizeBytes, modifiedNs: nanoseconds(properties.lastModified) }
@@ -131,15 +136,6 @@ class AzureDriver implements Storage {
       const next = await pages.next()
       return next.done === true ? { segment: { blobItems: [] } } : next.value
     })
-  }
-
-  /** The key of a blob below the root; undefined for names that are none, such as the marker of a folder. */
-  #keyOf(name: string, start: string): string | undefined {
-    const rest = name.slice(start.length)
-    if (rest === '' || rest.split('/').some(part => part === '' || part === '.' || part === '..'))
-      return undefined
-    const { root } = this.#description
-    return root === '' ? name : name.slice(root.length + 1)
   }
 
   async stat(key: string, options: Abortable = {}): Promise<ObjectInfo> {
@@ -189,17 +185,9 @@ class AzureDriver implements Storage {
     } catch (error) {
       await takeBody(abortSignal)?.cancel()
       if (statusOf(error) === 416) return undefined
-      if (version !== undefined && statusOf(error) === 412) throw this.#replaced(key)
+      if (version !== undefined && statusOf(error) === 412) throw replacedWhileRead(key, this.name)
       throw fromAzureError(error, this.#place, 'get', key, abortSignal)
     }
-  }
-
-  #replaced(key: string): WalgError {
-    return new WalgError(
-      'FORMAT_TRUNCATED',
-      `object "${key}" in storage "${this.name}" was replaced while it was read`,
-      { facts: { key, storage: this.name }, hint: 'run the command again' },
-    )
   }
 
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {

@@ -2,10 +2,15 @@ import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit
 import { throwIfCancelled } from '../../../kit/clock.ts'
 import { hasCode, WalgError } from '../../../kit/errors.ts'
 import { type MemoryBudget, type MemoryLimiter, openMemoryBudget } from '../../../kit/limits.ts'
-import { checkKey, checkPrefix, joinKey, refuse } from '../../keys.ts'
+import { checkKey, checkPrefix, joinKey, keyBelowRoot, refuse } from '../../keys.ts'
 import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
 import { forEachOf } from '../../requests/for-each-of.ts'
-import { openResumedSource, type ReadAnswer, type ReadRequest } from '../../requests/resumed-source.ts'
+import {
+  openResumedSource,
+  type ReadAnswer,
+  type ReadRequest,
+  replacedWhileRead,
+} from '../../requests/resumed-source.ts'
 import { chunksOfBody } from '../../requests/web-body.ts'
 import type {
   Abortable,
@@ -112,25 +117,16 @@ class GcsDriver implements Storage {
       )
       options.onProgress?.()
       for (const name of page.prefixes ?? []) {
-        const key = this.#keyOf(name.slice(0, -1), start)
+        const key = keyBelowRoot(name.slice(0, -1), start, this.#description.root)
         if (key !== undefined) yield { kind: 'prefix', key }
       }
       for (const item of page.items ?? []) {
         throwIfCancelled(options.signal)
-        const key = this.#keyOf(item.name, start)
+        const key = keyBelowRoot(item.name, start, this.#description.root)
         if (key !== undefined) yield { kind: 'object', ...infoOf(key, item) }
       }
       pageToken = page.nextPageToken
     } while (pageToken !== undefined && pageToken !== '')
-  }
-
-  /** The key of an object below the root; undefined for names that are none, such as the marker of a folder. */
-  #keyOf(name: string, start: string): string | undefined {
-    const rest = name.slice(start.length)
-    if (rest === '' || rest.split('/').some(part => part === '' || part === '.' || part === '..'))
-      return undefined
-    const { root } = this.#description
-    return root === '' ? name : name.slice(root.length + 1)
   }
 
   async stat(key: string, options: Abortable = {}): Promise<ObjectInfo> {
@@ -198,17 +194,9 @@ class GcsDriver implements Storage {
         ),
       }
     } catch (error) {
-      if (version !== undefined && hasCode(error, 'OBJECT_NOT_FOUND')) throw this.#replaced(key)
+      if (version !== undefined && hasCode(error, 'OBJECT_NOT_FOUND')) throw replacedWhileRead(key, this.name)
       throw error
     }
-  }
-
-  #replaced(key: string): WalgError {
-    return new WalgError(
-      'FORMAT_TRUNCATED',
-      `object "${key}" in storage "${this.name}" was replaced while it was read`,
-      { facts: { key, storage: this.name }, hint: 'run the command again' },
-    )
   }
 
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {

@@ -2,10 +2,15 @@ import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit
 import { throwIfCancelled } from '../../../kit/clock.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import { type MemoryBudget, type MemoryLimiter, openMemoryBudget } from '../../../kit/limits.ts'
-import { checkKey, checkPrefix, joinKey } from '../../keys.ts'
+import { checkKey, checkPrefix, joinKey, keyBelowRoot } from '../../keys.ts'
 import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
 import { type PatienceOptions, patientRequest } from '../../requests/patient-request.ts'
-import { openResumedSource, type ReadAnswer, type ReadRequest } from '../../requests/resumed-source.ts'
+import {
+  openResumedSource,
+  type ReadAnswer,
+  type ReadRequest,
+  replacedWhileRead,
+} from '../../requests/resumed-source.ts'
 import type {
   Abortable,
   GetOptions,
@@ -107,12 +112,12 @@ class OssDriver implements Storage {
       )
       options.onProgress?.()
       for (const name of page.prefixes) {
-        const key = this.#keyOf(name.slice(0, -1), start)
+        const key = keyBelowRoot(name.slice(0, -1), start, this.#options.root)
         if (key !== undefined) yield { kind: 'prefix', key }
       }
       for (const { name, sizeBytes, modifiedNs } of page.objects) {
         throwIfCancelled(options.signal)
-        const key = this.#keyOf(name, start)
+        const key = keyBelowRoot(name, start, this.#options.root)
         if (key !== undefined) yield { kind: 'object', key, sizeBytes, modifiedNs }
       }
       next = page.next
@@ -125,14 +130,6 @@ class OssDriver implements Storage {
       const whole = { 'list-type': '2', 'encoding-type': 'url', ...query }
       return readPage((await this.#client.ask(work, { method: 'GET', query: whole, signal })).text)
     })
-  }
-
-  /** The key of an object below the root; undefined for names that are none, such as the marker of a folder. */
-  #keyOf(name: string, start: string): string | undefined {
-    const rest = name.slice(start.length)
-    if (rest.split('/').some(part => part === '' || part === '.' || part === '..')) return undefined
-    const { root } = this.#options
-    return root === '' ? name : name.slice(root.length + 1)
   }
 
   async stat(key: string, options: Abortable = {}): Promise<ObjectInfo> {
@@ -181,7 +178,7 @@ class OssDriver implements Storage {
     if (answer.status === 416 || answer.status === 412) {
       answer.body.close()
       if (answer.status === 416) return undefined
-      throw replaced(key, this.name)
+      throw replacedWhileRead(key, this.name)
     }
     const total = /\/(\d+)$/.exec(answer.headers.get('content-range') ?? '')?.[1]
     return {
@@ -281,17 +278,6 @@ class OssDriver implements Storage {
 
 function workOn(doing: string, key: string): OssWork {
   return { doing: `${doing} object "${key}"`, key }
-}
-
-function replaced(key: string, storage: string): WalgError {
-  return new WalgError(
-    'FORMAT_TRUNCATED',
-    `object "${key}" in storage "${storage}" was replaced while it was read`,
-    {
-      facts: { key, storage },
-      hint: 'run the command again',
-    },
-  )
 }
 
 function stallTimeoutOf({ stallTimeoutMs = 60_000 }: OssDriverOptions): number {

@@ -1,5 +1,3 @@
-import { WalgError } from '../../../kit/errors.ts'
-
 /** One line of a listing. */
 export type ListedEntry =
   | { readonly name: string; readonly bytes: number; readonly last_modified: string }
@@ -27,16 +25,4 @@ export function timeOfHeaders(headers: Headers): bigint {
   const match = /^(\d+)\.?(\d*)$/.exec(headers.get('x-timestamp') ?? '')
   if (match === null) return BigInt(Date.parse(headers.get('last-modified') ?? '') || 0) * 1_000_000n
   return BigInt(match[1]!) * 1_000_000_000n + BigInt(match[2]!.padEnd(9, '0').slice(0, 9))
-}
-
-/** Of two contents under one name a reader gets one, never a mixture. */
-export function replaced(key: string, storage: string): WalgError {
-  return new WalgError(
-    'FORMAT_TRUNCATED',
-    `object "${key}" in storage "${storage}" was replaced while it was read`,
-    {
-      facts: { key, storage },
-      hint: 'run the command again',
-    },
-  )
 }

@@ -15,7 +15,12 @@ import {
   verdictOfStatus,
 } from '../../requests/http.ts'
 import { type PatienceOptions, patientRequest } from '../../requests/patient-request.ts'
-import { openResumedSource, type ReadAnswer, type ReadRequest } from '../../requests/resumed-source.ts'
+import {
+  openResumedSource,
+  type ReadAnswer,
+  type ReadRequest,
+  replacedWhileRead,
+} from '../../requests/resumed-source.ts'
 import type {
   Abortable,
   GetOptions,
@@ -26,7 +31,7 @@ import type {
   Storage,
   StorageEntry,
 } from '../../storage.ts'
-import { encoded, type ListedEntry, replaced, timeOfHeaders, timeOfListing } from './answers.ts'
+import { encoded, type ListedEntry, timeOfHeaders, timeOfListing } from './answers.ts'
 import type { SwiftDescription } from './description.ts'
 import { BULK_MAX, checkBulk, DELETES_AT_A_TIME, SwiftRemoval } from './removal.ts'
 import { isSegmentName } from './segments.ts'
@@ -209,7 +214,7 @@ class SwiftDriver implements Storage {
       await dropBody(answer)
       return undefined
     }
-    if (answer.status === 412) throw replaced(key, this.name)
+    if (answer.status === 412) throw replacedWhileRead(key, this.name)
     if (!answer.ok) throw await this.#refused(answer, `get object "${key}"`, key, signal)
     const total = /\/(\d+)$/.exec(answer.headers.get('content-range') ?? '')?.[1]
     const sizeBytes = Number(total ?? answer.headers.get('content-length'))
