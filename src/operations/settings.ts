@@ -35,6 +35,8 @@ export interface OperationSettings extends PolicySettings {
   readonly WALG_STORE_ALL_CORRUPT_BLOCKS: boolean
   readonly WALG_FAIL_ON_CORRUPT: boolean
   readonly WALG_WITHOUT_FILES_METADATA: boolean
+  readonly WALG_USE_RATING_COMPOSER: boolean
+  readonly WALG_USE_DATABASE_COMPOSER: boolean
   readonly WALG_USE_REVERSE_UNPACK: boolean
   readonly WALG_SKIP_REDUNDANT_TARS: boolean
   readonly WALG_DISABLE_PARTIAL_RESTORE: boolean
@@ -150,6 +152,16 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
     default: false,
     doc: 'Keep no list of files with the backup; such a backup cannot be the parent of a delta.',
   },
+  WALG_USE_RATING_COMPOSER: {
+    parse: boolean,
+    default: false,
+    doc: 'Pack files into parts by update frequency.',
+  },
+  WALG_USE_DATABASE_COMPOSER: {
+    parse: boolean,
+    default: false,
+    doc: 'Pack files into parts by database.',
+  },
   WALG_USE_REVERSE_UNPACK: {
     parse: boolean,
     default: false,
@@ -239,11 +251,9 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
   },
 }
 
-/** Of later pieces, by themselves without effect on what is stored; and the composers, which change it. */
+/** Of later pieces, by themselves without effect on what is stored; and the copy composer, which changes it. */
 export const laterOperationSettings: SettingsTable = {
-  WALG_USE_RATING_COMPOSER: composer('by update frequency'),
   WALG_USE_COPY_COMPOSER: composer('by copying unchanged parts of the previous backup'),
-  WALG_USE_DATABASE_COMPOSER: composer('by database'),
   WALG_UPLOAD_QUEUE: ignored('Parts waiting for upload.', 'parts are sent while they are packed'),
   WALG_DIRECT_IO: ignored('Read past the page cache.', 'a later piece'),
   WALG_DIRECT_IO_BLOCK_COUNT: ignored('Blocks in one such read.', 'a later piece'),
@@ -255,7 +265,7 @@ function composer(how: string): SettingsTable[string] {
   return {
     parse: boolean,
     doc: `Pack files into parts ${how}.`,
-    later: 'composers other than the regular one',
+    later: 'the copy composer',
     isLater: (value: boolean) => value,
   }
 }

@@ -25,18 +25,13 @@ export interface Outcome {
 const HINT = 'an error also says what to do next'
 
 const PUSH_FLAGS = {
-  reason: 'a flag of our own; the flags of composers that are not available yet say so',
+  reason: 'a flag of our own; that of the copy composer, which is not available yet, says so',
   replaced: [
     [
       'backup sentinel and metadata files.\n',
       'backup sentinel and metadata files.\n      --apply-policy                  When the backup is complete, delete what the retention policy does not keep\n',
     ],
     ['Use copy tar composer (beta)', 'Use copy tar composer (beta; not available yet)'],
-    [
-      'Use database tar composer (experimental)',
-      'Use database tar composer (experimental; not available yet)',
-    ],
-    ['Use rating tar composer (beta)', 'Use rating tar composer (beta; not available yet)'],
   ],
 } as const
 

@@ -2,6 +2,7 @@ import { openCodec } from '../../codec/open-codec.ts'
 import { WalgError } from '../../kit/errors.ts'
 import { checkJson } from '../../kit/json.ts'
 import { MIB } from '../../kit/sizes.ts'
+import type { Composer } from '../../operations/backup-push/composer.ts'
 import type { DeltaOptions } from '../../operations/backup-push/delta/options.ts'
 import type { BackupPushOptions } from '../../operations/backup-push/options.ts'
 import type { ConnectionSettings } from '../../postgres/cluster/cluster.ts'
@@ -27,7 +28,7 @@ const FLAGS: readonly FlagDefinition[] = [
     name: 'rating-composer',
     short: 'r',
     type: 'boolean',
-    doc: 'Use rating tar composer (beta; not available yet)',
+    doc: 'Use rating tar composer (beta)',
   },
   {
     name: 'copy-composer',
@@ -39,7 +40,7 @@ const FLAGS: readonly FlagDefinition[] = [
     name: 'database-composer',
     short: 'b',
     type: 'boolean',
-    doc: 'Use database tar composer (experimental; not available yet)',
+    doc: 'Use database tar composer (experimental)',
   },
   {
     name: 'delta-from-name',
@@ -108,12 +109,6 @@ export async function readPushOptions(
   dataDirectory: string,
 ): Promise<BackupPushOptions> {
   const { flags, settings } = invocation
-  for (const name of ['rating-composer', 'copy-composer', 'database-composer']) {
-    if (flags[name] !== true) continue
-    throw new WalgError('NOT_AVAILABLE', `--${name} is not available yet`, {
-      hint: 'leave it out: the regular composer packs every kind of file',
-    })
-  }
   const { defaultPartsAtOnce } = await import('../../operations/backup-push/parts-at-once.ts')
   return {
     dataDirectory,
@@ -122,6 +117,7 @@ export async function readPushOptions(
     isPermanent: flags['permanent'] === true,
     userData: userDataOf(invocation),
     delta: deltaOptions(invocation),
+    composer: composerOf(invocation),
     isVerifying: flags['verify'] === true || settings.WALG_VERIFY_PAGE_CHECKSUMS,
     failsOnCorrupt: settings.WALG_FAIL_ON_CORRUPT,
     storesAllCorrupt: flags['store-all-corrupt'] === true || settings.WALG_STORE_ALL_CORRUPT_BLOCKS,
@@ -135,6 +131,24 @@ export async function readPushOptions(
     aliveCheckMs: settings.WALG_ALIVE_CHECK_INTERVAL,
     stopTimeoutMs: settings.WALG_STOP_BACKUP_TIMEOUT,
   }
+}
+
+/** Of several the last in the order rating, database, copy. */
+function composerOf({ flags, settings }: Invocation): Composer {
+  if (flags['copy-composer'] === true) {
+    throw new WalgError('NOT_AVAILABLE', '--copy-composer is not available yet', {
+      hint: 'leave it out: the regular composer packs every kind of file',
+    })
+  }
+  const isDatabase = flags['database-composer'] === true || settings.WALG_USE_DATABASE_COMPOSER
+  const isRating = flags['rating-composer'] === true || settings.WALG_USE_RATING_COMPOSER
+  if (!isDatabase && !isRating) return 'regular'
+  if (flags['without-files-metadata'] === true || settings.WALG_WITHOUT_FILES_METADATA) {
+    throw new WalgError('USAGE', 'a backup without files metadata can only be made by the regular composer', {
+      hint: 'leave out --without-files-metadata or the composer',
+    })
+  }
+  return isDatabase ? 'database' : 'rating'
 }
 
 /** What the connection string leaves out (role, password file, TLS) is as for the server itself. */

@@ -127,9 +127,7 @@ describe('failover storages', () => {
 
 describe('settings of later pieces', () => {
   const CHANGING: Record<string, string> = {
-    WALG_USE_RATING_COMPOSER: 'true',
     WALG_USE_COPY_COMPOSER: 'true',
-    WALG_USE_DATABASE_COMPOSER: 'true',
   }
 
   test('that would change how or where data is stored are errors, from every source', () => {

@@ -64,6 +64,7 @@ export function filesMetadataOf(packed: PackedContents, databases: string | null
           isSkipped: state === 'unchanged',
           name: files.memberName(index),
           mtime: localTimestampFromNs(mtimeNs),
+          updatesCount: files.updatesCount(index),
           ...(blocks === undefined ? {} : { corruptBlocks: corruptBlocks(blocks, packed.storesAllCorrupt) }),
         }
       }

@@ -5,6 +5,7 @@ import type { BackupName } from '../../repository/backup-name.ts'
 import type { DeltaLink } from '../../repository/sentinel.ts'
 import type { TablespaceSpec } from '../../repository/tablespace-spec.ts'
 import type { TarMember } from '../../tar/pack.ts'
+import type { Arrangement } from './composer.ts'
 import type { FilePlan } from './delta/file-plan.ts'
 import { PackedFiles } from './part/packed-files.ts'
 
@@ -44,6 +45,7 @@ export function planContents(
   directory: DataDirectory,
   identity: BackupIdentity,
   plan: FilePlan | undefined,
+  arrangement?: Arrangement,
 ): Contents {
   const { entries } = directory
   const headers: TarMember[] = []
@@ -56,7 +58,7 @@ export function planContents(
     identity,
     headers,
     controlFile: directory.controlFile,
-    files: new PackedFiles(entries, index => isContent(entries, index), plan),
+    files: new PackedFiles(entries, index => isContent(entries, index), plan, arrangement),
     catalogBytes: directory.catalogBytes,
     spec: specOf(directory),
     root: directory.root,

@@ -1,5 +1,6 @@
 import type { ConnectionSettings } from '../../postgres/cluster/cluster.ts'
 import type { Lsn } from '../../postgres/lsn.ts'
+import type { Composer } from './composer.ts'
 import type { DeltaOptions } from './delta/options.ts'
 
 /** What a backup of a local data directory needs to know. */
@@ -13,6 +14,7 @@ export interface BackupPushOptions {
   /** Valid JSON text, stored exactly as it is; null for none. */
   readonly userData: string | null
   readonly delta: DeltaOptions
+  readonly composer?: Composer
   /** A catchup backup: of pages only those with this LSN or a later one, for a standby that has replayed so far. */
   readonly catchupFromLsn?: Lsn
   readonly isVerifying: boolean

@@ -7,6 +7,7 @@ import { formatLsn, type Lsn } from '../../postgres/lsn.ts'
 import { LEFT_TO_STANDBY } from '../../postgres/walk/left-out.ts'
 import { formatBackupName } from '../../repository/backup-name.ts'
 import type { OperationContext } from '../context.ts'
+import { arrange } from './composer.ts'
 import { type BackupIdentity, type Contents, isContent, planContents } from './contents.ts'
 import type { ParentBackup } from './delta/choose-parent.ts'
 import { openDelta, type ParentReading } from './delta/open-delta.ts'
@@ -70,7 +71,9 @@ async function walkAndPlan(
     base === undefined
       ? undefined
       : planDelta(context, base, { entries, isFile, pageBytes, options: options.delta })
-  return planContents(directory, identityOf(source, plan === undefined ? undefined : base, walkedNs), plan)
+  const identity = identityOf(source, plan === undefined ? undefined : base, walkedNs)
+  const arrangement = await arrange(options.composer ?? 'regular', entries, source, log)
+  return planContents(directory, identity, plan, arrangement)
 }
 
 /** Throws DELTA_BASE_INVALID when the server has not come as far. */

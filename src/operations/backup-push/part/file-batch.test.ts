@@ -109,6 +109,7 @@ describe('packed files', () => {
 describe('the feed of a worker', () => {
   const batchOf = (firstTurn: number, bytes: number): FileBatchData => ({
     firstTurn,
+    group: 0,
     bytes,
     rows: new ArrayBuffer(0),
     names: new ArrayBuffer(0),

@@ -42,6 +42,8 @@ export interface BatchFile extends FileAttributes {
 export interface FileBatchData {
   /** Number of the first file in the order of handing out. */
   readonly firstTurn: number
+  /** Files of different groups never share a part. */
+  readonly group: number
   /** Sum of the sizes of the files. */
   readonly bytes: number
   readonly rows: ArrayBuffer
@@ -140,10 +142,11 @@ export class FileBatchBuilder {
     if (blocks !== undefined) this.#blocks.set(row, blocks)
   }
 
-  finish(firstTurn: number): FileBatchData {
+  finish(firstTurn: number, group = 0): FileBatchData {
     const names = this.#names.slice(0, this.#namesBytes).buffer as ArrayBuffer
     return {
       firstTurn,
+      group,
       bytes: this.#bytes,
       rows: this.#rows,
       names,

@@ -99,6 +99,7 @@ export class WorkerParts {
   readonly #control: PartControl
   readonly #place: PartPlace
   #open: NumberedOpenPart | undefined
+  #group = 0
 
   constructor(room: PackRoom, task: PartsTask, control: PartControl, queue: { readonly turn: number }) {
     this.#room = room
@@ -112,11 +113,14 @@ export class WorkerParts {
   }
 
   /** The part that a member of `sizeBytes` goes into; at once while it goes on. */
-  forMember(sizeBytes: number): Awaitable<NumberedOpenPart> {
+  forMember(sizeBytes: number, group: number): Awaitable<NumberedOpenPart> {
     const open = this.#open
+    const isOther = group !== this.#group
+    this.#group = group
     if (open === undefined) return this.#begin(this.#control.takePartNumber())
     const { tarBytes } = open.part.packer
-    if (tarBytes === 0 || tarBytes + packedBytes(sizeBytes) <= this.#task.partBytesMax) return open
+    if (tarBytes === 0 || (!isOther && tarBytes + packedBytes(sizeBytes) <= this.#task.partBytesMax))
+      return open
     return this.#close().then(() => this.#begin(this.#control.takePartNumber()))
   }
 

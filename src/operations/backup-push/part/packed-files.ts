@@ -1,5 +1,6 @@
 import type { ParentFile } from '../../../delta/page-selection.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
+import type { Arrangement } from '../composer.ts'
 import type { FilePlan } from '../delta/file-plan.ts'
 import {
   type BatchFile,
@@ -37,6 +38,7 @@ export class PackedFiles {
   readonly #pages: Uint32Array
   readonly #usedBlocks: Uint32Array
   readonly #plan: FilePlan | undefined
+  readonly #arrangement: Arrangement | undefined
   readonly #skipped: Uint32Array
   #nextTurn = 0
   readonly totalBytes: number
@@ -44,8 +46,14 @@ export class PackedFiles {
   readonly isMostlySmall: boolean
 
   /** `isFile` tells which entries are files of the backup; `plan` how, in a delta. */
-  constructor(entries: DataEntries, isFile: (index: number) => boolean, plan?: FilePlan) {
+  constructor(
+    entries: DataEntries,
+    isFile: (index: number) => boolean,
+    plan?: FilePlan,
+    arrangement?: Arrangement,
+  ) {
     this.#entries = entries
+    this.#arrangement = arrangement
     this.#plan = plan
     const large: number[] = []
     const skipped: number[] = []
@@ -71,6 +79,7 @@ export class PackedFiles {
     this.#order = new Uint32Array(large.length + smallCount)
     this.#order.set(large)
     this.#order.set(byFileNumber(entries, isSmall, smallCount), large.length)
+    if (arrangement !== undefined) arrangeOrder(this.#order, arrangement)
     this.#skipped = Uint32Array.from(skipped)
     this.#parts = new Uint32Array(entries.count)
     this.#hashes = new BigUint64Array(entries.count * 2)
@@ -94,7 +103,8 @@ export class PackedFiles {
     let end = first
     for (let bytes = 0; end < this.#order.length && end - first < BATCH_FILES_MAX; end++) {
       const sizeBytes = this.#entries.sizeBytes(this.#order[end]!)
-      if (end > first && bytes + sizeBytes > LARGE_BATCH_BYTES) break
+      if (end > first && (bytes + sizeBytes > LARGE_BATCH_BYTES || this.#group(end) !== this.#group(first)))
+        break
       bytes += sizeBytes
     }
     if (isAhead && this.#entries.sizeBytes(this.#order[first]!) >= LARGE_BATCH_BYTES) return 'not yet'
@@ -113,7 +123,15 @@ export class PackedFiles {
       const baseName = this.#entries.baseName(index)
       builder.add(place, this.#entries.places[place]!, baseName, attributes, this.#plan?.order(index))
     }
-    return builder.finish(first)
+    return builder.finish(first, this.#group(first))
+  }
+
+  #group(turn: number): number {
+    return this.#arrangement?.groups[this.#order[turn]!] ?? 0
+  }
+
+  updatesCount(index: number): bigint {
+    return this.#arrangement?.updates.get(index) ?? 0n
   }
 
   /** Takes a batch back, with what became of its files. */
@@ -205,6 +223,12 @@ export class PackedFiles {
   hash(index: number): string {
     return hex(this.#hashes[index * 2]!) + hex(this.#hashes[index * 2 + 1]!)
   }
+}
+
+/** Groups in their order, and by rank within each; otherwise as it was. */
+function arrangeOrder(order: Uint32Array, { groups, ranks }: Arrangement): void {
+  const rankOf = (index: number): number => ranks?.[index] ?? 0
+  order.sort((a, b) => groups[a]! - groups[b]! || rankOf(a) - rankOf(b))
 }
 
 /** The entries that are `wanted`, by the numbers of their names; the walk's order among equals. */

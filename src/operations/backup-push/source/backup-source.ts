@@ -1,4 +1,5 @@
 import type { DatabasesByNames } from '../../../postgres/cluster/database-names.ts'
+import type { RelationUpdates } from '../../../postgres/cluster/relation-updates.ts'
 import type { Lsn } from '../../../postgres/lsn.ts'
 import type { TimelineId } from '../../../postgres/wal-segment.ts'
 import type { WalMember } from './wal-members.ts'
@@ -30,6 +31,8 @@ export interface BackupSource extends AsyncDisposable {
   stop(): Promise<SourceStop>
   /** Returns when the WAL that the backup needs is where a restore will look for it. */
   waitForWal(stop: SourceStop): Promise<void>
+  /** How often relations were updated; null when no server can be asked. */
+  readUpdates(): Promise<RelationUpdates | null>
   /** Which file belongs to which relation; null when no server can be asked. */
   readDatabases(): Promise<DatabasesByNames | null>
 }

@@ -84,6 +84,7 @@ async function readRestingSource(
       return { finishLsn: needed.finishLsn, labels }
     },
     async waitForWal(): Promise<void> {},
+    readUpdates: async () => null,
     readDatabases: async () => null,
   }
 }

@@ -13,6 +13,7 @@ import {
 } from '../../../postgres/cluster/cluster-facts.ts'
 import { connectCluster } from '../../../postgres/cluster/connect.ts'
 import { type DatabasesByNames, readDatabaseNames } from '../../../postgres/cluster/database-names.ts'
+import { type RelationUpdates, readRelationUpdates } from '../../../postgres/cluster/relation-updates.ts'
 import { type Lsn, toLsn } from '../../../postgres/lsn.ts'
 import { formatSegmentName, segmentOfLsn, type TimelineId } from '../../../postgres/wal-segment.ts'
 import { storageIdentity } from '../../../storage/storage-identity.ts'
@@ -157,6 +158,11 @@ class RunningSource implements BackupSource {
         `archive_mode is off: nobody waits until WAL up to "${stopFile}" is archived, and without it the backup cannot be restored`,
       )
     }
+  }
+
+  async readUpdates(): Promise<RelationUpdates> {
+    this.#context.log.info('Querying pg_stat_all_tables')
+    return readRelationUpdates(this.#cluster)
   }
 
   async readDatabases(): Promise<DatabasesByNames> {
