@@ -1,3 +1,4 @@
+import { type BeneathTarget, BeneathWriter, type NewerPages } from './beneath.ts'
 import { type IncrementDecoder, type IncrementHeader, openIncrementDecoder } from './increment.ts'
 
 /** The file that an increment changes: what is needed of an open, writable file. */
@@ -10,12 +11,18 @@ export interface PatchTarget {
 export interface IncrementApplication extends IncrementDecoder {
   /** What the file's size must be when `end` has returned: as in the backup, or to its last page beyond that. */
   readonly finalSizeBytes: number
+  /** Size that the file had in this backup; 0 until the head has come. */
+  readonly fileSizeBytes: number
+  /** Blocks that the increment brings; none until the head has come. */
+  readonly blocks: Uint32Array
 }
 
+const NO_BLOCKS = new Uint32Array(0)
+
 /**
- * Applies an increment forward (storage-format 3.6): the file is cut or extended to the size it had, then every
- * page is put in its place; pages beyond that size extend it again. Doing it twice does no harm. `check` is called
- * before the file is touched, and may throw.
+ * Applies an increment to what is older, or to nothing yet (storage-format 3.6): the file is cut or extended to the
+ * size it had, then every page is put in its place; pages beyond that size extend it again. Doing it twice does no
+ * harm. `check` is called before the file is touched, and may throw.
  */
 export function applyIncrement(
   name: string,
@@ -25,11 +32,15 @@ export function applyIncrement(
   check?: (header: IncrementHeader, blocks: Uint32Array) => void,
 ): IncrementApplication {
   let finalSizeBytes = 0
+  let fileSizeBytes = 0
+  let blocks: Uint32Array = NO_BLOCKS
   const decoder = openIncrementDecoder(name, sizeBytes, pageBytes, {
-    begin(header, blocks): void {
-      check?.(header, blocks)
+    begin(header, numbers): void {
+      check?.(header, numbers)
       target.truncate(header.fileSizeBytes)
-      finalSizeBytes = header.fileSizeBytes
+      fileSizeBytes = header.fileSizeBytes
+      finalSizeBytes = fileSizeBytes
+      blocks = numbers
     },
     write(bytes, position): void {
       target.writeAt(bytes, position)
@@ -41,6 +52,38 @@ export function applyIncrement(
     end: () => decoder.end(),
     get finalSizeBytes(): number {
       return finalSizeBytes
+    },
+    get fileSizeBytes(): number {
+      return fileSizeBytes
+    },
+    get blocks(): Uint32Array {
+      return blocks
+    },
+  }
+}
+
+/** Applies an increment beneath newer ones: pages that nothing newer replaced or cut away are put in their places. */
+export function applyIncrementBeneath(
+  name: string,
+  sizeBytes: number,
+  pageBytes: number,
+  target: BeneathTarget,
+  newer: NewerPages & { readonly sizeBytes: number },
+): IncrementApplication {
+  const beneath = new BeneathWriter(target, newer, pageBytes)
+  const application = applyIncrement(name, sizeBytes, pageBytes, {
+    truncate() {},
+    writeAt: (bytes, position) => beneath.write(bytes, position),
+  })
+  return {
+    write: bytes => application.write(bytes),
+    end: () => application.end(),
+    finalSizeBytes: newer.sizeBytes,
+    get fileSizeBytes(): number {
+      return application.fileSizeBytes
+    },
+    get blocks(): Uint32Array {
+      return application.blocks
     },
   }
 }

@@ -17,7 +17,7 @@ export interface IncrementHeader {
 
 /** Where an increment's pages go. */
 export interface PageSink {
-  /** Called once, before any page. */
+  /** Called once, before any page, with the numbers of the blocks in their order. */
   begin(header: IncrementHeader, blocks: Uint32Array): void
   /** The next bytes of pages: they belong at `position` of the file; lent until the call returns. */
   write(bytes: Uint8Array, position: number): void

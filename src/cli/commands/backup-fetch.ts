@@ -68,7 +68,7 @@ Sets reverse delta unpack & skip redundant tars options automatically. Always do
     const selection = selectionFrom(invocation)
     const isReverse = flags['reverse-unpack'] === true || settings.WALG_USE_REVERSE_UNPACK
     if (isReverse || flags['skip-redundant-tars'] === true || settings.WALG_SKIP_REDUNDANT_TARS) {
-      log.info('Chains are restored forward, which gives the same files')
+      log.info('Every chain is restored newest backup first, and gives the files of a forward restore')
     }
     const restoreSpec = await readRestoreSpec(flags['restore-spec'])
     const tablespaceMapping = readTablespaceMapping(flags, restoreSpec)

@@ -7,8 +7,9 @@ import type { OperationContext } from '../context.ts'
 import { removeDropped } from './catchup/remove-dropped.ts'
 import { checkStandby, standbyTablespaces } from './catchup/standby.ts'
 import { completeFetch, removeControlFile } from './complete-fetch.ts'
-import { type Fetch, fetchStep } from './fetch-step.ts'
+import { type Fetch, fetchLateParts, fetchStep, type StepRun } from './fetch-step.ts'
 import type { BackupFetchOptions } from './options.ts'
+import { NewerPagesBuilder, type NewerPagesData } from './part/newer-pages.ts'
 import { PartPool } from './part/part-pool.ts'
 import { checksumBytes } from './part/part-protocol.ts'
 import { type FetchPlan, type FetchStep, planFetch } from './plan/chain-plan.ts'
@@ -33,7 +34,10 @@ export interface BackupFetchResult {
   readonly chain: readonly string[]
 }
 
-/** Restores a backup: the full one and every delta on it, oldest first, verified before pg_control is put in place. */
+/**
+ * Restores a backup, from the newest delta to the full one beneath, so that each block is written once; verified before
+ * pg_control is put in place.
+ */
 export async function backupFetch(
   given: OperationContext,
   options: BackupFetchOptions,
@@ -72,10 +76,7 @@ export async function backupFetch(
   const fetch: Fetch = { context, options, pool, state, restored, table, hasList, dropped }
   context.progress.begin('backup-fetch', plan.totalBytes)
   const trusted = findTrusted(fetch, steps, layout)
-  for (const [generation, step] of steps.entries()) {
-    await fetchStep(fetch, generation, step, trusted[generation]!)
-    logStepEnd(context, step.backup, chain[chain.length - 2 - generation])
-  }
+  await fetchSteps(fetch, steps, trusted)
   await completeFetch(fetch, steps.at(-1)!, layout)
   context.progress.end()
   context.log.info(`Backup ${target.name} is restored in "${destination.root}", every check passed.`)
@@ -96,6 +97,27 @@ function removeOthers(
   }
   const count = hasList ? removeDropped(root, table) : 0
   if (count > 0) log.info(`Removed ${count} files of relations that the primary has dropped`)
+}
+
+/** Newest first; the late parts of the newest come last of all. */
+async function fetchSteps(fetch: Fetch, steps: readonly FetchStep[], trusted: TrustedParts): Promise<void> {
+  const { context, table, options } = fetch
+  const target = steps.at(-1)!
+  const pages = new NewerPagesBuilder(table.count, options.pageBytes)
+  let newer: NewerPagesData | null = null
+  let targetRun: StepRun | undefined
+  for (let generation = steps.length - 1; generation >= 0; generation--) {
+    const step = steps[generation]!
+    const isLast = generation === 0
+    const run = await fetchStep(fetch, generation, step, trusted[generation]!, newer, result => {
+      if (!isLast) pages.add(result)
+    })
+    targetRun ??= run
+    if (!isLast) newer = pages.settle()
+    if (step !== target) logStepEnd(context, step.backup, steps[generation + 1]!.backup)
+  }
+  await fetchLateParts(fetch, target, targetRun!)
+  logStepEnd(context, target.backup, undefined)
 }
 
 function layoutOf(

@@ -5,7 +5,7 @@ import { throwIfCancelled } from '../../kit/clock.ts'
 import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
 import type { Fetch } from './fetch-step.ts'
 import type { FetchStep } from './plan/chain-plan.ts'
-import { BACKUP_LABEL, PG_CONTROL, TABLESPACE_MAP } from './plan/member-roles.ts'
+import { BACKUP_LABEL, IS_WANTED, PG_CONTROL } from './plan/member-roles.ts'
 import { describeServerManifest, writeServerManifest } from './server-manifest.ts'
 import { type TargetLayout, TargetTree } from './target/target-tree.ts'
 
@@ -46,11 +46,9 @@ function checkLateFiles(fetch: Fetch, target: FetchStep, isWhole: boolean): void
   const { name, document } = target.backup
   if (fetch.hasList) {
     // the map is dropped on purpose where the links are ours, and old backups have none
-    restored.checkDelivered(
-      name,
-      target.roles,
-      member => member === TABLESPACE_MAP || member === BACKUP_LABEL,
-    )
+    const row = table.find(PG_CONTROL)
+    const isWanted = row >= 0 && (target.roles[row]! & IS_WANTED) !== 0
+    if (isWanted && !restored.hasControlFile) throw missing(name, PG_CONTROL)
   }
   if (!isWhole) return
   if (!restored.hasControlFile) throw missing(name, PG_CONTROL)

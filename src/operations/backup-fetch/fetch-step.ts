@@ -4,6 +4,7 @@ import { PARTS_FOLDER } from '../../repository/layout.ts'
 import { copiesOf } from '../../storage/layers/copies.ts'
 import type { OperationContext } from '../context.ts'
 import type { BackupFetchOptions } from './options.ts'
+import type { NewerPagesData } from './part/newer-pages.ts'
 import type { PartPool, RunJob } from './part/part-pool.ts'
 import type { BackupJob, PartJob, PartResult } from './part/part-protocol.ts'
 import type { FetchStep } from './plan/chain-plan.ts'
@@ -29,20 +30,35 @@ export interface Fetch {
 const RETRY_DELAY_MS = 1000
 const LATE_NAMES: readonly string[] = [PG_CONTROL, BACKUP_LABEL, TABLESPACE_MAP]
 
-/** Unpacks one backup of the chain: ordinary parts side by side, then the late ones; then everything must be there. */
+/** What has come of one backup. */
+export interface StepRun {
+  readonly run: RunPart
+  readonly memberBytes: number
+}
+
+/**
+ * Unpacks the ordinary parts of one backup of the chain, side by side: of each file what no newer backup has written.
+ * Then everything must be there. `take` gets the result of each part.
+ */
 export async function fetchStep(
   fetch: Fetch,
   generation: number,
   step: FetchStep,
   trusted: ReadonlyMap<string, PartResult>,
-): Promise<void> {
+  newer: NewerPagesData | null,
+  take: (result: PartResult) => void,
+): Promise<StepRun> {
   const { restored, pool, state, table } = fetch
-  const run = openStep(fetch, step)
+  const run = openStep(fetch, step, newer)
   let memberBytes = 0
+  const add = (result: PartResult): void => {
+    restored.add(result)
+    take(result)
+    memberBytes += result.memberBytes
+  }
   restored.beginBackup()
   for (const result of trusted.values()) {
-    restored.add(result)
-    memberBytes += result.memberBytes
+    add(result)
     fetch.context.progress.advance(result.storedBytes)
   }
   const parts = step.parts.ordinary.filter(({ part }) => !trusted.has(part))
@@ -52,21 +68,30 @@ export async function fetchStep(
   await pool.forEach(parts, async (part, runJob) => {
     const result = await run(part, false, runJob)
     await state.record(generation, part, result, table)
-    restored.add(result)
-    memberBytes += result.memberBytes
+    add(result)
   })
   if (fetch.hasList) restored.checkDelivered(step.backup.name, step.roles, name => LATE_NAMES.includes(name))
-  await pool.forEach(step.parts.late, async (part, runJob) => {
+  return { run, memberBytes }
+}
+
+/** Unpacks pg_control and the label files, after everything else. */
+export async function fetchLateParts(
+  fetch: Fetch,
+  step: FetchStep,
+  { run, memberBytes }: StepRun,
+): Promise<void> {
+  let totalBytes = memberBytes
+  await fetch.pool.forEach(step.parts.late, async (part, runJob) => {
     const result = await run(part, true, runJob)
-    restored.add(result)
-    memberBytes += result.memberBytes
+    fetch.restored.add(result)
+    totalBytes += result.memberBytes
   })
-  checkSum(fetch, step, memberBytes)
+  checkSum(fetch, step, totalBytes)
 }
 
 type RunPart = (part: PlannedPart, isLate: boolean, runJob: RunJob) => Promise<PartResult>
 
-function openStep(fetch: Fetch, step: FetchStep): RunPart {
+function openStep(fetch: Fetch, step: FetchStep, newer: NewerPagesData | null): RunPart {
   const { context, table, hasList } = fetch
   const of: BackupJob = {
     backup: step.backup.name,
@@ -75,6 +100,7 @@ function openStep(fetch: Fetch, step: FetchStep): RunPart {
     roles: step.roles.buffer,
     owners: new SharedArrayBuffer(table.count * 4),
     expectations: step.content?.data ?? null,
+    newer,
     dropped: fetch.dropped,
   }
   const hasControlPart = step.parts.late.some(({ part }) => part.includes('pg_control.tar'))

@@ -8,6 +8,8 @@ const IS_DELIVERED = 1
 const IS_FILE = 2
 /** Patched since it was written: its checksum is not known. */
 const IS_PATCHED = 4
+/** A newer backup of the chain brought it: size and time are known. */
+const IS_NEWER = 8
 /** Missing files named in a message. */
 const NAMES_MAX = 5
 
@@ -58,6 +60,7 @@ export class RestoredFiles implements RestoredFileList {
   /** Files whose names are not UTF-8. */
   readonly #odd: RestoredFile[] = []
   readonly directories: Map<string, RestoredDirectory> = new Map()
+  #isNewerDirectory: ReadonlySet<string> = new Set()
   readonly ignored: Set<string> = new Set()
 
   /** `table` grows here when the backup has no list of files. */
@@ -71,9 +74,13 @@ export class RestoredFiles implements RestoredFileList {
     this.#checksums = new Uint8Array(length * checksumBytes)
   }
 
-  /** Another backup of the chain begins: nothing is delivered yet. */
+  /** The next older backup of the chain begins: nothing of it is delivered yet. */
   beginBackup(): void {
-    for (let row = 0; row < this.#states.length; row++) this.#states[row]! &= ~IS_DELIVERED
+    this.#isNewerDirectory = new Set(this.directories.keys())
+    for (let row = 0; row < this.#states.length; row++) {
+      const state = this.#states[row]! & ~IS_DELIVERED
+      this.#states[row] = (state & IS_FILE) === 0 ? state : state | IS_NEWER
+    }
   }
 
   add(result: PartResult): void {
@@ -95,7 +102,10 @@ export class RestoredFiles implements RestoredFileList {
       }
     }
     for (const row of result.seen.subarray(0, result.seenCount)) this.#states[row]! |= IS_DELIVERED
-    for (const directory of result.directories) this.directories.set(directory.name.name, directory)
+    for (const directory of result.directories) {
+      const { name } = directory.name
+      if (!this.#isNewerDirectory.has(name)) this.directories.set(name, directory)
+    }
     for (const name of result.ignored) this.ignored.add(name)
   }
 
@@ -187,6 +197,10 @@ export class RestoredFiles implements RestoredFileList {
   }
 
   #addFile(row: number, result: PartResult, index: number): void {
+    if ((this.#states[row]! & IS_NEWER) !== 0) {
+      this.#states[row]! |= IS_DELIVERED
+      return
+    }
     const isPatched = result.isPatched[index] === 1
     this.#states[row] = IS_DELIVERED | IS_FILE | (isPatched ? IS_PATCHED : 0)
     this.#sizes[row] = result.sizes[index]!

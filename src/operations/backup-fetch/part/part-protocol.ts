@@ -3,6 +3,7 @@ import type { PlainError } from '../../../kit/error-transport.ts'
 import type { StorageDescription } from '../../../storage/description.ts'
 import type { MemberTableData } from '../plan/member-table.ts'
 import type { TargetLayout } from '../target/target-tree.ts'
+import type { NewerPagesData } from './newer-pages.ts'
 
 /** Checksums for PostgreSQL's backup_manifest. */
 export type ManifestChecksums = 'none' | 'crc32c' | 'sha256'
@@ -51,6 +52,8 @@ export interface BackupJob {
   /** Int32 per row: number of the part that writes the file, so that two never do. */
   readonly owners: SharedArrayBuffer
   readonly expectations: ExpectationsData | null
+  /** What newer backups of the chain wrote; null for the newest. */
+  readonly newer: NewerPagesData | null
   /** Without a table: names that are left out all the same. */
   readonly dropped: readonly string[]
 }
@@ -105,6 +108,14 @@ export interface PartResult {
   readonly checksums: Uint8Array
   /** 1 for a patched file: its checksum is not known. */
   readonly isPatched: Uint8Array
+  /** Of `incrementsCount` increments: the row; the size of the file, and what it is with pages beyond that. */
+  readonly incrementsCount: number
+  readonly incrementRows: Uint32Array
+  readonly incrementSizes: Float64Array
+  readonly incrementFinalSizes: Float64Array
+  /** Where the numbers of its blocks end in `incrementBlocks`. */
+  readonly incrementEnds: Uint32Array
+  readonly incrementBlocks: Uint32Array
   /** Rows of `seenCount` members that are no files, or duplicates that another part wrote. */
   readonly seen: Uint32Array
   readonly seenCount: number

@@ -12,6 +12,14 @@ export interface ResultFile {
   readonly isPatched: boolean
 }
 
+/** One increment of a part. */
+export interface ResultIncrement {
+  readonly row: number
+  readonly fileSizeBytes: number
+  readonly finalSizeBytes: number
+  readonly blocks: Uint32Array
+}
+
 /** Collects what a part brought, in columns that are handed to the main thread without copying. */
 export class PartResults {
   readonly #checksumBytes: number
@@ -22,6 +30,12 @@ export class PartResults {
   #tarTimes: Float64Array = new Float64Array(64)
   #isPatched: Uint8Array = new Uint8Array(64)
   #checksums: Uint8Array
+  #incrementsCount = 0
+  #incrementRows: Uint32Array = new Uint32Array(16)
+  #incrementSizes: Float64Array = new Float64Array(16)
+  #incrementFinalSizes: Float64Array = new Float64Array(16)
+  #incrementEnds: Uint32Array = new Uint32Array(16)
+  #incrementBlocks: Uint32Array = new Uint32Array(64)
   #seen: Uint32Array = new Uint32Array(64)
   #seenCount = 0
   readonly #names: (string | Uint8Array)[] = []
@@ -47,6 +61,25 @@ export class PartResults {
     return { into: this.#checksums, at: index * this.#checksumBytes }
   }
 
+  addIncrement({ row, fileSizeBytes, finalSizeBytes, blocks }: ResultIncrement): void {
+    const index = this.#incrementsCount++
+    if (index === this.#incrementRows.length) {
+      this.#incrementRows = doubled(this.#incrementRows)
+      this.#incrementSizes = doubled(this.#incrementSizes)
+      this.#incrementFinalSizes = doubled(this.#incrementFinalSizes)
+      this.#incrementEnds = doubled(this.#incrementEnds)
+    }
+    const begin = index === 0 ? 0 : this.#incrementEnds[index - 1]!
+    while (begin + blocks.length > this.#incrementBlocks.length) {
+      this.#incrementBlocks = doubled(this.#incrementBlocks)
+    }
+    this.#incrementBlocks.set(blocks, begin)
+    this.#incrementRows[index] = row
+    this.#incrementSizes[index] = fileSizeBytes
+    this.#incrementFinalSizes[index] = finalSizeBytes
+    this.#incrementEnds[index] = begin + blocks.length
+  }
+
   addSeen(row: number): void {
     if (row < 0) return
     if (this.#seenCount === this.#seen.length) this.#seen = doubled(this.#seen)
@@ -64,6 +97,12 @@ export class PartResults {
       tarTimes: this.#tarTimes,
       checksums: this.#checksums,
       isPatched: this.#isPatched,
+      incrementsCount: this.#incrementsCount,
+      incrementRows: this.#incrementRows,
+      incrementSizes: this.#incrementSizes,
+      incrementFinalSizes: this.#incrementFinalSizes,
+      incrementEnds: this.#incrementEnds,
+      incrementBlocks: this.#incrementBlocks,
       seen: this.#seen,
       seenCount: this.#seenCount,
       directories: this.directories,

@@ -1,4 +1,5 @@
-import { applyIncrement, type IncrementApplication } from '../../../delta/apply.ts'
+import { applyIncrement, applyIncrementBeneath, type IncrementApplication } from '../../../delta/apply.ts'
+import { BeneathWriter } from '../../../delta/beneath.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import type { Hasher } from '../../../kit/hash.ts'
 import type { UnpackedMember } from '../../../tar/unpack.ts'
@@ -10,6 +11,7 @@ import { Flusher } from '../target/flusher.ts'
 import { type FinishedFile, TargetFile } from '../target/target-file.ts'
 import type { TargetTree } from '../target/target-tree.ts'
 import { type FileChecksum, openFileChecksum } from './file-checksum.ts'
+import { type NewerFile, NewerPagesView } from './newer-pages.ts'
 import type { FetchSetup, PartJob, PartResult } from './part-protocol.ts'
 import { PartResults } from './part-results.ts'
 
@@ -21,10 +23,18 @@ interface Current {
   /** Undefined: the bytes go nowhere (a second copy of a file that another part writes). */
   readonly file: TargetFile | undefined
   readonly increment: IncrementApplication | undefined
+  /** A file that newer increments wrote to: this fills what is missing. */
+  readonly beneath?: Beneath
   /** The content manifest has a hash of it. */
   readonly isHashed: boolean
   /** The file was there, the same already: the bytes are only compared. */
   readonly kept?: FinishedFile
+}
+
+interface Beneath {
+  readonly newer: NewerFile
+  readonly writer: BeneathWriter
+  doneBytes: number
 }
 
 /** Unpacks the members of one part: decides, writes, verifies. Synchronous but for `room` and `drained`. */
@@ -36,6 +46,7 @@ export class PartUnpacker {
   readonly #table: MemberTable | null
   readonly #roles: Uint8Array
   readonly #owners: Int32Array
+  readonly #newer: NewerPagesView | undefined
   readonly #checksum: FileChecksum
   readonly #flusher: Flusher
   readonly #results: PartResults
@@ -49,10 +60,11 @@ export class PartUnpacker {
     this.#job = job
     this.#tree = tree
     this.#hasher = hasher
-    const { table, roles, owners, expectations } = job.of
+    const { table, roles, owners, expectations, newer } = job.of
     this.#table = table === null ? null : new MemberTable(table)
     this.#roles = new Uint8Array(roles)
     this.#owners = new Int32Array(owners)
+    this.#newer = newer === null ? undefined : new NewerPagesView(newer)
     this.#checksum = openFileChecksum(setup.checksums)
     this.#flusher = new Flusher(setup.isDurable)
     this.#results = new PartResults(this.#checksum.sizeBytes)
@@ -77,8 +89,12 @@ export class PartUnpacker {
     if (current.isHashed) this.#hasher.update(bytes)
     if (current.kept !== undefined && this.#checksum.sizeBytes > 0) this.#checksum.update(bytes)
     if (current.file === undefined) return
-    if (current.increment !== undefined) current.increment.write(bytes)
-    else {
+    const { increment, beneath } = current
+    if (increment !== undefined) increment.write(bytes)
+    else if (beneath !== undefined) {
+      beneath.writer.write(bytes, beneath.doneBytes)
+      beneath.doneBytes += bytes.length
+    } else {
       current.file.write(bytes)
       if (this.#checksum.sizeBytes > 0) this.#checksum.update(bytes)
     }
@@ -87,21 +103,27 @@ export class PartUnpacker {
   end(): void {
     const current = this.#current
     if (current === undefined) return
-    const { member, name, row, file, increment } = current
+    const { member, name, row, file, increment, beneath } = current
     if (current.isHashed) this.#checkHash(name, row)
     if (file !== undefined) {
       increment?.end()
-      const finished = file.finish(increment?.finalSizeBytes ?? member.sizeBytes, member.mode)
+      beneath?.writer.clear(beneath.doneBytes)
+      const sizeBytes = increment?.finalSizeBytes ?? beneath?.newer.sizeBytes ?? member.sizeBytes
+      const finished = file.finish(sizeBytes, member.mode)
       this.#current = undefined
+      if (increment !== undefined) {
+        const { fileSizeBytes, finalSizeBytes, blocks } = increment
+        this.#results.addIncrement({ row, fileSizeBytes, finalSizeBytes, blocks })
+      }
       const { into, at } = this.#results.add({
         row,
         name,
         nameBytes: member.nameBytes,
         ...finished,
         tarTime: member.mtimeSeconds,
-        isPatched: increment !== undefined,
+        isPatched: increment !== undefined || beneath !== undefined,
       })
-      if (increment === undefined) this.#checksum.write(into, at)
+      if (increment === undefined && beneath === undefined) this.#checksum.write(into, at)
     } else if (current.kept === undefined) this.#results.addSeen(row)
     else this.#addKept(current, current.kept)
     this.#current = undefined
@@ -144,24 +166,53 @@ export class PartUnpacker {
     const isIncrement = this.#job.of.isDelta && row >= 0 && (this.#roles[row]! & IS_INCREMENT) !== 0
     const isHashed = this.#checkExpectation(member, name, row)
     if (isHashed) this.#hasher.reset()
-    if (!isIncrement && !this.#claim(row)) {
+    const newer = this.#newer?.of(row) ?? 'nothing'
+    if (newer === 'whole' || (!isIncrement && !this.#claim(row))) {
       this.#current = { member, name, row, file: undefined, increment: undefined, isHashed }
       return
     }
     const target = { name, bytes: member.nameBytes }
     this.#tree.ensureParent(target)
-    if (isHashed && !isIncrement && this.#setup.keepsMatching) {
-      const kept = this.#findMatching(this.#tree.pathOf(target), member, row)
+    if (newer !== 'nothing') this.#beginBeneath(member, name, row, newer, { isIncrement, isHashed })
+    else if (isIncrement) {
+      const file = new TargetFile(this.#tree.pathOf(target), member.mode, 'resized', this.#flusher)
+      const increment = this.#openIncrement(member, name, file)
+      this.#current = { member, name, row, file, increment, isHashed }
+    } else this.#beginWhole(member, name, row, isHashed)
+  }
+
+  #beginWhole(member: UnpackedMember, name: string, row: number, isHashed: boolean): void {
+    const path = this.#tree.pathOf({ name, bytes: member.nameBytes })
+    if (isHashed && this.#setup.keepsMatching) {
+      const kept = this.#findMatching(path, member, row)
       if (kept !== undefined) {
         this.#current = { member, name, row, file: undefined, increment: undefined, isHashed, kept }
         return
       }
     }
-    const use = !isIncrement ? 'write' : this.#setup.isCatchup ? 'patch or create' : 'patch'
-    const file = new TargetFile(this.#tree.pathOf(target), member.mode, use, this.#flusher)
-    const increment = isIncrement ? this.#openIncrement(member, name, file) : undefined
-    if (increment === undefined) this.#checksum.reset()
-    this.#current = { member, name, row, file, increment, isHashed }
+    const file = new TargetFile(path, member.mode, 'new', this.#flusher)
+    this.#checksum.reset()
+    this.#current = { member, name, row, file, increment: undefined, isHashed }
+  }
+
+  /** Mode and size are those of the newest backup that has the file, and stay. */
+  #beginBeneath(
+    member: UnpackedMember,
+    name: string,
+    row: number,
+    newer: NewerFile,
+    { isIncrement, isHashed }: { readonly isIncrement: boolean; readonly isHashed: boolean },
+  ): void {
+    const { pageBytes } = this.#setup
+    const path = this.#tree.pathOf({ name, bytes: member.nameBytes })
+    const file = new TargetFile(path, member.mode, 'beneath', this.#flusher)
+    if (isIncrement) {
+      const increment = applyIncrementBeneath(name, member.sizeBytes, pageBytes, file, newer)
+      this.#current = { member, name, row, file, increment, isHashed }
+    } else {
+      const beneath = { newer, writer: new BeneathWriter(file, newer, pageBytes), doneBytes: 0 }
+      this.#current = { member, name, row, file, increment: undefined, isHashed, beneath }
+    }
   }
 
   #openIncrement(member: UnpackedMember, name: string, file: TargetFile): IncrementApplication {

@@ -18,6 +18,9 @@ import {
 import {
   addDeltaRoles,
   BACKUP_LABEL,
+  IS_INCREMENT,
+  IS_SKIPPED,
+  IS_WANTED,
   PG_CONTROL,
   parentRoles,
   type Roles,
@@ -92,9 +95,22 @@ export async function planFetch(
     steps.unshift({ backup, isDelta, isTarget, roles, parts, content, isSizeChecked })
     child = roles
   }
+  if (options.isCatchup !== true) checkHasBase(steps[0]!, table)
   const all = steps.flatMap(({ parts }) => [...parts.ordinary, ...parts.late])
   const totalBytes = all.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   return { steps, table, hasList, totalBytes }
+}
+
+/** Pages without the file that they belong to would be a ruined file. Throws CHAIN_BROKEN. */
+function checkHasBase({ backup, roles }: FetchStep, table: MemberTable): void {
+  const row = roles.findIndex(role => (role & IS_WANTED) !== 0 && (role & (IS_INCREMENT | IS_SKIPPED)) !== 0)
+  if (row < 0) return
+  const file = table.name(row)
+  throw new WalgError(
+    'CHAIN_BROKEN',
+    `backup "${backup.name}" has an increment of "${file}", which no earlier backup brought`,
+    { facts: { backup: backup.name, file }, hint: 'the chain of backups is damaged: restore another backup' },
+  )
 }
 
 /** A delta, or a catchup backup, which has no parent. */

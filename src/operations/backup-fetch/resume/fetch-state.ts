@@ -15,7 +15,7 @@ export function pendingControlFile(root: string): string {
 }
 
 const HEADER_NAME = 'fetch.json'
-const VERSION = 1
+const VERSION = 2
 
 /** What must be the same for an interrupted fetch to be continued. */
 export interface FetchIdentity {
@@ -67,7 +67,7 @@ export class FetchState {
       const found = state.#readHeader()
       if (found !== undefined) {
         state.#checkIdentity(found, identity, root)
-        if (!mayTrust(found, header)) state.discard(0)
+        if (!mayTrust(found, header)) state.discard(Number.POSITIVE_INFINITY)
       }
     }
     makeFolder(state.folder)
@@ -86,11 +86,11 @@ export class FetchState {
     await writeFileDurably(this.recordPath(generation, part.part), formatRecord(part, result, names))
   }
 
-  /** Forgets the parts of this backup of the chain and of all later ones. */
-  discard(fromGeneration: number): void {
+  /** Forgets the parts of all backups of the chain that are older than this one. */
+  discard(generation: number): void {
     for (const name of fs.readdirSync(this.folder)) {
       const match = /^(\d+)\..*\.jsonl$/.exec(name)
-      if (match !== null && Number(match[1]) >= fromGeneration) this.#remove(name)
+      if (match !== null && Number(match[1]) < generation) this.#remove(name)
     }
   }
 

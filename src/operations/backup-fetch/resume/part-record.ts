@@ -33,11 +33,21 @@ export interface RecordTail {
   readonly memberBytes: number
   readonly storedHash: string | null
   readonly seen: readonly string[]
+  readonly increments: readonly RecordedIncrement[]
   readonly directories: PartResult['directories']
   readonly ignored: readonly string[]
 }
 
-/** A file is `["f", name, size, mtime, time in the tar, patched, checksum]`; the last line counts the lines. */
+/** An increment as recorded. */
+export interface RecordedIncrement {
+  readonly name: string
+  readonly fileSizeBytes: number
+  readonly finalSizeBytes: number
+  readonly blocks: Uint32Array
+}
+
+/** A file is `["f", name, size, mtime, time in the tar, patched, checksum]`, an increment
+ * `["p", name, size in the backup, size after it, its blocks in hex, as 32 bits each]`; the last line counts the lines. */
 export async function* formatRecord(
   part: PlannedPart,
   result: PartResult,
@@ -55,6 +65,10 @@ export async function* formatRecord(
   let linesCount = 1
   for (let index = 0; index < result.count; index++, linesCount++) {
     addFile(json, result, index, names)
+    if (json.usedBytes >= PIECE_BYTES) yield json.take()
+  }
+  for (let index = 0; index < result.incrementsCount; index++, linesCount++) {
+    addIncrement(json, result, index, names)
     if (json.usedBytes >= PIECE_BYTES) yield json.take()
   }
   for (const row of result.seen.subarray(0, result.seenCount)) {
@@ -100,6 +114,20 @@ function addFile(json: JsonBytes, result: PartResult, index: number, names: RowN
     .text('"]\n')
 }
 
+function addIncrement(json: JsonBytes, result: PartResult, index: number, names: RowNames): void {
+  const row = result.incrementRows[index]!
+  const blocks = result.incrementBlocks.subarray(
+    index === 0 ? 0 : result.incrementEnds[index - 1]!,
+    result.incrementEnds[index]!,
+  )
+  json
+    .text('["p",')
+    .quoted(names.bytes, names.nameBegin(row), names.nameBegin(row + 1))
+    .text(`,${result.incrementSizes[index]},${result.incrementFinalSizes[index]},"`)
+    .text(new Uint8Array(blocks.buffer, blocks.byteOffset, blocks.byteLength).toHex())
+    .text('"]\n')
+}
+
 /**
  * Reads the record of `part`: calls `take` for each file, which says whether it is still what was recorded. Undefined
  * when there is no whole record of this very object, or a file is not as it was.
@@ -111,6 +139,7 @@ export function readRecord(
 ): RecordTail | undefined {
   const seen: string[] = []
   const ignored: string[] = []
+  const increments: RecordedIncrement[] = []
   const directories: { name: { name: string; bytes?: Uint8Array }; mode: number }[] = []
   let header: RecordHeader | undefined
   let linesCount = 0
@@ -129,11 +158,13 @@ export function readRecord(
     } else if (value[0] === 'f') {
       if (!take(parseFile(value))) return undefined
     } else if (value[0] === 'd') directories.push({ name: parseName(value[1]), mode: value[2] as number })
+    else if (value[0] === 'p') increments.push(parseIncrement(value))
     else if (value[0] === 's') seen.push(value[1] as string)
     else ignored.push(value[1] as string)
   }
   if (header === undefined || !isWhole) return undefined
-  return { memberBytes: header.memberBytes, storedHash: header.storedHash, seen, directories, ignored }
+  const { memberBytes, storedHash } = header
+  return { memberBytes, storedHash, seen, increments, directories, ignored }
 }
 
 /** Undefined for a line that is no JSON: then the part is simply read again. */
@@ -155,6 +186,15 @@ function parseFile(value: unknown[]): RecordedFile {
     tarTime: value[4] as number,
     isPatched: value[5] === 1,
     checksum: Uint8Array.fromHex(value[6] as string),
+  }
+}
+
+function parseIncrement(value: unknown[]): RecordedIncrement {
+  return {
+    name: value[1] as string,
+    fileSizeBytes: value[2] as number,
+    finalSizeBytes: value[3] as number,
+    blocks: new Uint32Array(Uint8Array.fromHex(value[4] as string).buffer),
   }
 }
 

@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import fs from 'node:fs'
 import { DELTA, deltaOf, FetchRig, fullBackup, increment } from '../../../../test/support/fetch-rig.ts'
-import { makeTar } from '../../../../test/support/made-backup.ts'
 
 const STATE = 'wal-g_fetch_state'
 let rig: FetchRig
@@ -65,38 +64,67 @@ describe('an interrupted fetch', () => {
     )
   })
 
-  test('of a chain goes on after the parent, even with a half-patched file', async () => {
-    rig.make({
-      ...fullBackup,
-      parts: { ...fullBackup.parts, 'part_007.tar': [{ name: '/base/5/9', content: 'a'.repeat(3 * 8192) }] },
-    })
-    const good = makeTar([
-      {
-        name: '/base/5/9',
-        content: increment(2 * 8192, [
-          [0, 'b'],
-          [4, 'd'],
-        ]),
-      },
+  test('of a chain goes on after the delta, even with a half-filled file', async () => {
+    const nine = { name: '/base/5/9', content: 'a'.repeat(300 * 8192) }
+    rig.make({ ...fullBackup, parts: { ...fullBackup.parts, 'part_007.tar': [nine] } })
+    const pages = increment(2 * 8192, [
+      [0, 'b'],
+      [4, 'd'],
     ])
     rig.make(
       deltaOf(
         { '/base/5/1': { IsSkipped: true }, '/base/5/9': { IsIncremented: true } },
-        { 'part_001.tar': [] },
+        { 'part_002.tar': [{ name: '/base/5/9', content: pages }] },
       ),
     )
-    fs.writeFileSync(rig.stored('part_001.tar', DELTA), good.subarray(0, 512 + 16 + 8 + 9000))
+    const good = fs.readFileSync(rig.stored('part_007.tar'))
+    fs.writeFileSync(rig.stored('part_007.tar'), good.subarray(0, 512 + 9000))
     await rig.failure(rig.fetch({ isDurable: true }, DELTA))
-    expect(fs.statSync(rig.restored('base/5/9')).size).not.toBe(3 * 8192)
-    fs.writeFileSync(rig.stored('part_001.tar', DELTA), good)
+    expect(fs.statSync(rig.restored('base/5/9')).size).toBe(5 * 8192)
+    fs.writeFileSync(rig.stored('part_007.tar'), good)
     rig.context.messages.length = 0
     await rig.fetch({ isResume: true, isDurable: true }, DELTA)
-    expect(rig.context.messages.filter(message => message.includes('Finished extraction of part_'))).toEqual([
-      'INFO: Finished extraction of part_001.tar',
-    ])
+    const extracted = rig.context.messages.filter(message => message.includes('Finished extraction of part_'))
+    expect(extracted).toContain('INFO: Finished extraction of part_007.tar')
+    expect(extracted).not.toContain('INFO: Finished extraction of part_002.tar')
     expect(rig.read('base/5/9')).toBe(
       `${'b'.repeat(8192)}${'a'.repeat(8192)}${'\0'.repeat(2 * 8192)}${'d'.repeat(8192)}`,
     )
+  })
+
+  test('of a chain reads the older backups again where a part of the delta must be read again', async () => {
+    const nine = { name: '/base/5/9', content: 'a'.repeat(3 * 8192) }
+    const eight = { name: '/base/5/8', content: 'e'.repeat(20 * 8192) }
+    rig.make({
+      ...fullBackup,
+      parts: { ...fullBackup.parts, 'part_007.tar': [nine], 'part_008.tar': [eight] },
+    })
+    const files = {
+      '/base/5/8': { IsIncremented: true },
+      '/base/5/9': { IsIncremented: true },
+    }
+    rig.make(
+      deltaOf(files, {
+        'part_002.tar': [
+          { name: '/base/5/8', content: increment(20 * 8192, [[7, 'f']]) },
+          { name: '/base/5/9', content: increment(3 * 8192, [[1, 'b']]) },
+        ],
+      }),
+    )
+    const good = fs.readFileSync(rig.stored('part_007.tar'))
+    fs.writeFileSync(rig.stored('part_007.tar'), good.subarray(0, 512 + 9000))
+    // part_008, which is larger, is complete before
+    await rig.failure(rig.fetch({ isDurable: true, concurrencyMax: 1 }, DELTA))
+    fs.writeFileSync(rig.stored('part_007.tar'), good)
+    // another object than the one that was read
+    fs.utimesSync(rig.stored('part_002.tar', DELTA), 1_700_000_000, 1_700_000_000)
+    rig.context.messages.length = 0
+    await rig.fetch({ isResume: true, isDurable: true }, DELTA)
+    for (const part of ['part_002', 'part_007', 'part_008']) {
+      expect(rig.context.messages).toContain(`INFO: Finished extraction of ${part}.tar`)
+    }
+    expect(rig.read('base/5/8')).toBe(`${'e'.repeat(7 * 8192)}${'f'.repeat(8192)}${'e'.repeat(12 * 8192)}`)
+    expect(rig.read('base/5/9')).toBe(['a', 'b', 'a'].map(fill => fill.repeat(8192)).join(''))
   })
 
   test('by a signal ends at once', async () => {

@@ -3,14 +3,14 @@ import { errnoOf, fromSystemError } from '../../../kit/errors.ts'
 import type { PartResult } from '../part/part-protocol.ts'
 import { PartResults } from '../part/part-results.ts'
 import type { PlannedPart } from '../plan/fetch-plan.ts'
-import { IS_INCREMENT, IS_SKIPPED, IS_WANTED, type Roles } from '../plan/member-roles.ts'
+import { IS_SKIPPED, IS_WANTED, type Roles } from '../plan/member-roles.ts'
 import type { MemberTable } from '../plan/member-table.ts'
 import { toMicroseconds } from '../target/target-file.ts'
 import type { TargetTree } from '../target/target-tree.ts'
 import type { FetchState } from './fetch-state.ts'
 import { type RecordedFile, readRecord } from './part-record.ts'
 
-/** One backup of the chain, oldest first in a list. */
+/** One backup of the chain, oldest first in a list. The newest is restored first. */
 export interface ResumableBackup {
   readonly parts: readonly PlannedPart[]
   readonly roles: Roles
@@ -31,25 +31,24 @@ export type TrustedParts = readonly ReadonlyMap<string, PartResult>[]
 
 /**
  * Decides which recorded parts are trusted: the object is the same, and every file it wrote is there with the size and
- * time it had then. A file that a later backup of the chain was about to write again needs only to be there, for what
- * is done to it is done again. Records behind the first incomplete backup are forgotten.
+ * time it had then. Of a file that an older backup of the chain was about to write beneath, the time may be another. The
+ * chain is restored from its newest backup: records behind the first incomplete one are forgotten.
  */
 export function trustedParts(input: ResumeInput): TrustedParts {
   const { backups, state } = input
   const trusted: Map<string, PartResult>[] = backups.map(() => new Map())
   const isVerified = new Uint8Array(input.table.count)
-  for (let generation = backups.length - 1; generation >= 0; generation--) {
-    const later = backups.slice(generation + 1).map(({ roles }) => roles)
-    for (const part of backups[generation]!.parts) {
-      const result = readTrusted(input, generation, part, later, isVerified)
+  for (const [generation, { parts }] of backups.entries()) {
+    const older = backups.slice(0, generation).map(({ roles }) => roles)
+    for (const part of parts) {
+      const result = readTrusted(input, generation, part, older, isVerified)
       if (result !== undefined) trusted[generation]!.set(part.part, result)
     }
   }
-  const incomplete = backups.findIndex(({ parts }, index) => trusted[index]!.size < parts.length)
-  if (incomplete >= 0 && incomplete + 1 < backups.length) {
-    for (let generation = incomplete + 1; generation < backups.length; generation++)
-      trusted[generation]!.clear()
-    state.discard(incomplete + 1)
+  const incomplete = backups.findLastIndex(({ parts }, index) => trusted[index]!.size < parts.length)
+  if (incomplete > 0) {
+    for (let generation = 0; generation < incomplete; generation++) trusted[generation]!.clear()
+    state.discard(incomplete)
   }
   return trusted
 }
@@ -58,7 +57,7 @@ function readTrusted(
   input: ResumeInput,
   generation: number,
   part: PlannedPart,
-  later: readonly Roles[],
+  older: readonly Roles[],
   isVerified: Uint8Array,
 ): PartResult | undefined {
   const results = new PartResults(input.checksumBytes)
@@ -67,15 +66,14 @@ function readTrusted(
   const tail = readRecord(input.state.recordPath(generation, part.part), part, recorded => {
     const row = recorded.bytes === undefined ? rowOf(recorded.name) : -1
     if (row >= 0 && isVerified[row] === 1) return collect(results, recorded, row)
-    const pending = row < 0 ? undefined : later.find(roles => writes(roles[row]!))
-    if (pending === undefined) {
-      if (!isAsRecorded(input.tree, recorded)) return false
-      if (row >= 0) verified.push(row)
-    } else if ((pending[row]! & IS_INCREMENT) !== 0 && !isFile(input.tree, recorded)) return false
+    const isPending = row >= 0 && older.some(roles => writes(roles[row]!))
+    if (!isAsRecorded(input.tree, recorded, isPending)) return false
+    if (row >= 0 && !isPending) verified.push(row)
     return collect(results, recorded, row)
   })
   if (tail === undefined) return undefined
   for (const row of verified) isVerified[row] = 1
+  for (const increment of tail.increments) results.addIncrement({ ...increment, row: rowOf(increment.name) })
   for (const name of tail.seen) results.addSeen(rowOf(name))
   results.directories.push(...tail.directories)
   results.ignored.push(...tail.ignored)
@@ -93,17 +91,13 @@ function writes(role: number): boolean {
   return (role & IS_WANTED) !== 0 && (role & IS_SKIPPED) === 0
 }
 
-function isAsRecorded(tree: TargetTree, recorded: RecordedFile): boolean {
+function isAsRecorded(tree: TargetTree, recorded: RecordedFile, isTimeOpen: boolean): boolean {
   const info = look(tree, recorded)
   return (
     info?.isFile() === true &&
     info.size === recorded.sizeBytes &&
-    toMicroseconds(info.mtimeMs) === recorded.mtimeUs
+    (isTimeOpen || toMicroseconds(info.mtimeMs) === recorded.mtimeUs)
   )
-}
-
-function isFile(tree: TargetTree, recorded: RecordedFile): boolean {
-  return look(tree, recorded)?.isFile() === true
 }
 
 function look(tree: TargetTree, recorded: RecordedFile): fs.Stats | undefined {

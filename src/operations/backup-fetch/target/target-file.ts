@@ -1,10 +1,11 @@
 import fs from 'node:fs'
 import type { PatchTarget } from '../../../delta/apply.ts'
+import type { BeneathTarget } from '../../../delta/beneath.ts'
 import { fromSystemError, WalgError } from '../../../kit/errors.ts'
 import { fileSystem } from '../../../kit/file-system.ts'
 import type { Flusher } from './flusher.ts'
 
-const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_TRUNC, O_WRONLY } = fs.constants
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_TRUNC, O_WRONLY } = fs.constants
 /** The disk begins with a big file each time this much of it is written. */
 const WRITE_BACK_BYTES = 16 << 20
 /** One write takes no more: beyond this the page cache takes larger folios and twice the time (measured). */
@@ -21,35 +22,36 @@ export interface FinishedFile {
   readonly mtimeUs: number
 }
 
-/** `write`: created or emptied. `patch`: it must be there. `patch or create`: it may be missing, and begins empty then. */
-export type FileUse = 'write' | 'patch' | 'patch or create'
+/**
+ * `new`: created or emptied. `resized`: created or as it is, for an increment that sets its size. `beneath`: it must
+ * be there, with its size and mode.
+ */
+export type TargetFileUse = 'new' | 'resized' | 'beneath'
 
-const USE_FLAGS: Readonly<Record<FileUse, number>> = {
-  write: O_CREAT | O_TRUNC,
-  patch: 0,
-  'patch or create': O_CREAT,
+const OPEN_FLAGS: Readonly<Record<TargetFileUse, number>> = {
+  new: O_WRONLY | O_CREAT | O_TRUNC,
+  resized: O_WRONLY | O_CREAT,
+  beneath: O_RDWR,
 }
 
-/** A file being restored: written from its start, or patched in places. Never through a symbolic link. */
-export class TargetFile implements PatchTarget {
+/** A file being restored: written from its start, or in places. Never through a symbolic link. */
+export class TargetFile implements PatchTarget, BeneathTarget {
   readonly path: string
   readonly #fd: number
+  readonly #use: TargetFileUse
   readonly #flusher: Flusher
   #unflushedBytes = 0
 
-  /**
-   * Opens it. Throws CHAIN_BROKEN for a patch without file.
-   */
-  constructor(path: string | Buffer, mode: number, use: FileUse, flusher: Flusher) {
+  constructor(path: string | Buffer, mode: number, use: TargetFileUse, flusher: Flusher) {
     this.path = String(path)
+    this.#use = use
     this.#flusher = flusher
-    const isPatch = use === 'patch'
-    const flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | USE_FLAGS[use]
+    const flags = OPEN_FLAGS[use] | O_NOFOLLOW | O_NONBLOCK
     try {
       // the call takes a Buffer too, which a name that is not UTF-8 needs
       this.#fd = fileSystem().blocking.open(path as string, flags, (mode & 0o777) | 0o200)
     } catch (error) {
-      throw openFailure(error, this.path, isPatch)
+      throw openFailure(error, this.path, use)
     }
   }
 
@@ -90,6 +92,20 @@ export class TargetFile implements PatchTarget {
     }
   }
 
+  readAt(into: Uint8Array, position: number): number {
+    let count = 0
+    try {
+      while (count < into.length) {
+        const more = fs.readSync(this.#fd, into, count, into.length - count, position + count)
+        if (more === 0) break
+        count += more
+      }
+    } catch (error) {
+      throw fromSystemError(error, 'read', this.path)
+    }
+    return count
+  }
+
   truncate(sizeBytes: number): void {
     try {
       fs.ftruncateSync(this.#fd, sizeBytes)
@@ -98,12 +114,12 @@ export class TargetFile implements PatchTarget {
     }
   }
 
-  /** Checks the size, sets the mode, and hands the descriptor to the flusher. */
+  /** Checks the size, sets the mode where this backup is the newest that has the file, and hands the descriptor to the flusher. */
   finish(sizeBytes: number, mode: number): FinishedFile {
     let info: fs.Stats
     try {
       info = fs.fstatSync(this.#fd)
-      if ((info.mode & 0o7777) !== mode) fs.fchmodSync(this.#fd, mode)
+      if (this.#use !== 'beneath' && (info.mode & 0o7777) !== mode) fs.fchmodSync(this.#fd, mode)
     } catch (error) {
       throw fromSystemError(error, 'set the mode of', this.path)
     }
@@ -140,19 +156,8 @@ function checkCount(count: number): number {
   throw Object.assign(new Error('nothing was written'), { code: 'EIO' })
 }
 
-function openFailure(error: unknown, path: string, isPatch: boolean): WalgError {
-  const coded = fromSystemError(error, isPatch ? 'open' : 'create', path)
-  if (isPatch && coded.code === 'FILE_NOT_FOUND') {
-    return new WalgError(
-      'CHAIN_BROKEN',
-      `an increment belongs to "${path}", which no earlier backup brought`,
-      {
-        facts: { path },
-        hint: 'the chain of backups is damaged: restore another backup',
-        cause: error,
-      },
-    )
-  }
+function openFailure(error: unknown, path: string, use: TargetFileUse): WalgError {
+  const coded = fromSystemError(error, use === 'beneath' ? 'open' : 'create', path)
   if (coded.facts['errno'] === 'ELOOP') {
     return new WalgError('TARGET_MISMATCH', `"${path}" is a symbolic link: nothing is written through it`, {
       facts: { path },
