@@ -1,0 +1,38 @@
+import type { Mutation } from './mutation.ts'
+
+const HOLES_TEST = 'src/operations/backup-fetch/catchup/no-holes.test.ts'
+const PLAN = 'src/operations/backup-push/delta/plan-catchup.ts'
+const PLAN_TEST = 'src/operations/backup-push/delta/plan-catchup.test.ts'
+const DROPPED = 'src/operations/backup-fetch/catchup/remove-dropped.ts'
+
+/** The guards of catchup: a standby never gets a page that is not the primary's. */
+export const mutations: readonly Mutation[] = [
+  {
+    guard: 'an increment leaves no hole behind the end of a file',
+    file: 'src/operations/backup-fetch/catchup/no-holes.ts',
+    find: 'if (block > next || next >= end) break',
+    replace: 'if (next >= end) break',
+    test: HOLES_TEST,
+  },
+  {
+    guard: 'an old page proves nothing when another database has a file of that name',
+    file: PLAN,
+    find: 'else if (owner !== place) owners.set(number, SHARED)',
+    replace: '',
+    test: PLAN_TEST,
+  },
+  {
+    guard: 'unlogged relations are stored whole',
+    file: PLAN,
+    find: 'else if (!unlogged.has(keyOf(place, entries.fileNumber(index)))) plan',
+    replace: 'else plan',
+    test: PLAN_TEST,
+  },
+  {
+    guard: 'only relations are removed from a standby',
+    file: DROPPED,
+    find: 'return DATABASE_FILES.includes(name) || parseRelationFile(member) !== undefined',
+    replace: 'return DATABASE_FILES.includes(name) || member !== undefined',
+    test: 'src/operations/backup-fetch/catchup/remove-dropped.test.ts',
+  },
+]
