@@ -24,8 +24,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'unlogged relations are stored whole',
     file: PLAN,
-    find: 'else if (!unlogged.has(keyOf(place, entries.fileNumber(index)))) plan',
-    replace: 'else plan',
+    find: 'if (!unlogged.has(key) && ',
+    replace: 'if (',
     test: PLAN_TEST,
   },
   {

@@ -64,7 +64,9 @@ async function walkAndPlan(
     const identity = { ...identityOf(source, undefined, walkedNs), catchupFromLsn }
     const isWhole = catchupFromLsn === 0n || !options.hasFilesMetadata
     const fromLsn = catchupFromLsn
-    const plan = isWhole ? undefined : planCatchup(context, { entries, isFile, pageBytes, fromLsn })
+    const hasChecksums = source.pages !== undefined
+    const input = { entries, isFile, pageBytes, fromLsn, hasChecksums }
+    const plan = isWhole ? undefined : planCatchup(context, input)
     return planContents(directory, identity, plan)
   }
   const plan =

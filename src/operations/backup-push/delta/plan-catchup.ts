@@ -13,6 +13,8 @@ export interface CatchupInput {
   readonly pageBytes: number
   /** Where the standby stands. */
   readonly fromLsn: bigint
+  /** With them every change of a page gives it a new LSN, hints included. */
+  readonly hasChecksums: boolean
 }
 
 /** Below it lie the oids that initdb gives: databases and relations of the first hour. */
@@ -31,6 +33,7 @@ export function planCatchup({ log }: Pick<OperationContext, 'log'>, input: Catch
   const { entries, isFile, pageBytes } = input
   const plan = new FilePlan(entries.count)
   const unlogged = findUnlogged(input)
+  const silent = input.hasChecksums ? new Set<string>() : findSilentlyMarked(input)
   const settled = findSettled(input)
   const whole = new Set<string>()
   for (let index = 0; index < entries.count; index++) {
@@ -39,7 +42,10 @@ export function planCatchup({ log }: Pick<OperationContext, 'log'>, input: Catch
     if (!isPagedFile(name, entries.sizeBytes(index), pageBytes)) continue
     const place = entries.placeOf(index)
     if (!settled.has(place)) whole.add(entries.places[place]!.member)
-    else if (!unlogged.has(keyOf(place, entries.fileNumber(index)))) plan.set(index, 'scan', undefined)
+    else {
+      const key = keyOf(place, entries.fileNumber(index))
+      if (!unlogged.has(key) && !silent.has(key)) plan.set(index, 'scan', undefined)
+    }
   }
   if (whole.size > 0) {
     log.info(`Stored whole, because they may be younger than the standby: ${[...whole].sort().join(', ')}`)
@@ -52,6 +58,23 @@ function findUnlogged({ entries, isFile }: CatchupInput): ReadonlySet<string> {
   const found = new Set<string>()
   for (let index = 0; index < entries.count; index++) {
     if (!isFile(index) || !entries.endsIn(index, INIT_ENDING)) continue
+    found.add(keyOf(entries.placeOf(index), entries.fileNumber(index)))
+  }
+  return found
+}
+
+/**
+ * Tables that a vacuum has marked since: without checksums the marks on their pages have no LSN, those in the visibility map
+ * have, and one without the other gives wrong answers after a promotion.
+ */
+function findSilentlyMarked(input: CatchupInput): ReadonlySet<string> {
+  const { entries, isFile, pageBytes, fromLsn } = input
+  const found = new Set<string>()
+  for (let index = 0; index < entries.count; index++) {
+    if (!isFile(index) || parseRelationFile(entries.memberName(index))?.fork !== 'vm') continue
+    const pages = Math.floor(entries.sizeBytes(index) / pageBytes)
+    const positions = Array.from({ length: pages }, (_, page) => page * pageBytes)
+    if (!lsnsAt(entries.path(index), positions).some(lsn => lsn >= fromLsn)) continue
     found.add(keyOf(entries.placeOf(index), entries.fileNumber(index)))
   }
   return found
@@ -89,21 +112,25 @@ function findSettled(input: CatchupInput): ReadonlySet<number> {
 
 /** Looks at the first page of a relation's file, and at its last. */
 function hasOldPage({ entries, pageBytes, fromLsn }: CatchupInput, index: number): boolean {
-  const name = entries.memberName(index)
   const sizeBytes = entries.sizeBytes(index)
-  if (!isPagedFile(name, sizeBytes, pageBytes) || parseRelationFile(name) === undefined) return false
-  const path = entries.path(index)
+  if (!isPagedFile(entries.memberName(index), sizeBytes, pageBytes)) return false
+  const lsns = lsnsAt(entries.path(index), [0, sizeBytes - pageBytes])
+  return lsns.some(lsn => lsn !== 0n && lsn < fromLsn)
+}
+
+/** LSNs of the pages at these positions, as far as the file reaches. */
+function lsnsAt(path: string, positions: readonly number[]): bigint[] {
   const fd = openFile(path)
-  if (fd === undefined) return false
+  if (fd === undefined) return []
+  const lsns: bigint[] = []
   try {
     const header = new Uint8Array(PAGE_HEADER_BYTES)
     const view = new DataView(header.buffer)
-    for (const position of [0, sizeBytes - pageBytes]) {
+    for (const position of positions) {
       if (readInto({ fd, path, position }, header, 0, header.length) < header.length) continue
-      const lsn = (BigInt(view.getUint32(0, true)) << 32n) | BigInt(view.getUint32(4, true))
-      if (lsn !== 0n && lsn < fromLsn) return true
+      lsns.push((BigInt(view.getUint32(0, true)) << 32n) | BigInt(view.getUint32(4, true)))
     }
-    return false
+    return lsns
   } finally {
     closeSync(fd)
   }
