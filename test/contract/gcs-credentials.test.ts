@@ -92,7 +92,9 @@ test('without a file the machine is asked; a token that is refused is replaced o
     GCE_METADATA_HOST: `127.0.0.1:${port}`,
     METADATA_SERVER_DETECTION: 'assume-present',
   })
-  Object.assign(process.env, { HOME: '/nonexistent', CLOUDSDK_CONFIG: '/nonexistent' })
+  // the client makes the folder of its configuration where there is none
+  using home = tempDirectory('gcs-home')
+  Object.assign(process.env, { HOME: home.path, CLOUDSDK_CONFIG: home.path })
   try {
     await storeWith({ kind: 'default' }, each => each === 'Bearer token-2')
     expect(tokens).toBe(2)

@@ -54,6 +54,7 @@ export async function openAzureDriver(options: AzureDriverOptions): Promise<Stor
 class AzureDriver implements Storage {
   readonly name: string
   readonly features: Storage['features'] = {
+    isRemote: true,
     ranges: true,
     conditionalPut: true,
     serverCopy: true,

@@ -61,6 +61,7 @@ interface Page {
 class GcsDriver implements Storage {
   readonly name: string
   readonly features: Storage['features'] = {
+    isRemote: true,
     ranges: true,
     conditionalPut: true,
     serverCopy: true,

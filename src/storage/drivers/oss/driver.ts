@@ -55,6 +55,7 @@ export function openOssDriver(options: OssDriverOptions): Storage {
 class OssDriver implements Storage {
   readonly name: string
   readonly features: Storage['features'] = {
+    isRemote: true,
     ranges: true,
     conditionalPut: true,
     serverCopy: true,

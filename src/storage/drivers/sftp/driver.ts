@@ -64,6 +64,7 @@ class SftpDriver implements Storage {
   constructor(link: SftpLink, place: SftpPlace, extensions: ReadonlySet<string>) {
     this.name = place.name
     this.features = {
+      isRemote: true,
       ranges: true,
       // only of OpenSSH is it known that a rename never replaces
       conditionalPut: extensions.has('hardlink@openssh.com'),

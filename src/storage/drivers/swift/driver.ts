@@ -68,6 +68,7 @@ interface SwiftObject extends ObjectInfo {
 class SwiftDriver implements Storage {
   readonly name: string
   readonly features: Storage['features'] = {
+    isRemote: true,
     ranges: true,
     // `If-None-Match: *` is looked at before the body comes: of two puts at the same time both succeed
     conditionalPut: false,
