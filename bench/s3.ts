@@ -2,7 +2,7 @@
  * `npm run bench -- --storage s3`: to an S3 on loopback that keeps nothing, beside the same to files. What the storage
  * costs, not what a network does.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { parseByteSize } from '../src/kit/sizes.ts'
@@ -41,7 +41,6 @@ async function main(): Promise<void> {
     AWS_ACCESS_KEY_ID: 'key',
     AWS_SECRET_ACCESS_KEY: 'secret',
   })
-  mkdirSync(place.at('files'))
   const toFiles = { WALG_FILE_PREFIX: place.at('files') }
   const segment = place.at(segmentName(1))
   writeFileSync(segment, walBytes(segmentName(1)))
@@ -82,9 +81,17 @@ async function main(): Promise<void> {
     args: ['backup-push', cluster.dataDirectory, '--full'],
     env: { ...env, WALG_COMPRESSION_METHOD: 'none' },
   })
-  const contest = { 'to files': () => backup(toFiles), 'to S3': () => backup(toS3(empty)) }
+  // a repository of its own for each run: the name of the backup is always the same
+  let count = 0
+  const own = (): Record<string, string> => ({ ...toS3(empty), WALG_S3_PREFIX: `s3://bucket/run-${count++}` })
+  const ownFiles = (): Record<string, string> => {
+    rmSync(place.at('files'), { recursive: true, force: true })
+    mkdirSync(place.at('files'))
+    return toFiles
+  }
+  const contest = { 'to files': () => backup(ownFiles()), 'to S3': () => backup(own()) }
   report('backup-push of a directory at rest, not compressed', runs, contest)
-  const peak = await peakMemory(backup(toS3(empty)))
+  const peak = await peakMemory(backup(own()))
   console.log(`\npeak memory of backup-push to S3: ${Math.round(peak / MIB)} MiB`)
 }
 
