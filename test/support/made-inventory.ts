@@ -1,5 +1,6 @@
-import type { Inventory, InventoryBackup, StoredObject } from '../../src/operations/delete/inventory.ts'
+import type { Inventory, InventoryBackup } from '../../src/operations/delete/inventory.ts'
 import type { PlanOptions } from '../../src/operations/delete/request.ts'
+import type { StoredObject } from '../../src/operations/delete/stored-object.ts'
 import { toLsn } from '../../src/postgres/lsn.ts'
 import { type BackupName, formatBackupName, walFileOfName } from '../../src/repository/backup-name.ts'
 import { metadataKey, partKey, sentinelKey, walKey } from '../../src/repository/layout.ts'

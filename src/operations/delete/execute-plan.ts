@@ -2,8 +2,8 @@ import { throwIfCancelled } from '../../kit/clock.ts'
 import { hasCode, WalgError } from '../../kit/errors.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
-import type { StoredObject } from './inventory.ts'
 import type { DeletePlan } from './plan.ts'
+import type { StoredObject } from './stored-object.ts'
 
 interface ExecuteContext extends Pick<OperationContext, 'storage' | 'progress' | 'signal'> {
   readonly otherStorages?: readonly Storage[]

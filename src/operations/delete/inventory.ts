@@ -14,16 +14,8 @@ import type { Sentinel } from '../../repository/sentinel.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 import { ObjectTable } from './object-table.ts'
+import type { StoredObject, StoredObjects } from './stored-object.ts'
 import { UnitedObjects } from './united-objects.ts'
-
-/** An object of the repository, as the listing has it. */
-export interface StoredObject {
-  readonly key: string
-  readonly sizeBytes: number
-  readonly modifiedNs: bigint
-  /** Where it lies; absent: in the only storage there is. */
-  readonly storageName?: string
-}
 
 /** A backup with a sentinel, readable or not, and what decides about its fate. */
 export interface InventoryBackup {
@@ -54,14 +46,6 @@ export interface InventoryBackup {
   readonly damage: string | null
   /** The storages that have it; absent: the only one there is. */
   readonly storageNames?: readonly string[]
-}
-
-/** Many objects, by their place in the order of the original's log. */
-export interface StoredObjects extends Iterable<StoredObject> {
-  readonly length: number
-  at(place: number): StoredObject | undefined
-  /** Those below a folder of the root, in any order, where that is quicker than looking at all of them. */
-  below?(folder: string): Iterable<StoredObject>
 }
 
 /** Everything below the storage root. */

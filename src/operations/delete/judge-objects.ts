@@ -1,8 +1,9 @@
 import { BACKUPS_PREFIX, CATCHUP_PREFIX, WAL_PREFIX } from '../../repository/layout.ts'
 import { parseWalObjectName } from '../../repository/wal-catalog.ts'
-import { backupOfSentinel, type Inventory, type InventoryBackup, type StoredObject } from './inventory.ts'
+import { backupOfSentinel, type Inventory, type InventoryBackup } from './inventory.ts'
 import type { Verdict } from './plan.ts'
 import type { PlanOptions } from './request.ts'
+import type { StoredObject } from './stored-object.ts'
 import { lastOfGroup, type WalNeed } from './wal-need.ts'
 
 /** A `_delta` object describes 16 segments; deltas that begin in the next group still read it. */

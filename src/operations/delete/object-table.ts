@@ -1,4 +1,4 @@
-import type { StoredObject, StoredObjects } from './inventory.ts'
+import type { StoredObject, StoredObjects } from './stored-object.ts'
 
 /** Deeper keys than this are sorted by name alone. */
 const DEPTH_MAX = 255

@@ -1,5 +1,5 @@
 import { BACKUPS_PREFIX, CATCHUP_PREFIX, WAL_PREFIX } from '../../repository/layout.ts'
-import type { Inventory, InventoryBackup, StoredObject } from './inventory.ts'
+import type { Inventory, InventoryBackup } from './inventory.ts'
 import {
   type Boundary,
   basesUnderWay,
@@ -13,6 +13,7 @@ import {
 } from './judge-objects.ts'
 import { type DeletePlan, makePlan, type Verdict, withBases } from './plan.ts'
 import type { PlanOptions } from './request.ts'
+import type { StoredObject } from './stored-object.ts'
 import { createWalNeed } from './wal-need.ts'
 
 export interface KeptRule {

@@ -1,10 +1,11 @@
 import { WalgError } from '../../kit/errors.ts'
 import { BACKUPS_PREFIX, CATCHUP_PREFIX, STORAGE_CHECK_KEY, WAL_PREFIX } from '../../repository/layout.ts'
 import { fullOf } from './choose-target.ts'
-import type { Inventory, InventoryBackup, StoredObject } from './inventory.ts'
+import type { Inventory, InventoryBackup } from './inventory.ts'
 import { createCatchupJudge, isBelow, judgeWal, keep, Leftovers, ownerOf, remove } from './judge-objects.ts'
 import { type DeletePlan, makePlan, type Verdict, withDependants } from './plan.ts'
 import type { DeleteRequest, PlanOptions } from './request.ts'
+import type { StoredObject } from './stored-object.ts'
 import { createWalNeed } from './wal-need.ts'
 
 type Garbage = Extract<DeleteRequest, { kind: 'garbage' }>

@@ -1,9 +1,10 @@
 import { isSameJson } from '../../kit/json.ts'
-import type { Inventory, InventoryBackup, StoredObject } from './inventory.ts'
+import type { Inventory, InventoryBackup } from './inventory.ts'
 import type { DeletePlan } from './plan.ts'
 import { type KeptRule, planKept } from './plan-kept.ts'
 import { CALENDAR_UNITS, type CalendarUnit, calendarPeriod, type RetentionPolicy } from './policy.ts'
 import type { PlanOptions } from './request.ts'
+import type { StoredObject } from './stored-object.ts'
 
 /**
  * The plan of a retention policy, or null without a backup that can be restored. The newest such backup always stays,

@@ -1,7 +1,8 @@
 import { SENTINEL_SUFFIX } from '../../repository/layout.ts'
-import type { Inventory, InventoryBackup, StoredObject } from './inventory.ts'
+import type { Inventory, InventoryBackup } from './inventory.ts'
 import { backupOfSentinel } from './inventory.ts'
 import { PlannedObjects } from './planned-objects.ts'
+import type { StoredObject } from './stored-object.ts'
 
 /** What goes, what stays, and why. Pure data; nothing is removed that is not in it. */
 export interface DeletePlan {

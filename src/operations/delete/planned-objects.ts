@@ -1,4 +1,4 @@
-import type { StoredObject, StoredObjects } from './inventory.ts'
+import type { StoredObject, StoredObjects } from './stored-object.ts'
 
 export interface PlannedObject extends StoredObject {
   readonly why: string

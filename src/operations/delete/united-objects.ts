@@ -1,5 +1,4 @@
-import type { StoredObject, StoredObjects } from './inventory.ts'
-
+import type { StoredObject, StoredObjects } from './stored-object.ts'
 /** The objects of one storage, in the order of the original's log. */
 export interface StorageObjects {
   readonly storageName: string

@@ -5,9 +5,6 @@ import { WalgError } from '../../kit/errors.ts'
 import type { ConnectionTarget } from './connection-plan.ts'
 import type { TlsPlan } from './tls-plan.ts'
 
-/** A session of the package, for those who speak the protocol themselves. */
-export type PgClient = Client
-
 /** Everything one attempt needs; `address` is numeric, or the directory of a socket. */
 export interface SessionAttempt {
   readonly target: ConnectionTarget

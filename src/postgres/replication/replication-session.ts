@@ -1,7 +1,7 @@
 import { cancelled } from '../../kit/clock.ts'
 import { WalgError } from '../../kit/errors.ts'
+import type { PgClient } from '../cluster/pg-client.ts'
 import { fromQueryError } from '../cluster/query-error.ts'
-import type { PgClient } from '../cluster/session.ts'
 import { type ReplyEvent, ReplyQueue } from './copy-stream.ts'
 
 /** A warning of the server while a command runs. */
