@@ -4,17 +4,7 @@
  * with pages of one file, see the same.
  */
 import type { NewerPages } from '../../../delta/beneath.ts'
-import type { PartResult } from './part-protocol.ts'
-
-/** Plain data that crosses threads. */
-export interface NewerPagesData {
-  /** Int32 per row: 0 = nothing newer, -1 = whole already, else the number of its entry, from 1. */
-  readonly slots: SharedArrayBuffer
-  /** Float64, five for each entry: limit, cover, size of the file, beginning and length of its bits in bytes. */
-  readonly entries: SharedArrayBuffer
-  /** One bit per block that is written. */
-  readonly bits: SharedArrayBuffer
-}
+import type { NewerPagesData, PartResult } from './part-protocol.ts'
 
 const WHOLE = -1
 const ENTRY_LENGTH = 5

@@ -3,7 +3,6 @@ import type { PlainError } from '../../../kit/error-transport.ts'
 import type { StorageDescription } from '../../../storage/description.ts'
 import type { MemberTableData } from '../plan/member-table.ts'
 import type { TargetLayout } from '../target/target-tree.ts'
-import type { NewerPagesData } from './newer-pages.ts'
 
 /** Checksums for PostgreSQL's backup_manifest. */
 export type ManifestChecksums = 'none' | 'crc32c' | 'sha256'
@@ -39,6 +38,16 @@ export interface ExpectationsData {
   readonly sizes: SharedArrayBuffer
   /** Uint32 for each row: number of the object, from 1; 0 = not in the manifest. */
   readonly objects: SharedArrayBuffer
+}
+
+/** What the newer backups of a chain have written into each file, see newer-pages.ts. */
+export interface NewerPagesData {
+  /** Int32 per row: 0 = nothing newer, -1 = whole already, else the number of its entry, from 1. */
+  readonly slots: SharedArrayBuffer
+  /** Float64, five for each entry: limit, cover, size of the file, beginning and length of its bits in bytes. */
+  readonly entries: SharedArrayBuffer
+  /** One bit per block that is written. */
+  readonly bits: SharedArrayBuffer
 }
 
 /** One backup of the chain, as the workers see it. */

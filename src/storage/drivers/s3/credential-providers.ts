@@ -3,8 +3,8 @@ import {
   fromNodeProviderChain,
   fromTemporaryCredentials,
 } from '@aws-sdk/credential-providers'
-import type { ProvidedKeys } from './credentials.ts'
 import type { S3Credentials } from './description.ts'
+import type { ProvidedKeys } from './signature.ts'
 
 type Identity = Awaited<ReturnType<ReturnType<typeof fromNodeProviderChain>>>
 

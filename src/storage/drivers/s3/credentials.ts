@@ -1,6 +1,6 @@
 import { WalgError } from '../../../kit/errors.ts'
 import type { S3Credentials } from './description.ts'
-import type { SigningKeys } from './signature.ts'
+import type { ProvidedKeys, SigningKeys } from './signature.ts'
 
 /** Where the keys come from; those that expire are replaced in time. */
 export interface CredentialSource {
@@ -61,11 +61,6 @@ export function openCredentials(credentials: S3Credentials, region: string | und
       return true
     },
   }
-}
-
-/** Keys as a provider gives them. */
-export interface ProvidedKeys extends SigningKeys {
-  readonly endsMs?: number
 }
 
 const NAMES: Readonly<Record<Exclude<S3Credentials['kind'], 'static'>, string>> = {

@@ -7,6 +7,11 @@ export interface SigningKeys {
   readonly sessionToken?: string
 }
 
+/** Keys as a provider gives them. */
+export interface ProvidedKeys extends SigningKeys {
+  readonly endsMs?: number
+}
+
 /** A request before it is signed. */
 export interface Unsigned {
   readonly method: string
