@@ -40,7 +40,7 @@ export async function readEncryption(
       code: 'SETTING_MISSING',
       names: ['WALG_REQUIRE_ENCRYPTION'],
       message: 'WALG_REQUIRE_ENCRYPTION is set, but no key to encrypt with is configured',
-      hint: 'set WALG_LIBSODIUM_KEY_PATH or WALG_PGP_KEY_PATH, or another method of docs/encryption.md',
+      hint: 'set WALG_LIBSODIUM_KEY_PATH or WALG_PGP_KEY_PATH, or another method of docs/guide/encryption.md',
     })
   }
   const read = [...writers, ...found.flatMap(({ old }) => old)]

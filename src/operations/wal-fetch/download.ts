@@ -188,7 +188,7 @@ function createTarget(path: string): Target {
 }
 
 const NO_KEY_HINT =
-  'if the archive is encrypted, set its key (docs/encryption.md); if not, the object is damaged: fetch it from another copy of the archive'
+  'if the archive is encrypted, set its key (docs/guide/encryption.md); if not, the object is damaged: fetch it from another copy of the archive'
 
 /** Says which object was damaged: the person at 3 a.m. has to find it. */
 function nameObject(error: unknown, key: string, hasKeys: boolean): unknown {

@@ -66,8 +66,8 @@ export class FetchState {
     if (options.isResume) {
       const found = state.#readHeader()
       if (found !== undefined) {
-        state.#checkIdentity(found, identity, root)
-        if (!mayTrust(found, header)) state.discard(Number.POSITIVE_INFINITY)
+        const isSame = state.#checkIdentity(found, identity, root)
+        if (!isSame || !mayTrust(found, header)) state.discard(Number.POSITIVE_INFINITY)
       }
     }
     makeFolder(state.folder)
@@ -132,8 +132,11 @@ export class FetchState {
     }
   }
 
-  #checkIdentity(found: StateHeader, identity: FetchIdentity, root: string): void {
-    if (found.version === VERSION && JSON.stringify(found.identity) === JSON.stringify(identity)) return
+  /** False: a fetch of the same backup into an empty directory, which one that looks at every file may go over. */
+  #checkIdentity(found: StateHeader, identity: FetchIdentity, root: string): boolean {
+    if (found.version === VERSION && JSON.stringify(found.identity) === JSON.stringify(identity)) return true
+    const { isIntoExisting, ...others } = identity
+    if (isIntoExisting && JSON.stringify(found.identity) === JSON.stringify(others)) return false
     const what = found.identity?.backup ?? 'an unknown backup'
     throw new WalgError('TARGET_MISMATCH', `in "${root}" a different fetch was interrupted: of "${what}"`, {
       facts: { path: root },
