@@ -82,6 +82,25 @@ describe('choosing the pages of a delta', () => {
     expect(select(['zero', 'zero'], { blocks: 0, usedBlocks: 0 }).usedBlocks).toBe(0)
   })
 
+  test('old pages that are marked all-visible are taken on demand, and still prove that a zero page before them is old', () => {
+    const visible = pageOf(OLD)
+    visible[10] = 0x4
+    const file = Buffer.concat([pageOf(SINCE), pageOf('zero'), visible, pageOf(OLD)])
+    const selector = new PageSelector(PAGE, SINCE)
+    for (const [takesVisible, blocks] of [
+      [true, [0, 2]],
+      [false, [0]],
+    ] as const) {
+      selector.begin(takesVisible)
+      selector.judge(file, 0)
+      const selection = selector.end({ blocks: 4, usedBlocks: 4 })
+      expect(selection).toEqual({ blocks: new Uint32Array(blocks), whole: undefined, usedBlocks: 4 })
+    }
+    selector.begin()
+    selector.judge(visible, 0)
+    expect(selector.end(undefined).blocks.length).toBe(0)
+  })
+
   test('pages that a map names are taken whatever their LSN', () => {
     const selector = new PageSelector(PAGE, SINCE)
     selector.begin()

@@ -1,4 +1,4 @@
-import { judgePageAt, PAGE_HEADER_BYTES } from '../postgres/page-header.ts'
+import { isAllVisibleAt, judgePageAt, PAGE_HEADER_BYTES } from '../postgres/page-header.ts'
 import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../postgres/unlogged-page.ts'
 
 /** What the parent backup holds of a file, in blocks; a backup of the original does not tell. */
@@ -47,6 +47,7 @@ export class PageSelector {
   #usedBlocks = 0
   /** One more than the last block that is older than the parent. */
   #oldEnd = 0
+  #takesVisible = false
   #whole: WholeReason | undefined
 
   constructor(pageBytes: number, sinceLsn: bigint) {
@@ -55,8 +56,9 @@ export class PageSelector {
     this.#sinceLow = Number(sinceLsn & LSN_WORD)
   }
 
-  /** Begins with another file. */
-  begin(): void {
+  /** Begins with another file. `takesVisible`: old pages that are marked all-visible are chosen as well. */
+  begin(takesVisible = false): void {
+    this.#takesVisible = takesVisible
     this.#count = 0
     this.#zeroCount = 0
     this.#usedBlocks = 0
@@ -113,11 +115,9 @@ export class PageSelector {
       const isChanged =
         high > this.#sinceHigh || (high === this.#sinceHigh && view.getUint32(at + 4, true) >= this.#sinceLow)
       const isOutside = block === 0 && changesWithoutWal(bytes.subarray(at, at + UNLOGGED_PROBE_BYTES))
-      if (isChanged || isOutside) this.#add(block)
-      else {
-        this.#usedBlocks = block + 1
-        this.#oldEnd = block + 1
-      }
+      if (!isChanged && !isOutside) this.#oldEnd = block + 1
+      if (isChanged || isOutside || (this.#takesVisible && isAllVisibleAt(view, at))) this.#add(block)
+      else this.#usedBlocks = block + 1
     }
   }
 

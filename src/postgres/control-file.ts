@@ -41,6 +41,8 @@ export interface ControlFile {
   readonly maxWorkerProcesses: number
   readonly maxPreparedTransactions: number
   readonly maxLocksPerTransaction: number
+  /** `wal_log_hints`: of the primary, in the file of a standby. */
+  readonly hasLoggedHints: boolean
   readonly blockBytes: number
   /** Pages per relation file, 131072 unless built otherwise. */
   readonly blocksPerSegment: number
@@ -152,6 +154,7 @@ function decodeFields(view: DataView, controlVersion: number, path: string): Con
     backupStartLsn: lsn(152),
     backupEndLsn: lsn(160),
     isBackupEndRequired: view.getUint8(168) !== 0,
+    hasLoggedHints: view.getUint8(176) !== 0,
     maxConnections: u32(180),
     maxWorkerProcesses: u32(184),
     maxPreparedTransactions: u32(192),

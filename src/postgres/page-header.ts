@@ -8,6 +8,7 @@ export const RELATION_FILE_BYTES: number = 1 << 30
 export const PAGE_HEADER_BYTES = 24
 const LAYOUT_VERSION_MAX = 5
 const FLAGS_KNOWN = 0x7
+const PD_ALL_VISIBLE = 0x4
 
 /** Initial values of the 32 lanes of PostgreSQL's page checksum. */
 export const CHECKSUM_SEEDS: Uint32Array = new Uint32Array([
@@ -44,6 +45,11 @@ export function judgePageAt(view: DataView, at: number, pageBytes: number): Page
     (sizeAndVersion & 0xff) <= LAYOUT_VERSION_MAX
   if (isValid) return 'valid'
   return upper === 0 ? 'new' : 'invalid'
+}
+
+/** Whether the page at `at` of `view` is marked all-visible: every transaction sees all of its rows. */
+export function isAllVisibleAt(view: DataView, at: number): boolean {
+  return (view.getUint16(at + 10, true) & PD_ALL_VISIBLE) !== 0
 }
 
 /** The LSN of a page: the end of the last record that changed it. */

@@ -24,8 +24,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'unlogged relations are stored whole',
     file: PLAN,
-    find: 'if (!unlogged.has(key) && ',
-    replace: 'if (',
+    find: 'else if (!unlogged.has(keyOf(place, entries.fileNumber(index)))) {',
+    replace: 'else {',
     test: PLAN_TEST,
   },
   {

@@ -6,6 +6,8 @@ const FILES = 'src/operations/backup-push/delta/plan-files.ts'
 const FILES_TEST = 'src/operations/backup-push/delta/plan-files.test.ts'
 const GUARDS = 'src/operations/backup-push/delta/parent-guards.ts'
 const GUARDS_TEST = 'src/operations/backup-push/delta/parent-guards.test.ts'
+const VISIBLE = 'src/operations/backup-push/delta/visible-pages.ts'
+const VISIBLE_TEST = 'src/operations/backup-push/delta/visible-pages.test.ts'
 const DELTA_TEST = 'test/e2e/delta-push.test.ts'
 
 /** The guards of delta backups. */
@@ -81,5 +83,34 @@ export const mutations: readonly Mutation[] = [
     replace: '    if (stored.size === 0 && sizeBytes > 0) throw missingPart(parent, part)',
     test: DELTA_TEST,
     title: 'a (missing|cut) part',
+  },
+  {
+    guard: 'a visibility map with new bits makes visible pages be taken',
+    file: VISIBLE,
+    find: '>= sinceLsn) return true',
+    replace: '> sinceLsn) return true',
+    test: VISIBLE_TEST,
+  },
+  {
+    guard: 'the page of the map that tells of the last block is looked at',
+    file: VISIBLE,
+    find: 'page <= lastPage; page++',
+    replace: 'page < lastPage || page === 0; page++',
+    test: VISIBLE_TEST,
+  },
+  {
+    guard: 'pages that VACUUM has marked all-visible are chosen',
+    file: SELECTION,
+    find: '(this.#takesVisible && isAllVisibleAt(view, at))',
+    replace: '(this.#takesVisible && block < 0)',
+    test: SELECTION_TEST,
+  },
+  {
+    guard: 'without checksums and wal_log_hints the marks of VACUUM are asked for',
+    file: 'src/operations/backup-push/source/running-source.ts',
+    find: 'facts.hasDataChecksums || facts.hasLoggedHints',
+    replace: 'facts.hasDataChecksums || !facts.hasLoggedHints',
+    test: 'test/e2e/delta-visibility.test.ts',
+    title: 'PostgreSQL 15 without data checksums',
   },
 ]

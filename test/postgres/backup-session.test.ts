@@ -48,6 +48,7 @@ describe.each(MAJORS.map(major => [major] as [Major]))('PostgreSQL %d', major =>
       timeline: 1,
       isInRecovery: false,
       hasDataChecksums: true,
+      hasLoggedHints: false,
       archiveMode: 'on',
       archiveCommand: '/bin/true',
       archiveLibrary: '',

@@ -13,6 +13,7 @@ import type { ParentBackup } from './delta/choose-parent.ts'
 import { openDelta, type ParentReading } from './delta/open-delta.ts'
 import { planCatchup } from './delta/plan-catchup.ts'
 import { type DeltaBase, planDelta } from './delta/plan-delta.ts'
+import { visibleMarks } from './delta/visible-pages.ts'
 import type { BackupPushOptions } from './options.ts'
 import type { BackupSource } from './source/backup-source.ts'
 import type { CheckedDirectory } from './source/data-directory-check.ts'
@@ -38,13 +39,13 @@ export async function planBackup(
   options: BackupPushOptions,
 ): Promise<PlannedBackup> {
   const base = await openDelta(context, directory, source, chosen, reading, options.delta.changes)
-  const contents = await walkAndPlan(context, directory.root, source, base, options)
+  const contents = await walkAndPlan(context, directory, source, base, options)
   return { contents, parent: contents.identity.delta === null ? undefined : chosen }
 }
 
 async function walkAndPlan(
   context: OperationContext,
-  root: string,
+  { root, control }: CheckedDirectory,
   source: BackupSource,
   base: DeltaBase | undefined,
   options: BackupPushOptions,
@@ -64,9 +65,8 @@ async function walkAndPlan(
     const identity = { ...identityOf(source, undefined, walkedNs), catchupFromLsn }
     const isWhole = catchupFromLsn === 0n || !options.hasFilesMetadata
     const fromLsn = catchupFromLsn
-    const hasChecksums = source.pages !== undefined
-    const input = { entries, isFile, pageBytes, fromLsn, hasChecksums }
-    const plan = isWhole ? undefined : planCatchup(context, input)
+    const marks = source.hasMarksInLsn ? undefined : visibleMarks(control, fromLsn)
+    const plan = isWhole ? undefined : planCatchup(context, { entries, isFile, pageBytes, fromLsn, marks })
     return planContents(directory, identity, plan)
   }
   const plan =

@@ -11,6 +11,8 @@ export interface ClusterFacts {
   readonly timeline: TimelineId
   readonly isInRecovery: boolean
   readonly hasDataChecksums: boolean
+  /** `wal_log_hints`, of this server itself. */
+  readonly hasLoggedHints: boolean
   /** `off`, `on` or `always`. */
   readonly archiveMode: string
   readonly archiveCommand: string
@@ -42,6 +44,7 @@ const FACTS_SQL = `
     pg_catalog.pg_is_in_recovery() as in_recovery,
     ${TIMELINE_SQL} as timeline,
     pg_catalog.current_setting('data_checksums') as data_checksums,
+    pg_catalog.current_setting('wal_log_hints') as wal_log_hints,
     pg_catalog.current_setting('archive_mode') as archive_mode,
     pg_catalog.current_setting('archive_command') as archive_command,
     pg_catalog.current_setting('archive_library', true) as archive_library,
@@ -60,6 +63,7 @@ export async function readClusterFacts(cluster: Cluster): Promise<ClusterFacts> 
     timeline: toTimelineId(Number(text('timeline'))),
     isInRecovery: text('in_recovery') === 't',
     hasDataChecksums: text('data_checksums') === 'on',
+    hasLoggedHints: text('wal_log_hints') === 'on',
     archiveMode: text('archive_mode'),
     archiveCommand: text('archive_command') === '(disabled)' ? '' : text('archive_command'),
     archiveLibrary: row?.['archive_library'] ?? '',

@@ -42,8 +42,9 @@ export function measureDelta(input: SizeInput): DeltaSize {
     fullBytes += sizeBytes
     const method = plan.method(index)
     if (method === 'whole') deltaBytes += sizeBytes
+    else if (method === 'skip') continue
     else if (method === 'blocks') deltaBytes += incrementSizeBytes(plan.blocks(index)!.length, pageBytes)
-    else if (method === 'scan') {
+    else {
       isEstimated = true
       const count = Math.min(SAMPLE_PAGES_MAX, sizeBytes / pageBytes, samplesLeft)
       samplesLeft -= count
@@ -54,7 +55,11 @@ export function measureDelta(input: SizeInput): DeltaSize {
 }
 
 /** Share of changed pages among `count` that are spread evenly over a file. */
-function changedShare({ entries, pageBytes, sinceLsn }: SizeInput, index: number, count: number): number {
+function changedShare(
+  { entries, plan, pageBytes, sinceLsn }: SizeInput,
+  index: number,
+  count: number,
+): number {
   const path = entries.path(index)
   const fd = openFile(path)
   if (fd === undefined) return 0
@@ -62,7 +67,7 @@ function changedShare({ entries, pageBytes, sinceLsn }: SizeInput, index: number
   const page = new Uint8Array(pageBytes)
   const blocks = entries.sizeBytes(index) / pageBytes
   let looked = 0
-  selector.begin()
+  selector.begin(plan.method(index) === 'scan visible')
   try {
     for (; looked < count; looked++) {
       const block = Math.floor((looked * blocks) / count)

@@ -1,7 +1,7 @@
 import type { ParentFile } from '../../../delta/page-selection.ts'
 import type { FileOrder, PackMethod } from '../part/file-batch.ts'
 
-const METHODS: readonly (PackMethod | 'skip')[] = ['whole', 'scan', 'blocks', 'skip']
+const METHODS: readonly (PackMethod | 'skip')[] = ['whole', 'scan', 'scan visible', 'blocks', 'skip']
 
 /** How each file of a delta is packed, by entry, in columns of about 10 bytes for a file. */
 export class FilePlan {

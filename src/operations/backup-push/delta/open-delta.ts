@@ -13,6 +13,7 @@ import type { ParentBackup } from './choose-parent.ts'
 import { isUnreadable, type ParentFiles, readParentFiles } from './parent-files.ts'
 import { findControlObstacle, findObstacle, findSealObstacle, readHistory } from './parent-guards.ts'
 import type { DeltaBase } from './plan-delta.ts'
+import { visibleMarks } from './visible-pages.ts'
 
 /** The parent's lists, read while the server begins the backup. They are large: taken once, and then nobody holds them. */
 export interface ParentReading {
@@ -66,7 +67,12 @@ export async function openDelta(
     (files instanceof Error ? files.message : findControlObstacle(files.control, directory.control))
   if (reason === undefined && !(files instanceof Error)) {
     log.info('Delta backup enabled')
-    return { parent, files, changed: await findChanges(context, directory, source, parent, changes) }
+    const changed = await findChanges(context, directory, source, parent, changes)
+    // the settings of the time between are not known: both ends have to be safe
+    const hasMarksInLsn =
+      source.hasMarksInLsn && (files.control.checksumVersion !== 0 || files.control.hasLoggedHints)
+    const marks = hasMarksInLsn ? undefined : visibleMarks(directory.control, parent.startLsn)
+    return { parent, files, changed, marks }
   }
   log.warning(`${parent.name} cannot be the parent of a delta: ${reason}. Doing full backup.`)
   return undefined

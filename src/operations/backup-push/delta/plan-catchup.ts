@@ -5,6 +5,7 @@ import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
 import type { OperationContext } from '../../context.ts'
 import { openFile, readInto } from '../part/file-reading.ts'
 import { FilePlan } from './file-plan.ts'
+import { scanMethod, tellVisible, type VisibleMarks } from './visible-pages.ts'
 
 export interface CatchupInput {
   readonly entries: DataEntries
@@ -13,8 +14,8 @@ export interface CatchupInput {
   readonly pageBytes: number
   /** Where the standby stands. */
   readonly fromLsn: bigint
-  /** With them every change of a page gives it a new LSN, hints included. */
-  readonly hasChecksums: boolean
+  /** Absent: VACUUM moves the LSN of the pages that it marks all-visible. */
+  readonly marks: VisibleMarks | undefined
 }
 
 /** Below it lie the oids that initdb gives: databases and relations of the first hour. */
@@ -30,26 +31,27 @@ const SHARED = -1
  * a directory without a page that is older than `fromLsn` and nobody else's is stored whole.
  */
 export function planCatchup({ log }: Pick<OperationContext, 'log'>, input: CatchupInput): FilePlan {
-  const { entries, isFile, pageBytes } = input
+  const { entries, isFile, pageBytes, marks } = input
   const plan = new FilePlan(entries.count)
   const unlogged = findUnlogged(input)
-  const silent = input.hasChecksums ? new Set<string>() : findSilentlyMarked(input)
   const settled = findSettled(input)
   const whole = new Set<string>()
   for (let index = 0; index < entries.count; index++) {
     if (!isFile(index)) continue
     const name = entries.memberName(index)
-    if (!isPagedFile(name, entries.sizeBytes(index), pageBytes)) continue
+    const sizeBytes = entries.sizeBytes(index)
+    if (!isPagedFile(name, sizeBytes, pageBytes)) continue
     const place = entries.placeOf(index)
     if (!settled.has(place)) whole.add(entries.places[place]!.member)
-    else {
-      const key = keyOf(place, entries.fileNumber(index))
-      if (!unlogged.has(key) && !silent.has(key)) plan.set(index, 'scan', undefined)
+    else if (!unlogged.has(keyOf(place, entries.fileNumber(index)))) {
+      const part = { relation: parseRelationFile(name)!, blocks: sizeBytes / pageBytes }
+      plan.set(index, scanMethod(marks, entries.path(index), part), undefined)
     }
   }
   if (whole.size > 0) {
     log.info(`Stored whole, because they may be younger than the standby: ${[...whole].sort().join(', ')}`)
   }
+  tellVisible(log, plan, entries)
   return plan
 }
 
@@ -58,23 +60,6 @@ function findUnlogged({ entries, isFile }: CatchupInput): ReadonlySet<string> {
   const found = new Set<string>()
   for (let index = 0; index < entries.count; index++) {
     if (!isFile(index) || !entries.endsIn(index, INIT_ENDING)) continue
-    found.add(keyOf(entries.placeOf(index), entries.fileNumber(index)))
-  }
-  return found
-}
-
-/**
- * Tables that a vacuum has marked since: without checksums the marks on their pages have no LSN, those in the visibility map
- * have, and one without the other gives wrong answers after a promotion.
- */
-function findSilentlyMarked(input: CatchupInput): ReadonlySet<string> {
-  const { entries, isFile, pageBytes, fromLsn } = input
-  const found = new Set<string>()
-  for (let index = 0; index < entries.count; index++) {
-    if (!isFile(index) || parseRelationFile(entries.memberName(index))?.fork !== 'vm') continue
-    const pages = Math.floor(entries.sizeBytes(index) / pageBytes)
-    const positions = Array.from({ length: pages }, (_, page) => page * pageBytes)
-    if (!lsnsAt(entries.path(index), positions).some(lsn => lsn >= fromLsn)) continue
     found.add(keyOf(entries.placeOf(index), entries.fileNumber(index)))
   }
   return found

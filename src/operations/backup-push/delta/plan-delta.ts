@@ -8,6 +8,7 @@ import type { FilePlan } from './file-plan.ts'
 import type { DeltaOptions } from './options.ts'
 import type { ParentFiles } from './parent-files.ts'
 import { planFiles } from './plan-files.ts'
+import { tellVisible, type VisibleMarks } from './visible-pages.ts'
 
 /** A parent that a delta can be made from. */
 export interface DeltaBase {
@@ -15,6 +16,8 @@ export interface DeltaBase {
   readonly files: ParentFiles
   /** Absent: changed pages are found by reading. */
   readonly changed: ChangedPages | undefined
+  /** Absent: VACUUM moves the LSN of the pages that it marks all-visible. */
+  readonly marks: VisibleMarks | undefined
 }
 
 export interface DeltaPlanInput {
@@ -27,14 +30,15 @@ export interface DeltaPlanInput {
 /** How each file of the delta is packed; undefined when a full backup is the better one, which is said. */
 export function planDelta(
   { log }: OperationContext,
-  { parent, files, changed }: DeltaBase,
+  { parent, files, changed, marks }: DeltaBase,
   { entries, isFile, pageBytes, options }: DeltaPlanInput,
 ): FilePlan | undefined {
-  const plan = planFiles({ entries, isFile, parent: files, pageBytes, changed })
+  const plan = planFiles({ entries, isFile, parent: files, pageBytes, changed, marks })
   if (!isAnythingReused(entries, plan)) {
     log.info(`Nothing of ${parent.name} can be used. Doing full backup.`)
     return undefined
   }
+  tellVisible(log, plan, entries)
   if (options.ratioMax === undefined) return plan
   const size = measureDelta({ entries, isFile, plan, pageBytes, sinceLsn: parent.startLsn })
   const ratio = size.fullBytes === 0 ? 0 : size.deltaBytes / size.fullBytes

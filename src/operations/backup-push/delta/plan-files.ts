@@ -8,6 +8,7 @@ import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
 import { openFile, readInto } from '../part/file-reading.ts'
 import { FilePlan } from './file-plan.ts'
 import type { ParentFiles } from './parent-files.ts'
+import { scanMethod, type VisibleMarks } from './visible-pages.ts'
 
 export interface PlanInput {
   readonly entries: DataEntries
@@ -17,6 +18,8 @@ export interface PlanInput {
   readonly pageBytes: number
   /** Absent: changed pages are found by reading. */
   readonly changed: ChangedPages | undefined
+  /** Absent: VACUUM moves the LSN of the pages that it marks all-visible. */
+  readonly marks?: VisibleMarks | undefined
 }
 
 /** The times of a file do not tell two changes within this span apart: one tick of the kernel. */
@@ -38,6 +41,7 @@ const DATABASE_VERSION = /^\/(?:base\/(\d+)|pg_tblspc\/\d+\/PG_[^/]+\/(\d+))\/PG
  *   since the parent looked: its time of change, which nobody can set, is older than that. A file written while the parent
  *   was taken is therefore read again.
  * * Read page by page, or by the block map, is the main fork of a permanent relation that the parent has under this name.
+ *   `visible-pages.ts` says which of its pages an LSN does not tell.
  * * Everything else is stored whole: so is every file of a database that was created again with its old number, whose pages may
  *   be older than the parent and still others, and of unlogged relations, whose pages tell nothing.
  */
@@ -73,12 +77,12 @@ interface PagedFile {
   readonly parent: ParentFile | undefined
 }
 
-function planPages(plan: FilePlan, { changed, entries }: PlanInput, file: PagedFile): void {
+function planPages(plan: FilePlan, { changed, entries, marks }: PlanInput, file: PagedFile): void {
   const { index, relation, blocks, parent } = file
   let changes = changed?.changesOf(relation, { blocks, parentBlocks: parent?.blocks }) ?? 'unknown'
   if (changes === 'replaced') return
   if (changes === 'unknown') {
-    plan.set(index, 'scan', parent)
+    plan.set(index, scanMethod(marks, entries.path(index), { relation, blocks }), parent)
     return
   }
   const isOutside = relation.segment === 0 && changes[0] !== 0 && changesOutsideWal(entries.path(index))

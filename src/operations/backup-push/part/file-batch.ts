@@ -17,11 +17,11 @@ export interface FileAttributes {
 }
 
 /**
- * `whole`: all of it. `scan`: the pages that changed since the parent, found by reading all. `blocks`: the pages that a block
- * map calls changed; nothing else is read.
+ * `whole`: all of it. `scan`: the pages that changed since the parent, found by reading all. `scan visible`: and those
+ * that are marked all-visible. `blocks`: the pages that a block map calls changed; nothing else is read.
  */
-export type PackMethod = 'whole' | 'scan' | 'blocks'
-const METHODS: readonly PackMethod[] = ['whole', 'scan', 'blocks']
+export type PackMethod = 'whole' | 'scan' | 'scan visible' | 'blocks'
+const METHODS: readonly PackMethod[] = ['whole', 'scan', 'scan visible', 'blocks']
 
 /** How a file is packed; without one it is `whole`. */
 export interface FileOrder {

@@ -52,7 +52,7 @@ export class PageScan {
     order: FileOrder,
     observer: PageObserver | undefined,
   ): Promise<Selection> {
-    this.#selector.begin()
+    this.#selector.begin(order.method === 'scan visible')
     if (order.blocks === undefined) await this.#scan(file, fd, observer)
     else await this.#lookAt(file, fd, order.blocks, observer)
     return this.#selector.end(order.parent)

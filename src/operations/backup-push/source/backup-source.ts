@@ -24,6 +24,11 @@ export interface BackupSource extends AsyncDisposable {
   readonly failed: AbortSignal
   /** Verify pages that were not written since; undefined when the cluster has no data checksums. */
   readonly pages: { readonly pageBytes: number; readonly blocksPerSegment: number } | undefined
+  /**
+   * VACUUM moves the LSN of a page that it marks all-visible: there are data checksums, or `wal_log_hints` is on for the server
+   * that has written the pages.
+   */
+  readonly hasMarksInLsn: boolean
   /** WAL that travels inside the backup. */
   readonly wal: readonly WalMember[]
   /** The server sums up its WAL as it goes (`summarize_wal`, 17 and later). */

@@ -84,6 +84,7 @@ class RunningSource implements BackupSource {
   readonly systemIdentifier: bigint
   readonly failed: AbortSignal
   readonly pages: BackupSource['pages']
+  readonly hasMarksInLsn: boolean
   readonly wal: BackupSource['wal'] = []
   readonly #context: OperationContext
   readonly #directory: CheckedDirectory
@@ -114,6 +115,7 @@ class RunningSource implements BackupSource {
     this.systemIdentifier = facts.systemIdentifier
     this.failed = session.failed
     const { blocksPerSegment } = directory.control
+    this.hasMarksInLsn = facts.hasDataChecksums || facts.hasLoggedHints
     this.pages = facts.hasDataChecksums ? { pageBytes: facts.blockBytes, blocksPerSegment } : undefined
   }
 
