@@ -164,6 +164,39 @@ for (const major of [15, 18] as const satisfies readonly Major[]) {
   )
 }
 
+testUnless(
+  missingPostgres(15),
+  'without data checksums a standby gets the pages that VACUUM has marked all-visible since',
+  async () => {
+    await using source = await startArchivingCluster({
+      major: 15,
+      segmentSizeMiB: 1,
+      settings: { wal_keep_size: 0, max_wal_size: '4MB', min_wal_size: '2MB', autovacuum: 'off' },
+      cluster: { checksums: false },
+    })
+    const { cluster: primary, settings } = source
+    await primary.query('create extension pg_visibility')
+    await primary.query('create table t as select g as id from generate_series(1, 30000) g')
+    await primary.query('select count(*) from t')
+    await using standby = await startStandby(source, 'standby')
+    await untilCaughtUp(primary, standby)
+    await standby.stop()
+    const fromLsn = formatLsn((await readControlFile(standby.dataDirectory)).redoLsn)
+    await primary.query('vacuum t')
+    await recycleWal(primary, fromLsn)
+    await walg(['catchup-push', primary.dataDirectory, '--from-lsn', fromLsn], source.connection())
+    await walg(['catchup-fetch', standby.dataDirectory, 'LATEST'], settings)
+    await standby.start()
+    await untilCaughtUp(primary, standby)
+    const sql = `
+      select count(*) filter (where all_visible)::int as visible,
+        count(*) filter (where all_visible and not pd_all_visible)::int as unmarked
+      from pg_visibility('t')`
+    expect(await standby.query(sql)).toEqual([{ visible: 133, unmarked: 0 }])
+  },
+  120_000,
+)
+
 async function replayedBy(primary: Cluster, standby: Cluster): Promise<string> {
   await untilCaughtUp(primary, standby)
   const [row] = await standby.query<{ lsn: string }>('select pg_last_wal_replay_lsn() as lsn')

@@ -87,8 +87,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a visibility map with new bits makes visible pages be taken',
     file: VISIBLE,
-    find: '>= sinceLsn) return true',
-    replace: '> sinceLsn) return true',
+    find: 'BigInt(view.getUint32(4, true))) >= sinceLsn)',
+    replace: 'BigInt(view.getUint32(4, true))) > sinceLsn)',
     test: VISIBLE_TEST,
   },
   {
@@ -107,9 +107,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'without checksums and wal_log_hints the marks of VACUUM are asked for',
-    file: 'src/operations/backup-push/source/running-source.ts',
-    find: 'facts.hasDataChecksums || facts.hasLoggedHints',
-    replace: 'facts.hasDataChecksums || !facts.hasLoggedHints',
+    file: 'src/operations/backup-push/delta/open-delta.ts',
+    find: 'const marks = hasMarksInLsn ?',
+    replace: 'const marks = hasMarksInLsn || parent.startLsn > 0n ?',
     test: 'test/e2e/delta-visibility.test.ts',
     title: 'PostgreSQL 15 without data checksums',
   },
