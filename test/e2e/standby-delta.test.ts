@@ -81,6 +81,60 @@ for (const major of [13, 18] as const satisfies readonly Major[]) {
 }
 
 testUnless(
+  missingPostgres(15),
+  'the wal_log_hints of a standby count for its pages, not those of its primary: what VACUUM has marked is in the delta',
+  async () => {
+    await using source = await startArchivingCluster({
+      major: 15,
+      segmentSizeMiB: 1,
+      settings: { autovacuum: 'off', wal_log_hints: 'on' },
+      cluster: { checksums: false },
+    })
+    const { cluster: primary, place } = source
+    await primary.query('create extension pg_visibility')
+    await primary.query('create table t as select g as id from generate_series(1, 30000) g')
+    await primary.query('select count(*) from t')
+    await using standby = await startStandby(source, 'standby', { wal_log_hints: 'off' })
+    const scan = { WALG_DELTA_MAX_STEPS: '5', WALG_CHANGED_BLOCKS: 'scan' }
+    await walg(['backup-push', primary.dataDirectory], { ...source.connection(), ...scan })
+    await primary.query('vacuum t')
+    await primary.query('checkpoint')
+    const noted = await digest(primary, 't')
+    const [now] = await primary.query<{ lsn: string }>('select pg_current_wal_flush_lsn() as lsn')
+    const isReplayed = `select pg_last_wal_replay_lsn() >= '${now!.lsn}' as done`
+    await untilTrue(
+      async () => (await standby.query<{ done: boolean }>(isReplayed))[0]!.done,
+      30_000,
+      'the standby catching up',
+    )
+    const { stderr } = await walg(['backup-push', standby.dataDirectory], {
+      ...source.connection(standby),
+      ...scan,
+      WALG_PRIMARY_CONNINFO: primaryOf(source),
+    })
+    expect(stderr).toContain('Pages that are marked all-visible are taken of')
+    const data = place.at('restored')
+    await walg(['backup-fetch', data, 'LATEST'], source.settings)
+    await using restored = await startRestored(data, {
+      major: 15,
+      settings: {
+        restore_command: walgCommand(source.settings, 'wal-fetch %f %p'),
+        primary_conninfo: '',
+        recovery_target: 'immediate',
+        recovery_target_action: 'promote',
+      },
+    })
+    expect(await digest(restored, 't')).toBe(noted)
+    const sql = `
+      select count(*) filter (where all_visible)::int as visible,
+        count(*) filter (where all_visible and not pd_all_visible)::int as unmarked
+      from pg_visibility('t')`
+    expect(await restored.query(sql)).toEqual([{ visible: 133, unmarked: 0 }])
+  },
+  180_000,
+)
+
+testUnless(
   missingPostgres(17),
   'WALG_PRIMARY_CONNINFO that leads to a standby or to another cluster is an error, and there is no backup',
   async () => {
