@@ -6,7 +6,7 @@ import { cleanUpNow } from '../test/support/leftovers.ts'
 import { contestBackupFetch, contestBackupPush } from './backup-contests.ts'
 import type { Standing } from './contest.ts'
 import { buildDataSet, treeBytes } from './data-sets.ts'
-import { contestDeltaPush } from './delta-contests.ts'
+import { contestChainFetch, contestDeltaPush } from './delta-contests.ts'
 import { type BenchOptions, type Command, type DataSetName, readOptions, USAGE } from './options.ts'
 import { openPlace, type Place } from './place.ts'
 import { renderStandings, renderTable } from './report.ts'
@@ -35,7 +35,8 @@ async function main(options: BenchOptions): Promise<void> {
     try {
       if (index === 0) await runSmallContests(place)
       if (index === 0 && wants(options, 'variants')) await runVariants(place)
-      if (wants(options, 'backup-push', 'backup-fetch', 'delta-push')) await runBackupContests(place, name)
+      if (wants(options, 'backup-push', 'backup-fetch', 'delta-push', 'chain-fetch'))
+        await runBackupContests(place, name)
     } finally {
       place.directory.remove()
     }
@@ -75,6 +76,9 @@ async function runBackupContests(place: Place, name: DataSetName): Promise<void>
     if (wants(options, 'delta-push')) {
       print(`delta of ${name}, nothing changed, ${method}`, await contestDeltaPush(place, method, 'nothing'))
       print(`delta of ${name}, 1 % of rows updated, ${method}`, await contestDeltaPush(place, method, name))
+    }
+    if (wants(options, 'chain-fetch')) {
+      print(`chain of ${name}, four deltas, ${method}`, await contestChainFetch(place, method, name))
     }
   }
 }

@@ -1,10 +1,17 @@
-import { readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { type Contender, compete, type Standing } from './contest.ts'
 import { treeBytes } from './data-sets.ts'
-import { time } from './measure.ts'
+import { type CommandLine, time } from './measure.ts'
 import type { DataSetName, Method } from './options.ts'
-import { emptyRepository, type Place, repositoryOf, walgEnvironment, walgPrograms } from './place.ts'
+import {
+  emptyRepository,
+  type Place,
+  repositoryOf,
+  type WalgProgram,
+  walgEnvironment,
+  walgPrograms,
+} from './place.ts'
 
 /** One row of a hundred, all over each table. */
 const UPDATES: Readonly<Record<DataSetName, string>> = {
@@ -49,4 +56,69 @@ export async function contestDeltaPush(
     await cluster.query('checkpoint')
   }
   return compete(`delta-push ${method}, ${change}`, contenders, place.options.runs)
+}
+
+const CHAIN_DELTAS = 4
+
+/**
+ * A chain of a full backup and four deltas into an empty directory, an update of one row in a hundred between two of
+ * them; beside ours a full backup of what the chain ends in, and both ways of the original.
+ */
+export async function contestChainFetch(
+  place: Place,
+  method: Method,
+  change: DataSetName,
+): Promise<Standing[]> {
+  const [ours, ...others] = walgPrograms(place.options)
+  const chains = [ours!, ...others].map(program => makeRepository(place, program, method, 'chain', 5))
+  const full = makeRepository(place, ours!, method, 'last-full', 0)
+  for (let backup = 0; backup <= CHAIN_DELTAS; backup++) {
+    if (backup > 0) await place.cluster.query(UPDATES[change])
+    await place.cluster.query('checkpoint')
+    for (const chain of chains) time(chain.push)
+  }
+  time(full.push)
+  const backwards = ['--reverse-unpack', '--skip-redundant-tars']
+  const contenders = [
+    chains[0]!.fetch(chains[0]!.name),
+    full.fetch(`${ours!.name}, of a full backup`),
+    ...chains.slice(1).map(({ fetch, name }) => fetch(name)),
+    ...chains.slice(1).map(({ fetch, name }) => fetch(`${name} ${backwards.join(' ')}`, backwards)),
+  ]
+  return compete(`chain-fetch ${method}`, contenders, place.options.runs)
+}
+
+interface ChainRepository {
+  readonly name: string
+  readonly push: CommandLine
+  fetch(name: string, flags?: readonly string[]): Contender
+}
+
+function makeRepository(
+  place: Place,
+  program: WalgProgram,
+  method: Method,
+  kind: string,
+  deltaSteps: number,
+): ChainRepository {
+  const repository = repositoryOf(place, `${kind}-${program.name}`)
+  const target = place.directory.at('restored', `${kind}-${program.name}`)
+  const { file } = program
+  const env = {
+    ...walgEnvironment(place, repository, method),
+    WALG_DELTA_MAX_STEPS: String(deltaSteps),
+  }
+  emptyRepository(repository)
+  return {
+    name: program.name,
+    push: { file, args: ['backup-push', place.cluster.dataDirectory], env },
+    fetch: (name, flags = []) => ({
+      name,
+      command: { file, args: ['backup-fetch', target, 'LATEST', ...flags], env },
+      prepare: () => {
+        rmSync(target, { recursive: true, force: true })
+        mkdirSync(path.dirname(target), { recursive: true })
+      },
+    }),
+  }
 }

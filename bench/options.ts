@@ -11,6 +11,7 @@ export type Command =
   | 'backup-push'
   | 'backup-fetch'
   | 'delta-push'
+  | 'chain-fetch'
 export const COMMANDS: readonly Command[] = [
   'stages',
   'variants',
@@ -20,6 +21,7 @@ export const COMMANDS: readonly Command[] = [
   'backup-push',
   'backup-fetch',
   'delta-push',
+  'chain-fetch',
 ]
 export type DataSetName = 'tables' | 'incompressible' | 'small-files'
 export const DATA_SETS: readonly DataSetName[] = ['tables', 'incompressible', 'small-files']
