@@ -37,6 +37,7 @@ export interface OperationSettings extends PolicySettings {
   readonly WALG_WITHOUT_FILES_METADATA: boolean
   readonly WALG_USE_RATING_COMPOSER: boolean
   readonly WALG_USE_DATABASE_COMPOSER: boolean
+  readonly WALG_USE_COPY_COMPOSER: boolean
   readonly WALG_USE_REVERSE_UNPACK: boolean
   readonly WALG_SKIP_REDUNDANT_TARS: boolean
   readonly WALG_DISABLE_PARTIAL_RESTORE: boolean
@@ -162,6 +163,11 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
     default: false,
     doc: 'Pack files into parts by database.',
   },
+  WALG_USE_COPY_COMPOSER: {
+    parse: boolean,
+    default: false,
+    doc: 'Copy parts of the previous full backup, inside the storage, when nothing in them has changed.',
+  },
   WALG_USE_REVERSE_UNPACK: {
     parse: boolean,
     default: false,
@@ -251,23 +257,13 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
   },
 }
 
-/** Of later pieces, by themselves without effect on what is stored; and the copy composer, which changes it. */
+/** Of later pieces, by themselves without effect on what is stored. */
 export const laterOperationSettings: SettingsTable = {
-  WALG_USE_COPY_COMPOSER: composer('by copying unchanged parts of the previous backup'),
   WALG_UPLOAD_QUEUE: ignored('Parts waiting for upload.', 'parts are sent while they are packed'),
   WALG_DIRECT_IO: ignored('Read past the page cache.', 'a later piece'),
   WALG_DIRECT_IO_BLOCK_COUNT: ignored('Blocks in one such read.', 'a later piece'),
   WALG_SLOTNAME: ignored('Replication slot of wal-receive.', 'wal-receive is a later piece'),
   PGBACKREST_STANZA: ignored('Stanza of a pgBackRest repository.', 'pgbackrest is a later piece'),
-}
-
-function composer(how: string): SettingsTable[string] {
-  return {
-    parse: boolean,
-    doc: `Pack files into parts ${how}.`,
-    later: 'the copy composer',
-    isLater: (value: boolean) => value,
-  }
 }
 
 function ignored(doc: string, why: string): SettingsTable[string] {

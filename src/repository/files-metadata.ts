@@ -144,6 +144,14 @@ export class FilesMetadata implements FilesMetadataSource {
     return BigInt(this.#seconds[index]!) * 1_000_000_000n + BigInt(this.#nanos[index]!)
   }
 
+  updatesCount(index: number): bigint {
+    return this.#updates?.[index] ?? 0n
+  }
+
+  hasCorruptBlocks(index: number): boolean {
+    return this.#corrupt.has(index)
+  }
+
   entry(index: number): FileEntry {
     const corruptBlocks = this.#corrupt.get(index)
     return {
@@ -151,7 +159,7 @@ export class FilesMetadata implements FilesMetadataSource {
       isIncremented: this.isIncremented(index),
       isSkipped: this.isSkipped(index),
       mtime: this.mtime(index),
-      updatesCount: this.#updates?.[index] ?? 0n,
+      updatesCount: this.updatesCount(index),
       ...(corruptBlocks === undefined ? {} : { corruptBlocks }),
     }
   }

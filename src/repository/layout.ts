@@ -58,6 +58,11 @@ export function partName(number: number, extension: string): string {
   return withExtension(`part_${String(number).padStart(3, '0')}.tar`, extension)
 }
 
+/** A part that was copied from an earlier backup: `copy_0.tar.lz4`; numbers from 0. */
+export function copiedPartName(number: number, extension: string): string {
+  return withExtension(`copy_${number}.tar`, extension)
+}
+
 export function pgControlPartName(extension: string): string {
   return withExtension('pg_control.tar', extension)
 }

@@ -25,13 +25,12 @@ export interface Outcome {
 const HINT = 'an error also says what to do next'
 
 const PUSH_FLAGS = {
-  reason: 'a flag of our own; that of the copy composer, which is not available yet, says so',
+  reason: 'a flag of our own',
   replaced: [
     [
       'backup sentinel and metadata files.\n',
       'backup sentinel and metadata files.\n      --apply-policy                  When the backup is complete, delete what the retention policy does not keep\n',
     ],
-    ['Use copy tar composer (beta)', 'Use copy tar composer (beta; not available yet)'],
   ],
 } as const
 

@@ -1,4 +1,6 @@
 import { expect, test } from 'bun:test'
+import { readdirSync } from 'node:fs'
+import path from 'node:path'
 import { readControlFile } from '../../src/postgres/control-file.ts'
 import { digest, LEDGER_SQL, startArchivingCluster, startStandby } from '../e2e/archiving-cluster.ts'
 import { listedBackups } from '../e2e/backup-push-support.ts'
@@ -63,13 +65,15 @@ describeUnless(reason, 'catchup and composers, one program beside the other', ()
       async () => {
         await using source = await startArchivingCluster({ major })
         const { cluster, place, repository } = source
-        const env = { ...source.settings, ...cluster.environment }
+        const env = { ...source.settings, ...cluster.environment, WALG_TAR_SIZE_THRESHOLD: '4194304' }
         await cluster.query(LEDGER_SQL)
         await cluster.query('checkpoint')
-        for (const flag of ['--database-composer', '--rating-composer']) {
+        for (const flag of ['--database-composer', '--rating-composer', '--copy-composer']) {
           await cluster.query('select pg_switch_wal()')
           await succeed('ours', ['backup-push', cluster.dataDirectory, flag], env)
           const name = listedBackups(repository).at(-1)!
+          const parts = readdirSync(path.join(repository, 'basebackups_005', name, 'tar_partitions'))
+          expect(parts.some(part => part.startsWith('copy_'))).toBe(flag === '--copy-composer')
           const trees = []
           for (const tool of ['ours', 'original'] as const) {
             const data = place.at(`${tool}${flag}`)

@@ -12,6 +12,8 @@ const WAIT = 'src/operations/backup-push/source/wait-for-archive.ts'
 const RUNNING = 'src/operations/backup-push/source/running-source.ts'
 const RESTING = 'src/operations/backup-push/source/resting-source.ts'
 const PACK = 'src/tar/pack.ts'
+const COPIES = 'src/operations/backup-push/copy/plan-copies.ts'
+const COPIES_TEST = 'src/operations/backup-push/copy/plan-copies.test.ts'
 
 /** The guards of backup-push. */
 export const mutations: readonly Mutation[] = [
@@ -132,5 +134,33 @@ export const mutations: readonly Mutation[] = [
     replace: '  if (tentative.sentinel === undefined) return false',
     test: HAZARDS,
     title: 'is left alone',
+  },
+  {
+    guard: 'a part with one changed file is not copied',
+    file: COPIES,
+    find: 'counts[part] !== parts.filesCount(part) || ',
+    replace: '',
+    test: COPIES_TEST,
+  },
+  {
+    guard: 'a part is copied only if parts are written in that way now',
+    file: COPIES,
+    find: ' || partExtension(name) !== extension',
+    replace: '',
+    test: COPIES_TEST,
+  },
+  {
+    guard: 'a part with damaged pages is not copied',
+    file: COPIES,
+    find: '    if (parent.files.hasCorruptBlocks(row)) continue\n',
+    replace: '',
+    test: COPIES_TEST,
+  },
+  {
+    guard: 'a part is not copied with members that are no files of the backup',
+    file: COPIES,
+    find: '  return membersCount === parts.filesCount(part)',
+    replace: '  return true',
+    test: COPIES_TEST,
   },
 ]

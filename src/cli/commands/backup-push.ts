@@ -34,7 +34,7 @@ const FLAGS: readonly FlagDefinition[] = [
     name: 'copy-composer',
     short: 'c',
     type: 'boolean',
-    doc: 'Use copy tar composer (beta; not available yet)',
+    doc: 'Use copy tar composer (beta)',
   },
   {
     name: 'database-composer',
@@ -135,19 +135,16 @@ export async function readPushOptions(
 
 /** Of several the last in the order rating, database, copy. */
 function composerOf({ flags, settings }: Invocation): Composer {
-  if (flags['copy-composer'] === true) {
-    throw new WalgError('NOT_AVAILABLE', '--copy-composer is not available yet', {
-      hint: 'leave it out: the regular composer packs every kind of file',
-    })
-  }
+  const isCopy = flags['copy-composer'] === true || settings.WALG_USE_COPY_COMPOSER
   const isDatabase = flags['database-composer'] === true || settings.WALG_USE_DATABASE_COMPOSER
   const isRating = flags['rating-composer'] === true || settings.WALG_USE_RATING_COMPOSER
-  if (!isDatabase && !isRating) return 'regular'
+  if (!isCopy && !isDatabase && !isRating) return 'regular'
   if (flags['without-files-metadata'] === true || settings.WALG_WITHOUT_FILES_METADATA) {
     throw new WalgError('USAGE', 'a backup without files metadata can only be made by the regular composer', {
       hint: 'leave out --without-files-metadata or the composer',
     })
   }
+  if (isCopy) return 'copy'
   return isDatabase ? 'database' : 'rating'
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { evaluateSetting } from '../../kit/settings.ts'
 import { readSettings, type SettingsReading } from './read-settings.ts'
 
 interface Given {
@@ -126,23 +127,17 @@ describe('failover storages', () => {
 })
 
 describe('settings of later pieces', () => {
-  const CHANGING: Record<string, string> = {
-    WALG_USE_COPY_COMPOSER: 'true',
-  }
-
-  test('that would change how or where data is stored are errors, from every source', () => {
-    for (const [name, value] of Object.entries(CHANGING)) {
-      const sources: Given[] = [
-        { environment: { [name]: value } },
-        { file: { [name]: value } },
-        { flags: { [name.toLowerCase().replaceAll('_', '-')]: value } },
-      ]
-      for (const source of sources) {
-        expect(read(source).problems).toEqual([
-          expect.objectContaining({ code: 'NOT_AVAILABLE', names: [name] }),
-        ])
-      }
+  test('that would change how or where data is stored are errors', () => {
+    const definition = {
+      parse: (text: string) => text === 'true',
+      doc: '',
+      later: 'a later piece',
+      isLater: (value: boolean) => value,
     }
+    const evaluate = (text: string) =>
+      evaluateSetting({ name: 'WALG_OF_LATER', text, source: 'environment' }, definition as never)
+    expect(evaluate('true')).toMatchObject({ problem: { code: 'NOT_AVAILABLE', names: ['WALG_OF_LATER'] } })
+    expect(evaluate('false')).toEqual({ value: false })
   })
 
   test('do not get through by a misspelling either', () => {
@@ -162,7 +157,7 @@ describe('settings of later pieces', () => {
   })
 
   test('that say what holds anyway are accepted', () => {
-    const harmless = { WALG_USE_COPY_COMPOSER: 'false', PGHOST: '' }
+    const harmless = { WALG_TAR_DISABLE_FSYNC: 'false', PGHOST: '' }
     expect(messages({ environment: harmless })).toEqual([])
   })
 

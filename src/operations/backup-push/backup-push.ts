@@ -8,10 +8,13 @@ import { contentManifestOf, filesMetadataOf, type PackedContents, type SmallPart
 import { claimName, takingBackOnFailure } from './claim-name.ts'
 import { commitBackup } from './commit-backup.ts'
 import type { Contents } from './contents.ts'
+import { copyParts } from './copy/copy-parts.ts'
+import { chooseCopySource, isCopying } from './copy/copy-source.ts'
 import { type DamagedFile, reportDamage } from './damage-report.ts'
 import { chooseParent } from './delta/choose-parent.ts'
 import { assertParentStored, beginReadingParent, markAncestors } from './delta/open-delta.ts'
 import type { BackupPushOptions, BackupPushResult } from './options.ts'
+import type { NumberedPart } from './part/pack-parts.ts'
 import { PartWorkers } from './part/part-workers.ts'
 import { planBackup } from './plan-backup.ts'
 import { nextPart, type PushedParts, pushParts } from './push-parts.ts'
@@ -33,7 +36,10 @@ export async function backupPush(
   log.info(`Backup will be pushed to storage: ${storage.name}`)
   const directory = await checkDataDirectory(options.dataDirectory)
   if (!options.hasFilesMetadata) log.info('Files metadata tracking is disabled')
-  const chosen = await chooseParent(context, options.delta, options.isPermanent)
+  const isCopied = isCopying(options)
+  const chosen = isCopied
+    ? await chooseCopySource(context, options)
+    : await chooseParent(context, options.delta, options.isPermanent)
   await prepareThreads(context.codecDescription)
   await using workers = new PartWorkers({
     workersCount: options.partsAtOnce,
@@ -41,7 +47,7 @@ export async function backupPush(
     codec: context.codecDescription,
   })
   const startTime = ceilToMicroseconds(nowNs())
-  const reading = beginReadingParent(context, chosen, options.pageBytes)
+  const reading = beginReadingParent(context, chosen, options.pageBytes, isCopied)
   await using source = await openSource(context, directory, options)
   const push: OperationContext = { ...context, signal: AbortSignal.any([context.signal, source.failed]) }
   log.info(
@@ -51,6 +57,7 @@ export async function backupPush(
   const { name } = contents.identity
   await claimName(push, name)
   return await takingBackOnFailure(context, name, async tentative => {
+    if (isCopied && chosen !== undefined) await copyParts(push, chosen.name, contents, options.partsAtOnce)
     const pushed = await pushParts(push, workers, source, contents, options)
     if (options.failsOnCorrupt) await reportAll(push, source, contents, pushed, true)
     const smallParts = await pushControlAndWal(push, source, contents, pushed, options)
@@ -148,18 +155,31 @@ async function reportAll(
   reportDamage(log, damaged, known ?? (await source.readDatabases()), isFatal)
 }
 
+/** Copied parts come after all others. */
+function numberCopied({ files }: Contents, first: number): NumberedPart[] {
+  files.numberCopied(first)
+  return files.copiedParts().map(({ name, source, contentBytes }, at) => ({
+    number: first + at,
+    name,
+    contentBytes,
+    storedBytes: source.sizeBytes,
+    storedHash: source.hash,
+  }))
+}
+
 function recordOf(
   contents: Contents,
   pushed: PushedParts,
   smallParts: readonly SmallPart[],
   options: BackupPushOptions,
 ): PackedContents {
+  const copied = numberCopied(contents, nextPart(pushed.parts, '').number)
   return {
     identity: contents.identity,
     pageBytes: options.pageBytes,
     files: contents.files,
     headers: contents.headers,
-    parts: pushed.parts,
+    parts: [...pushed.parts, ...copied],
     smallParts,
     damage: pushed.damage,
     storesAllCorrupt: options.storesAllCorrupt,

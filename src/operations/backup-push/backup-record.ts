@@ -162,6 +162,11 @@ function filesByPart(files: PackedFiles): FilesByPart {
   const counts: number[] = []
   let packedCount = 0
   let keptCount = files.skipped().length
+  for (const index of files.copied()) {
+    const part = files.part(index)
+    counts[part] = (counts[part] ?? 0) + 1
+    packedCount += 1
+  }
   for (const index of files.indexes()) {
     if (files.state(index) === 'unchanged') keptCount += 1
     if (!files.isPacked(index)) continue
@@ -179,6 +184,12 @@ function filesByPart(files: PackedFiles): FilesByPart {
     const isPacked = files.isPacked(index)
     if (isPacked || files.state(index) === 'unchanged') listed[at++] = index
     if (!isPacked) continue
+    const part = files.part(index)
+    sorted[next[part]!] = index
+    next[part]! += 1
+  }
+  for (const index of files.copied()) {
+    listed[at++] = index
     const part = files.part(index)
     sorted[next[part]!] = index
     next[part]! += 1

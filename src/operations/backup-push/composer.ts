@@ -4,8 +4,11 @@ import { parseRelationFile } from '../../postgres/relation-file.ts'
 import type { DataEntries } from '../../postgres/walk/data-entries.ts'
 import type { BackupSource } from './source/backup-source.ts'
 
-/** How files are put together into parts (storage-format 8): as it comes, by update frequency, by directory of a database. */
-export type Composer = 'regular' | 'rating' | 'database'
+/**
+ * How files are put together into parts (storage-format 8): as it comes, by update frequency, by directory of a database;
+ * `copy`: as it comes, but unchanged parts of the previous full backup are copied inside the storage.
+ */
+export type Composer = 'regular' | 'rating' | 'database' | 'copy'
 
 /** Which files go together: a part holds files of one group only. */
 export interface Arrangement {
@@ -17,7 +20,7 @@ export interface Arrangement {
   readonly updates: ReadonlyMap<number, bigint>
 }
 
-/** Undefined for the regular composer. */
+/** Undefined for composers that pack as it comes. */
 export async function arrange(
   composer: Composer,
   entries: DataEntries,
@@ -26,6 +29,7 @@ export async function arrange(
 ): Promise<Arrangement | undefined> {
   switch (composer) {
     case 'regular':
+    case 'copy':
       return undefined
     case 'database':
       return byDirectory(entries)

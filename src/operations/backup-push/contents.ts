@@ -6,6 +6,7 @@ import type { DeltaLink } from '../../repository/sentinel.ts'
 import type { TablespaceSpec } from '../../repository/tablespace-spec.ts'
 import type { TarMember } from '../../tar/pack.ts'
 import type { Arrangement } from './composer.ts'
+import type { CopiedFiles } from './copy/copied-files.ts'
 import type { FilePlan } from './delta/file-plan.ts'
 import { PackedFiles } from './part/packed-files.ts'
 
@@ -46,6 +47,7 @@ export function planContents(
   identity: BackupIdentity,
   plan: FilePlan | undefined,
   arrangement?: Arrangement,
+  copied?: CopiedFiles,
 ): Contents {
   const { entries } = directory
   const headers: TarMember[] = []
@@ -58,7 +60,7 @@ export function planContents(
     identity,
     headers,
     controlFile: directory.controlFile,
-    files: new PackedFiles(entries, index => isContent(entries, index), plan, arrangement),
+    files: new PackedFiles(entries, index => isContent(entries, index), plan, arrangement, copied),
     catalogBytes: directory.catalogBytes,
     spec: specOf(directory),
     root: directory.root,

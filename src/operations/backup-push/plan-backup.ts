@@ -9,8 +9,11 @@ import { formatBackupName } from '../../repository/backup-name.ts'
 import type { OperationContext } from '../context.ts'
 import { arrange } from './composer.ts'
 import { type BackupIdentity, type Contents, isContent, planContents } from './contents.ts'
+import type { CopiedFiles } from './copy/copied-files.ts'
+import { chooseCopies, isCopying, openCopies } from './copy/copy-source.ts'
 import type { ParentBackup } from './delta/choose-parent.ts'
 import { openDelta, type ParentReading } from './delta/open-delta.ts'
+import type { ParentFiles } from './delta/parent-files.ts'
 import { planCatchup } from './delta/plan-catchup.ts'
 import { type DeltaBase, planDelta } from './delta/plan-delta.ts'
 import { visibleMarks } from './delta/visible-pages.ts'
@@ -21,7 +24,7 @@ import type { CheckedDirectory } from './source/data-directory-check.ts'
 export interface PlanBackupInput {
   readonly directory: CheckedDirectory
   readonly source: BackupSource
-  /** The parent that was chosen, and its lists. */
+  /** The parent that was chosen, or the backup that parts are copied of, and its lists. */
   readonly chosen: ParentBackup | undefined
   readonly reading: ParentReading
 }
@@ -38,16 +41,28 @@ export async function planBackup(
   { directory, source, chosen, reading }: PlanBackupInput,
   options: BackupPushOptions,
 ): Promise<PlannedBackup> {
+  if (isCopying(options)) {
+    const files = await openCopies(context, directory, source, chosen, reading)
+    const copies = files === undefined ? undefined : { chosen: chosen!, files }
+    const contents = await walkAndPlan(context, directory, source, { base: undefined, copies }, options)
+    return { contents, parent: undefined }
+  }
   const base = await openDelta(context, directory, source, chosen, reading, options.delta.changes)
-  const contents = await walkAndPlan(context, directory, source, base, options)
+  const contents = await walkAndPlan(context, directory, source, { base, copies: undefined }, options)
   return { contents, parent: contents.identity.delta === null ? undefined : chosen }
+}
+
+/** What the backup builds upon: the parent of a delta, or a full backup that parts are copied of. */
+interface Foundation {
+  readonly base: DeltaBase | undefined
+  readonly copies: { readonly chosen: ParentBackup; readonly files: ParentFiles } | undefined
 }
 
 async function walkAndPlan(
   context: OperationContext,
   { root, control }: CheckedDirectory,
   source: BackupSource,
-  base: DeltaBase | undefined,
+  { base, copies }: Foundation,
   options: BackupPushOptions,
 ): Promise<Contents> {
   const { log, signal } = context
@@ -75,7 +90,12 @@ async function walkAndPlan(
       : planDelta(context, base, { entries, isFile, pageBytes, options: options.delta })
   const identity = identityOf(source, plan === undefined ? undefined : base, walkedNs)
   const arrangement = await arrange(options.composer ?? 'regular', entries, source, log)
-  return planContents(directory, identity, plan, arrangement)
+  let copied: CopiedFiles | undefined
+  if (copies !== undefined) {
+    const { isVerifying } = options
+    copied = chooseCopies(context, copies.chosen, copies.files, { entries, isFile, pageBytes, isVerifying })
+  }
+  return planContents(directory, identity, plan, arrangement, copied)
 }
 
 /** Throws DELTA_BASE_INVALID when the server has not come as far. */

@@ -3,6 +3,7 @@ import { createRateLimit } from '../../kit/limits.ts'
 import { partName } from '../../repository/layout.ts'
 import type { OperationContext } from '../context.ts'
 import type { Contents } from './contents.ts'
+import { isCopying } from './copy/copy-source.ts'
 import type { BackupPushOptions } from './options.ts'
 import type { NumberedPart, PackReport, PartsTask } from './part/pack-parts.ts'
 import type { PackedFiles } from './part/packed-files.ts'
@@ -89,6 +90,7 @@ function taskOf(
     backup: contents.identity.name,
     control: createPartControl(workersCount),
     headers: contents.headers,
+    separatesHeaders: isCopying(options),
     partBytesMax: options.partBytesMax,
     pageBytes: options.pageBytes,
     use: contents.files.isMostlySmall ? 'small files' : 'part',

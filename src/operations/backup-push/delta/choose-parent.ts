@@ -126,8 +126,8 @@ async function examine(
   return { name, startLsn, chain, metadata, full: document.sentinel.delta?.full ?? name, count }
 }
 
-/** A delta must be complete in every storage that it goes to: the name of one in which a backup of the chain is missing. */
-async function findCopyWithout(
+/** What a backup is made from must be complete in every storage that it goes to: the name of one in which a backup of the chain is missing. */
+export async function findCopyWithout(
   { storage, signal }: OperationContext,
   chain: readonly ChainBackup[],
 ): Promise<string | undefined> {

@@ -25,11 +25,12 @@ export function beginReadingParent(
   context: OperationContext,
   parent: ParentBackup | undefined,
   pageBytes: number,
+  hasParts = false,
 ): ParentReading {
   let reading: Promise<ParentFiles | null | Error> =
     parent === undefined
       ? Promise.resolve(null)
-      : readParentFiles(context, parent, pageBytes).catch((error: unknown) =>
+      : readParentFiles(context, parent, pageBytes, hasParts).catch((error: unknown) =>
           error instanceof Error ? error : new Error(String(error)),
         )
   return {

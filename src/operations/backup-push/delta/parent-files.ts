@@ -15,12 +15,15 @@ import type {
 } from '../../../repository/manifest.ts'
 import { createTarReader } from '../../../tar/unpack.ts'
 import type { OperationContext } from '../../context.ts'
+import { SourceParts } from '../copy/source-parts.ts'
 import type { ParentBackup } from './choose-parent.ts'
 
 /** What is known of the files of the parent backup. */
 export interface ParentFiles {
   readonly files: FilesMetadata
   readonly sizes: ParentSizes
+  /** Undefined unless asked for, and for a parent without a content manifest. */
+  readonly parts: SourceParts | undefined
   /**
    * A file that was last touched before this moment, by the clock of the file system, was recorded as it stayed; undefined when
    * nothing is known.
@@ -81,13 +84,14 @@ export class ParentSizes implements ManifestSink {
 
 /**
  * Reads the parent's list of files, its content manifest if it has one, and its pg_control, and looks whether its parts are
- * there. Null when it was taken without a list of files. Throws BACKUP_BROKEN, DECRYPT_FAILED and the like when it cannot be
+ * there; with `hasParts` also which part holds which file. Null when it was taken without a list of files. Throws BACKUP_BROKEN, DECRYPT_FAILED and the like when it cannot be
  * read: nothing should be built on it then.
  */
 export async function readParentFiles(
   context: OperationContext,
   parent: ParentBackup,
   pageBytes: number,
+  hasParts = false,
 ): Promise<ParentFiles | null> {
   const { storage, log } = context
   const { document } = parent.chain[0]!
@@ -102,17 +106,32 @@ export async function readParentFiles(
   }
   const sizes = new ParentSizes(files, pageBytes)
   const link = document.sentinel.contentManifest
+  const parts = hasParts && link !== null ? new SourceParts(files) : undefined
   if (link === null) checkListed(parent, files, stored)
   else {
     const open = (header: ManifestHeader): ManifestSink => {
       sizes.walkedNs = header.walkedNs
-      return sizes
+      return parts === undefined ? sizes : both(sizes, parts)
     }
     const { codec, signal } = context
     await readLinkedManifest({ storage, codec, backup: parent.name, link, signal }, open)
     checkObjects(parent, sizes.objects, stored)
   }
-  return { files, sizes, settledNs: sizes.walkedNs ?? foreignStart(parent), control }
+  return { files, sizes, parts, settledNs: sizes.walkedNs ?? foreignStart(parent), control }
+}
+
+function both(first: Required<ManifestSink>, second: ManifestSink): ManifestSink {
+  return {
+    takeObject: object => {
+      first.takeObject(object)
+      second.takeObject(object)
+    },
+    takeFile: file => {
+      first.takeFile(file)
+      second.takeFile(file)
+    },
+    takeKept: file => first.takeKept(file),
+  }
 }
 
 /** True for a failure to read the parent that a full backup is the answer to. */

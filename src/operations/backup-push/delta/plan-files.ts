@@ -115,8 +115,9 @@ function withNewBlocks(changes: Uint32Array, blocks: number, parent: ParentFile 
   return all
 }
 
-function isSettled(
-  { entries, parent, pageBytes }: PlanInput,
+/** Nothing at all happened to the file since the parent looked. */
+export function isSettled(
+  { entries, parent, pageBytes }: Pick<PlanInput, 'entries' | 'parent' | 'pageBytes'>,
   index: number,
   row: number,
   known: ParentFile | undefined,

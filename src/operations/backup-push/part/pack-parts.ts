@@ -22,6 +22,8 @@ export interface PartsTask {
   readonly control: PartControlData
   /** Members without content, in the order of the walk; they go into part 1. */
   readonly headers: readonly TarMember[]
+  /** Part 1 holds nothing else, so that every other part can be copied by a later backup. */
+  readonly separatesHeaders?: boolean
   /** A part is closed when the next file would make its tar larger than this. */
   readonly partBytesMax: number
   readonly use: CompressionOptions['use']
@@ -117,7 +119,7 @@ export class WorkerParts {
     const open = this.#open
     const isOther = group !== this.#group
     this.#group = group
-    if (open === undefined) return this.#begin(this.#control.takePartNumber())
+    if (open === undefined) return this.#beginForMember()
     const { tarBytes } = open.part.packer
     if (tarBytes === 0 || (!isOther && tarBytes + packedBytes(sizeBytes) <= this.#task.partBytesMax))
       return open
@@ -137,6 +139,13 @@ export class WorkerParts {
     const open = this.#open
     this.#open = undefined
     await open?.part.abort()
+  }
+
+  async #beginForMember(): Promise<NumberedOpenPart> {
+    const begun = await this.#begin(this.#control.takePartNumber())
+    if (begun.number !== 1 || this.#task.separatesHeaders !== true) return begun
+    await this.#close()
+    return this.#begin(this.#control.takePartNumber())
   }
 
   async #begin(number: number): Promise<NumberedOpenPart> {

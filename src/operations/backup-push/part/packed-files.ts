@@ -1,6 +1,7 @@
 import type { ParentFile } from '../../../delta/page-selection.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
 import type { Arrangement } from '../composer.ts'
+import type { CopiedFiles, CopiedPart } from '../copy/copied-files.ts'
 import type { FilePlan } from '../delta/file-plan.ts'
 import {
   type BatchFile,
@@ -40,30 +41,35 @@ export class PackedFiles {
   readonly #plan: FilePlan | undefined
   readonly #arrangement: Arrangement | undefined
   readonly #skipped: Uint32Array
+  readonly #copied: CopiedFiles | undefined
   #nextTurn = 0
   readonly totalBytes: number
   /** Most of what is packed comes from files that are not large. */
   readonly isMostlySmall: boolean
 
-  /** `isFile` tells which entries are files of the backup; `plan` how, in a delta. */
+  /** `isFile` tells which entries are files of the backup; `plan` how, in a delta; `copied` which nobody packs. */
   constructor(
     entries: DataEntries,
     isFile: (index: number) => boolean,
     plan?: FilePlan,
     arrangement?: Arrangement,
+    copied?: CopiedFiles,
   ) {
     this.#entries = entries
     this.#arrangement = arrangement
+    this.#copied = copied
     this.#plan = plan
     const large: number[] = []
     const skipped: number[] = []
-    const isPacked = (index: number): boolean => isFile(index) && plan?.isSkipped(index) !== true
+    const copies = new Set(copied?.indexes)
+    const isPacked = (index: number): boolean =>
+      isFile(index) && plan?.isSkipped(index) !== true && !copies.has(index)
     const isSmall = (index: number): boolean => isPacked(index) && entries.sizeBytes(index) < LARGE_FILE_BYTES
     let smallCount = 0
     let totalBytes = 0
     let largeBytes = 0
     for (let index = 0; index < entries.count; index++) {
-      if (!isFile(index)) continue
+      if (!isFile(index) || copies.has(index)) continue
       if (plan?.isSkipped(index) === true) {
         skipped.push(index)
         continue
@@ -131,7 +137,7 @@ export class PackedFiles {
   }
 
   updatesCount(index: number): bigint {
-    return this.#arrangement?.updates.get(index) ?? 0n
+    return (this.#arrangement ?? this.#copied)?.updates.get(index) ?? 0n
   }
 
   /** Takes a batch back, with what became of its files. */
@@ -147,6 +153,28 @@ export class PackedFiles {
       this.#usedBlocks[index] = batch.usedBlocks(row)
       this.#hashes[index * 2] = batch.hashHalf(row, 0)
       this.#hashes[index * 2 + 1] = batch.hashHalf(row, 1)
+    }
+  }
+
+  /** Parts that are copied instead of packed. */
+  copiedParts(): readonly CopiedPart[] {
+    return this.#copied?.parts ?? []
+  }
+
+  /** Entry indexes of the files in them. */
+  copied(): Uint32Array {
+    return this.#copied?.indexes ?? new Uint32Array()
+  }
+
+  /** Numbers the copied parts from `first` on, when no more numbers are given to others; their files count as packed then. */
+  numberCopied(first: number): void {
+    const copied = this.#copied
+    if (copied === undefined) return
+    for (const [at, index] of copied.indexes.entries()) {
+      this.#parts[index] = first + copied.partOf[at]!
+      this.#usedBlocks[index] = copied.usedBlocks[at]!
+      this.#hashes[index * 2] = copied.hashes[at * 2]!
+      this.#hashes[index * 2 + 1] = copied.hashes[at * 2 + 1]!
     }
   }
 
