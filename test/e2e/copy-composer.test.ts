@@ -43,7 +43,8 @@ testUnless(
 
     const first = await push(['--copy-composer'])
     expect(first.stderr).toContain("Couldn't find previous backup")
-    const second = await push(['--copy-composer'])
+    const second = await push(['--copy-composer', '--verify'])
+    expect(second.stderr).toContain('The pages in copied parts are not verified again')
     expectCopied(second.parts, first.parts, files!)
     const delta = await push([], { WALG_DELTA_MAX_STEPS: '5' })
     expect(delta.name).toContain('_D_')
@@ -54,11 +55,14 @@ testUnless(
     expect(last.name).not.toContain('_D_')
     expectCopied(last.parts, second.parts, files!)
 
-    await walg(['verify', second.name], settings)
+    for (const { name } of [second, delta]) await walg(['verify', name], settings)
     await walg(['delete', 'before', last.name, '--confirm'], settings)
     expect(listedBackups(repository)).toEqual([last.name])
     await walg(['verify', last.name], settings)
 
+    const strict = await push(['--copy-composer', '--verify'], { WALG_FAIL_ON_CORRUPT: 'true' })
+    expect(strict.stderr).toContain('WALG_FAIL_ON_CORRUPT wants the pages of all files verified')
+    expect(copiesOf(strict.parts)).toEqual([])
     const resealed = await push(['--copy-composer'], { WALG_COMPRESSION_METHOD: 'zstd' })
     expect(copiesOf(resealed.parts)).toEqual([])
     const encryption = { WALG_LIBSODIUM_KEY: KEY, WALG_LIBSODIUM_KEY_TRANSFORM: 'hex' }

@@ -82,6 +82,15 @@ describeUnless(reason, 'catchup and composers, one program beside the other', ()
           }
           expect(compareTrees(trees[1]!, trees[0]!)).toEqual([])
         }
+        await cluster.query('select pg_switch_wal()')
+        await succeed('original', ['backup-push', cluster.dataDirectory], env)
+        await cluster.query('select pg_switch_wal()')
+        const { stderr } = await succeed(
+          'ours',
+          ['backup-push', cluster.dataDirectory, '--copy-composer'],
+          env,
+        )
+        expect(stderr).toContain('it has no content manifest')
       },
       TIMEOUT_MS,
     )

@@ -17,6 +17,8 @@ export interface CopiesInput {
   readonly extension: string
 }
 
+const CHANGED = -1
+
 /**
  * Decides which parts of an earlier full backup are taken over as they are (storage-format 8, more carefully): those all of whose
  * members are files of the new backup to which nothing at all has happened since the earlier one looked. A file is held to
@@ -27,34 +29,31 @@ export interface CopiesInput {
  */
 export function planCopies(input: CopiesInput): CopiedFiles {
   const { entries, parent, parts } = input
-  const unchanged = findUnchanged(input)
+  const rows = findUnchanged(input)
   const counts = new Uint32Array(parts.objects.length)
   const bytes = new Float64Array(parts.objects.length)
-  for (const [index, row] of unchanged) {
-    const part = parts.partOf(row)!
+  for (let index = 0; index < rows.length; index++) {
+    if (rows[index] === CHANGED) continue
+    const part = parts.partOf(rows[index]!)!
     counts[part]! += 1
     bytes[part]! += entries.sizeBytes(index)
   }
   const positions = new Map<number, number>()
   const copied: CopiedPart[] = []
+  let filesCount = 0
   for (const [part, source] of parts.objects.entries()) {
     if (counts[part] === 0 || counts[part] !== parts.filesCount(part) || !isCopied(input, part)) continue
     const name = copiedPartName(copied.length, input.extension)
     positions.set(part, copied.push({ source, name, contentBytes: bytes[part]! }) - 1)
+    filesCount += counts[part]!
   }
-  return columnsOf(
-    parent,
-    parts,
-    copied,
-    unchanged.filter(([, row]) => positions.has(parts.partOf(row)!)),
-    positions,
-  )
+  return { parts: copied, ...columnsOf(parent, parts, rows, positions, filesCount) }
 }
 
-/** Entry and row of the files that are as they were. */
-function findUnchanged(input: CopiesInput): readonly (readonly [number, number])[] {
+/** By entry: the row of a file that is as it was, or CHANGED. */
+function findUnchanged(input: CopiesInput): Int32Array {
   const { entries, isFile, parent, parts } = input
-  const unchanged: [number, number][] = []
+  const rows = new Int32Array(entries.count).fill(CHANGED)
   const scratch = new Uint8Array(entries.memberNameBytesMax)
   for (let index = 0; index < entries.count; index++) {
     if (!isFile(index)) continue
@@ -63,9 +62,9 @@ function findUnchanged(input: CopiesInput): readonly (readonly [number, number])
     if (parts.sizeBytes(row) !== entries.sizeBytes(index)) continue
     if (parent.files.isIncremented(row) || parent.files.isSkipped(row)) continue
     if (parent.files.hasCorruptBlocks(row)) continue
-    if (isSettled(input, index, row, parent.sizes.at(row))) unchanged.push([index, row])
+    if (isSettled(input, index, row, parent.sizes.at(row))) rows[index] = row
   }
-  return unchanged
+  return rows
 }
 
 /** What its members do not tell: it is sealed as parts are now, and holds nothing that is not in the manifest. */
@@ -78,27 +77,31 @@ function isCopied({ parent, parts, extension }: CopiesInput, part: number): bool
   return membersCount === parts.filesCount(part)
 }
 
+/** Everything the new lists say of the files in copied parts, so that those of the earlier backup need not be kept. */
 function columnsOf(
   parent: CopiesInput['parent'],
   source: SourceParts,
-  parts: readonly CopiedPart[],
-  files: readonly (readonly [number, number])[],
+  rows: Int32Array,
   positions: ReadonlyMap<number, number>,
-): CopiedFiles {
-  const hashes = new BigUint64Array(files.length * 2)
+  filesCount: number,
+): Omit<CopiedFiles, 'parts'> {
+  const indexes = new Uint32Array(filesCount)
+  const partOf = new Uint32Array(filesCount)
+  const hashes = new BigUint64Array(filesCount * 2)
+  const usedBlocks = new Uint32Array(filesCount)
   const updates = new Map<number, bigint>()
-  for (const [at, [index, row]] of files.entries()) {
+  let at = 0
+  for (const [index, row] of rows.entries()) {
+    const position = row === CHANGED ? undefined : positions.get(source.partOf(row)!)
+    if (position === undefined) continue
+    indexes[at] = index
+    partOf[at] = position
     hashes[at * 2] = source.hashHalf(row, 0)
     hashes[at * 2 + 1] = source.hashHalf(row, 1)
+    usedBlocks[at] = parent.sizes.at(row)?.usedBlocks ?? 0
     const count = parent.files.updatesCount(row)
     if (count > 0n) updates.set(index, count)
+    at += 1
   }
-  return {
-    parts,
-    indexes: Uint32Array.from(files, ([index]) => index),
-    partOf: Uint32Array.from(files, ([, row]) => positions.get(source.partOf(row)!)!),
-    hashes,
-    usedBlocks: Uint32Array.from(files, ([, row]) => parent.sizes.at(row)?.usedBlocks ?? 0),
-    updates,
-  }
+  return { indexes, partOf, hashes, usedBlocks, updates }
 }

@@ -61,15 +61,15 @@ export class PackedFiles {
     this.#plan = plan
     const large: number[] = []
     const skipped: number[] = []
-    const copies = new Set(copied?.indexes)
+    const isCopied = copiedMarks(entries.count, copied)
     const isPacked = (index: number): boolean =>
-      isFile(index) && plan?.isSkipped(index) !== true && !copies.has(index)
+      isFile(index) && plan?.isSkipped(index) !== true && isCopied[index] !== 1
     const isSmall = (index: number): boolean => isPacked(index) && entries.sizeBytes(index) < LARGE_FILE_BYTES
     let smallCount = 0
     let totalBytes = 0
     let largeBytes = 0
     for (let index = 0; index < entries.count; index++) {
-      if (!isFile(index) || copies.has(index)) continue
+      if (!isFile(index) || isCopied[index] === 1) continue
       if (plan?.isSkipped(index) === true) {
         skipped.push(index)
         continue
@@ -251,6 +251,13 @@ export class PackedFiles {
   hash(index: number): string {
     return hex(this.#hashes[index * 2]!) + hex(this.#hashes[index * 2 + 1]!)
   }
+}
+
+/** 1 by entry for the files in copied parts; empty when there are none. */
+function copiedMarks(count: number, copied: CopiedFiles | undefined): Uint8Array {
+  const marks = new Uint8Array(copied === undefined ? 0 : count)
+  for (const index of copied?.indexes ?? []) marks[index] = 1
+  return marks
 }
 
 /** Groups in their order, and by rank within each; otherwise as it was. */
