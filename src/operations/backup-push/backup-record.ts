@@ -7,7 +7,7 @@ import { PARTS_FOLDER } from '../../repository/layout.ts'
 import type { KeptFile, ManifestFile, ManifestObject, ManifestSource } from '../../repository/manifest.ts'
 import type { TarMember } from '../../tar/pack.ts'
 import type { BackupIdentity } from './contents.ts'
-import type { NumberedPart } from './part/pack-parts.ts'
+import type { NumberedPart } from './part/pack-task.ts'
 import type { PackedFiles } from './part/packed-files.ts'
 import type { StoredPart } from './part/part.ts'
 

@@ -3,11 +3,12 @@ import type { Awaitable } from '../../../kit/bytes.ts'
 import { isPagedFile } from '../../../postgres/relation-file.ts'
 import type { BatchFile, FileBatch, FileOrder } from './file-batch.ts'
 import { openFile } from './file-reading.ts'
-import type { FileQueue, NumberedOpenPart, PackRoom, PartsTask, WorkerParts } from './pack-parts.ts'
+import type { PackRoom, PartsTask } from './pack-task.ts'
 import { PageCheck, type PageObserver } from './page-check.ts'
 import { PageScan } from './page-scan.ts'
 import type { PartControl } from './part-control.ts'
 import type { FileObserver } from './part-packer.ts'
+import type { FileQueue, NumberedOpenPart, WorkerParts } from './worker-parts.ts'
 import { ZeroTail } from './zero-tail.ts'
 
 /** Packs one file after the other, each in the way the plan says: whole, or the pages that have changed. */

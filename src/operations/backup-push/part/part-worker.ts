@@ -8,7 +8,8 @@ import { beWorkerThread } from '../../../kit/thread.ts'
 import type { StorageDescription } from '../../../storage/description.ts'
 import { openStorage } from '../../../storage/open-storage.ts'
 import { type FeedAnswer, type FeedRequest, FileFeed } from './file-feed.ts'
-import { type PackReport, type PackRoom, type PartsTask, packParts } from './pack-parts.ts'
+import { packParts } from './pack-parts.ts'
+import type { PackReport, PackRoom, PartsTask } from './pack-task.ts'
 
 /** `open` is sent at once, so that opening hides behind the server's round trips; `pack` when the files are known. */
 export type WorkerRequest =

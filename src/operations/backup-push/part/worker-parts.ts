@@ -1,0 +1,119 @@
+import type { Awaitable } from '../../../kit/bytes.ts'
+import { partKey, partName } from '../../../repository/layout.ts'
+import { FileBatch } from './file-batch.ts'
+import type { PackRoom, PartsTask } from './pack-task.ts'
+import { type OpenPart, openPart, type PartPlace } from './part.ts'
+import type { PartControl } from './part-control.ts'
+import { packedBytes } from './part-packer.ts'
+
+export interface NumberedOpenPart {
+  readonly number: number
+  readonly part: OpenPart
+}
+
+/** The part that a worker has open, if any: one is opened when there is something for it. */
+export class WorkerParts {
+  readonly #room: PackRoom
+  readonly #task: PartsTask
+  readonly #control: PartControl
+  readonly #place: PartPlace
+  #open: NumberedOpenPart | undefined
+  #group = 0
+
+  constructor(room: PackRoom, task: PartsTask, control: PartControl, queue: { readonly turn: number }) {
+    this.#room = room
+    this.#task = task
+    this.#control = control
+    this.#place = {
+      ...room,
+      ...(task.diskLimit === undefined ? {} : { diskLimit: task.diskLimit }),
+      onRead: bytes => control.beat(room.worker, queue.turn, bytes),
+    }
+  }
+
+  /** The part that a member of `sizeBytes` goes into; at once while it goes on. */
+  forMember(sizeBytes: number, group: number): Awaitable<NumberedOpenPart> {
+    const open = this.#open
+    const isOther = group !== this.#group
+    this.#group = group
+    if (open === undefined) return this.#beginForMember()
+    const { tarBytes } = open.part.packer
+    if (tarBytes === 0 || (!isOther && tarBytes + packedBytes(sizeBytes) <= this.#task.partBytesMax))
+      return open
+    return this.#close().then(() => this.#begin(this.#control.takePartNumber()))
+  }
+
+  /** Closes what is open. Without any file somebody still has to pack the directories. */
+  async finish(): Promise<void> {
+    if (this.#open === undefined && this.#control.partsCount === 0) {
+      const number = this.#control.takePartNumber()
+      if (number === 1) await this.#begin(number)
+    }
+    await this.#close()
+  }
+
+  async abort(): Promise<void> {
+    const open = this.#open
+    this.#open = undefined
+    await open?.part.abort()
+  }
+
+  async #beginForMember(): Promise<NumberedOpenPart> {
+    const begun = await this.#begin(this.#control.takePartNumber())
+    if (begun.number !== 1 || this.#task.separatesHeaders !== true) return begun
+    await this.#close()
+    return this.#begin(this.#control.takePartNumber())
+  }
+
+  async #begin(number: number): Promise<NumberedOpenPart> {
+    const name = partName(number, this.#room.codec.extension)
+    this.#room.report({ kind: 'part begun', number })
+    const part = await openPart(this.#place, partKey(this.#task.backup, name), this.#task.use)
+    this.#open = { number, part }
+    if (number === 1) for (const member of this.#task.headers) await part.packer.packHeader(member)
+    return this.#open
+  }
+
+  async #close(): Promise<void> {
+    const open = this.#open
+    if (open === undefined) return
+    const stored = await open.part.end()
+    this.#open = undefined
+    this.#room.report({ kind: 'part done', part: { number: open.number, ...stored } })
+  }
+}
+
+/** The file that is packed next, out of one batch after the other. */
+export class FileQueue {
+  readonly #nextBatch: PackRoom['nextBatch']
+  batch: FileBatch | undefined
+  row = 0
+
+  constructor(room: Pick<PackRoom, 'nextBatch'>) {
+    this.#nextBatch = room.nextBatch
+  }
+
+  /** Its number in the order of handing out. */
+  get turn(): number {
+    return this.batch === undefined ? -1 : this.batch.data.firstTurn + this.row
+  }
+
+  get sizeBytes(): number {
+    return this.batch!.sizeBytes(this.row)
+  }
+
+  /** To the next file of the batch, without waiting; false at its end. */
+  advanceInBatch(): boolean {
+    if (this.batch === undefined || this.row + 1 >= this.batch.count) return false
+    this.row += 1
+    return true
+  }
+
+  /** To the first file of the next batch; false when there is none. */
+  async advance(): Promise<boolean> {
+    const data = await this.#nextBatch(this.batch?.data)
+    this.batch = data === undefined ? undefined : new FileBatch(data)
+    this.row = 0
+    return data !== undefined
+  }
+}
