@@ -52,3 +52,8 @@ export function withoutServerManifest(tree: Tree): Tree {
   const { backup_manifest: _, ...rest } = tree
   return rest
 }
+
+/** Without what a fetch notes while it is under way: killed after its last step, it has not taken that away yet. */
+export function withoutFetchState(tree: Tree): Tree {
+  return Object.fromEntries(Object.entries(tree).filter(([name]) => !name.startsWith('wal-g_fetch_state')))
+}
