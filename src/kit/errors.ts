@@ -87,6 +87,11 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined
 }
 
+/** What was read is not what was once written: cut, changed, or sealed with another key. */
+export function isDamage(error: unknown): error is WalgError {
+  return hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECRYPT_FAILED')
+}
+
 /**
  * Translates a file-system error where it is first touched. A WalgError passes through unchanged.
  * `doing` is a verb phrase such as `read` or `fsync`; `path` is named in the message.

@@ -1,7 +1,7 @@
 import type { Codec } from '../codec/codec.ts'
 import { EXTENSIONS_BY_LOOKUP_ORDER, type ExtensionLookup } from '../codec/extensions.ts'
 import { type ByteStream, collect } from '../kit/bytes.ts'
-import { hasCode, WalgError } from '../kit/errors.ts'
+import { hasCode, isDamage, WalgError } from '../kit/errors.ts'
 import type { Abortable, ObjectInfo, Storage } from '../storage/storage.ts'
 import { withExtension } from './layout.ts'
 
@@ -122,14 +122,7 @@ async function* named(stream: ByteStream, key: string): AsyncGenerator<Uint8Arra
   try {
     yield* stream
   } catch (error) {
-    const isDamage = hasCode(
-      error,
-      'FORMAT_INVALID',
-      'FORMAT_TRUNCATED',
-      'CHECKSUM_MISMATCH',
-      'DECRYPT_FAILED',
-    )
-    if (!isDamage || error.message.includes(key)) throw error
+    if (!isDamage(error) || error.message.includes(key)) throw error
     throw new WalgError(error.code, `"${key}": ${error.message}`, {
       facts: { ...error.facts, key },
       cause: error,

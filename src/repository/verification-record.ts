@@ -1,6 +1,6 @@
 import type { Codec } from '../codec/codec.ts'
 import { collect } from '../kit/bytes.ts'
-import { hasCode, WalgError } from '../kit/errors.ts'
+import { isDamage, WalgError } from '../kit/errors.ts'
 import { JsonMembers, type JsonValue, writeJson } from '../kit/json.ts'
 import type { Abortable, Storage } from '../storage/storage.ts'
 import type { BackupName } from './backup-name.ts'
@@ -39,14 +39,7 @@ export async function readVerificationRecord(place: RecordPlace): Promise<readon
     const body = await collect(await openFound(storage, codec, found, place), RECORD_BYTES_MAX)
     return parseRecord(new TextDecoder('utf-8', { fatal: true }).decode(body))
   } catch (error) {
-    const isDamage = hasCode(
-      error,
-      'FORMAT_INVALID',
-      'FORMAT_TRUNCATED',
-      'CHECKSUM_MISMATCH',
-      'DECRYPT_FAILED',
-    )
-    if (isDamage || error instanceof RangeError || error instanceof TypeError) return []
+    if (isDamage(error) || error instanceof RangeError || error instanceof TypeError) return []
     throw error
   }
 }

@@ -1,4 +1,4 @@
-import { hasCode, WalgError } from '../../kit/errors.ts'
+import { hasCode, isDamage, WalgError } from '../../kit/errors.ts'
 import { isPassing, retry } from '../../kit/retry.ts'
 import { PARTS_FOLDER } from '../../repository/layout.ts'
 import { copiesOf } from '../../storage/layers/copies.ts'
@@ -151,10 +151,6 @@ async function runWithRetries(fetch: Fetch, job: PartJob, runJob: RunJob): Promi
       )
     },
   })
-}
-
-function isDamage(error: unknown): boolean {
-  return hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECRYPT_FAILED')
 }
 
 /**

@@ -76,7 +76,7 @@ export async function fromAnyCopy<T>(
     try {
       return await step({ ...context, storage })
     } catch (error) {
-      if (!isDamage(error)) throw error
+      if (!isWorthAnotherCopy(error)) throw error
       failures.push(error)
       if (copies.length > 1) context.log.warning(`${error.message}; the next storage is asked`)
     }
@@ -84,7 +84,7 @@ export async function fromAnyCopy<T>(
   throw failures[0]
 }
 
-function isDamage(error: unknown): error is WalgError {
+function isWorthAnotherCopy(error: unknown): error is WalgError {
   return hasCode(
     error,
     'BACKUP_BROKEN',

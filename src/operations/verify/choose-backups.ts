@@ -2,7 +2,7 @@ import { listBackups, readSentinel } from '../../repository/catalog.ts'
 import { type ChainBackup, readChain } from '../../repository/chain.ts'
 import { type SelectedBackup, selectBackup } from '../../repository/selector.ts'
 import type { OperationContext } from '../context.ts'
-import { type Findings, isDamage } from './findings.ts'
+import { type Findings, isFinding } from './findings.ts'
 import type { VerifyOptions } from './options.ts'
 
 type ChooseContext = Pick<OperationContext, 'storage' | 'signal'>
@@ -22,7 +22,7 @@ export async function chooseBackups(
       const chain = await readChain(context.storage, target, context)
       for (const backup of chain.toReversed()) found.set(backup.name, found.get(backup.name) ?? backup)
     } catch (error) {
-      if (!isDamage(error)) throw error
+      if (!isFinding(error)) throw error
       findings.error(target.name, null, error.message)
       found.set(target.name, { name: target.name, document: target.document })
     }
@@ -42,7 +42,7 @@ async function wantedBackups(
     try {
       targets.push({ ...entry, document: await readSentinel(storage, entry.name, context) })
     } catch (error) {
-      if (!isDamage(error)) throw error
+      if (!isFinding(error)) throw error
       findings.error(entry.name, null, error.message)
     }
   }

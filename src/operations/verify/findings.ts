@@ -27,6 +27,6 @@ const DAMAGE =
   /^(FORMAT_|CHECKSUM_MISMATCH|DECRYPT_FAILED|BACKUP_BROKEN|CHAIN_BROKEN|BACKUP_NOT_FOUND|OBJECT_NOT_FOUND|INTEGRITY|WAL_INVALID)/
 
 /** True for what is wrong with the repository; trouble with reading it is no finding: the run could not be made. */
-export function isDamage(error: unknown): error is WalgError {
+export function isFinding(error: unknown): error is WalgError {
   return error instanceof WalgError && DAMAGE.test(error.code)
 }

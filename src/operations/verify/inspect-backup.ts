@@ -13,7 +13,7 @@ import {
 import { readLinkedManifest } from '../../repository/linked-manifest.ts'
 import { ContentManifest } from '../../repository/manifest.ts'
 import type { OperationContext } from '../context.ts'
-import { type Findings, isDamage } from './findings.ts'
+import { type Findings, isFinding } from './findings.ts'
 import type { WorkItem } from './plan-work.ts'
 
 type InspectContext = Pick<OperationContext, 'storage' | 'codec' | 'signal'>
@@ -39,7 +39,7 @@ export async function inspectBackup(
     try {
       return await read()
     } catch (error) {
-      if (!isDamage(error)) throw error
+      if (!isFinding(error)) throw error
       findings.error(name, keyOf(error), error.message)
       return null
     }

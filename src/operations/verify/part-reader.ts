@@ -1,6 +1,6 @@
 import { parseControlFile } from '../../postgres/control-file.ts'
 import { isPgControlPart, partsPrefix } from '../../repository/layout.ts'
-import { type Findings, isDamage } from './findings.ts'
+import { type Findings, isFinding } from './findings.ts'
 import type { InspectedBackup } from './inspect-backup.ts'
 import type { WorkItem } from './plan-work.ts'
 import type { ReadLane } from './read-object.ts'
@@ -39,7 +39,7 @@ export class PartReader {
         startLsn: lsn,
       }
     } catch (error) {
-      if (!isDamage(error)) throw error
+      if (!isFinding(error)) throw error
     }
   }
 
@@ -58,7 +58,7 @@ export class PartReader {
       for (const { member, blocks } of damagedPages) this.#reportPages(item, member, blocks)
       return unknown.length === 0
     } catch (error) {
-      if (!isDamage(error)) throw error
+      if (!isFinding(error)) throw error
       this.#findings.error(name, item.key, error.message)
       return false
     }

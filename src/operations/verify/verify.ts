@@ -4,7 +4,7 @@ import { openHasher } from '../../kit/hash.ts'
 import { nowNs } from '../../kit/timestamp.ts'
 import type { OperationContext } from '../context.ts'
 import { chooseBackups } from './choose-backups.ts'
-import { Findings, isDamage } from './findings.ts'
+import { Findings, isFinding } from './findings.ts'
 import { checkAgainstParent, type InspectedBackup, inspectBackup } from './inspect-backup.ts'
 import { Memory } from './memory.ts'
 import type { VerifyOptions, VerifyReport } from './options.ts'
@@ -156,7 +156,7 @@ async function readWal(
       await reader.read(objects.get(item.key)!, clusters.get(item.backups[0]!) ?? null)
       settle(outcome, memory, item, true)
     } catch (error) {
-      if (!isDamage(error)) throw error
+      if (!isFinding(error)) throw error
       for (const name of item.backups) findings.error(name, item.key, error.message)
       settle(outcome, memory, item, false)
     }

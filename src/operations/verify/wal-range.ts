@@ -15,7 +15,7 @@ import type { ChainBackup } from '../../repository/chain.ts'
 import { readArchivedHistory } from '../../repository/recovery/archived-history.ts'
 import { listWal, type WalObject } from '../../repository/wal-catalog.ts'
 import type { Storage } from '../../storage/storage.ts'
-import { type Findings, isDamage } from './findings.ts'
+import { type Findings, isFinding } from './findings.ts'
 
 /** The archive as its listing and its history files tell it. */
 export interface WalArchive {
@@ -42,7 +42,7 @@ export async function readWalArchive(
       const history = await readArchivedHistory(context.storage, context.codec, timeline, context)
       if (history !== null) histories.set(timeline, history)
     } catch (error) {
-      if (!isDamage(error)) throw error
+      if (!isFinding(error)) throw error
       findings.error(null, object.key, error.message)
     }
   }

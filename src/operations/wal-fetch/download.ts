@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs'
 import type { BlockReader, Codec } from '../../codec/codec.ts'
-import { errnoOf, fromSystemError, hasCode, WalgError } from '../../kit/errors.ts'
+import { errnoOf, fromSystemError, hasCode, isDamage, WalgError } from '../../kit/errors.ts'
 import type { Hasher } from '../../kit/hash.ts'
 import { assertSegment, openSegmentChecker } from '../../postgres/wal/page-reader.ts'
 import { openRecordChecker } from '../../postgres/wal/record-checker.ts'
@@ -71,10 +71,7 @@ export async function downloadWal(
 
 /** Damage, and a storage that fails: another one may have the file whole. */
 function isWorthAnother(error: unknown): error is WalgError {
-  return (
-    isStorageTrouble(error) ||
-    hasCode(error, 'WAL_INVALID', 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECRYPT_FAILED')
-  )
+  return isStorageTrouble(error) || isDamage(error) || hasCode(error, 'WAL_INVALID')
 }
 
 /** Null when this storage does not have it. */

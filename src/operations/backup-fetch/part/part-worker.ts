@@ -5,7 +5,7 @@ import type { Codec } from '../../../codec/codec.ts'
 import { openCodec } from '../../../codec/open-codec.ts'
 import type { ByteSource } from '../../../kit/bytes.ts'
 import { encodeError } from '../../../kit/error-transport.ts'
-import { fromSystemError, hasCode, WalgError } from '../../../kit/errors.ts'
+import { fromSystemError, isDamage, WalgError } from '../../../kit/errors.ts'
 import { replaceFileSystem } from '../../../kit/file-system.ts'
 import { type Hasher, openHasher } from '../../../kit/hash.ts'
 import { createLinearMemory } from '../../../kit/linear-memory.ts'
@@ -94,8 +94,7 @@ async function fetchPart(thread: Thread, job: PartJob): Promise<PartResult> {
 
 /** What the codec and the tar reader find wrong, with the name of the object. */
 function namedDamage({ key, of }: PartJob, error: unknown): unknown {
-  const isDamage = hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECRYPT_FAILED')
-  if (!isDamage || error.facts['key'] === key) return error
+  if (!isDamage(error) || error.facts['key'] === key) return error
   const what = error.code === 'DECRYPT_FAILED' ? 'cannot be decrypted' : 'is damaged'
   return new WalgError(error.code, `object "${key}" ${what}: ${error.message}`, {
     facts: { ...error.facts, key, backup: of.backup },

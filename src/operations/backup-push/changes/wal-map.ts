@@ -2,7 +2,7 @@ import { ChangeMap } from '../../../delta/map/change-map.ts'
 import { decodeDeltaObject } from '../../../delta/map/delta-object.ts'
 import { WalChangeReader } from '../../../delta/map/wal-changes.ts'
 import { concatBytes } from '../../../kit/bytes.ts'
-import { hasCode } from '../../../kit/errors.ts'
+import { hasCode, isDamage } from '../../../kit/errors.ts'
 import { createLinearMemory } from '../../../kit/linear-memory.ts'
 import { type Crc32cEngine, openCrc32c } from '../../../postgres/crc32c-engine.ts'
 import { formatLsn, type Lsn } from '../../../postgres/lsn.ts'
@@ -35,7 +35,6 @@ export type WalMapResult =
 const DELTA_BYTES_MAX = 1 << 29
 /** How often reading begins again because a file of `pg_wal` was taken for the next segment meanwhile. */
 const ROUNDS_MAX = 8
-const DAMAGE = ['FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECRYPT_FAILED'] as const
 
 /**
  * Builds the map of a range: from `_delta` objects where they are, else from segments, of `pg_wal` or of the archive. Whatever is
@@ -131,8 +130,7 @@ class WalMapBuilding {
       return true
     } catch (error) {
       if (hasCode(error, 'OBJECT_NOT_FOUND')) return false
-      if (!hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECRYPT_FAILED'))
-        throw error
+      if (!isDamage(error)) throw error
       log.warning(`${name} cannot be used: ${error.message}; its segments are read`)
       return false
     }
@@ -170,7 +168,7 @@ class WalMapBuilding {
         takenBytes += bytes.length
       }
     } catch (error) {
-      if (segment.isLocal || !hasCode(error, ...DAMAGE)) throw error
+      if (segment.isLocal || !isDamage(error)) throw error
       return error.message
     }
     return takenBytes === segmentBytes ? undefined : `WAL segment ${name} is cut short`
