@@ -51,6 +51,12 @@ export function joinKey(prefix: string, key: string): string {
   return prefix === '' ? key : `${prefix}/${key}`
 }
 
+/** What the names of everything below the folder `prefix` of a storage begin with: '', or with a `/` at its end. */
+export function listingStart(root: string, prefix: string): string {
+  const folder = joinKey(root, prefix).replace(/\/$/, '')
+  return folder === '' ? '' : `${folder}/`
+}
+
 /**
  * The key of an object that a listing of the prefix `start` (with its trailing `/`) names in full; undefined for names
  * that are no keys, such as the marker of a folder.

@@ -7,6 +7,18 @@ export interface ObjectRange {
   readonly endBytes: number
 }
 
+/** Value of the Range header for the bytes from `firstBytes` up to, not including, `endBytes`; undefined for everything. */
+export function rangeHeader(firstBytes: number, endBytes: number | undefined): string | undefined {
+  if (firstBytes === 0 && endBytes === undefined) return undefined
+  return `bytes=${firstBytes}-${endBytes === undefined ? '' : endBytes - 1}`
+}
+
+/** The size of the whole object in a Content-Range header, `bytes 5-9/100`. */
+export function wholeSizeOf(contentRange: string | null | undefined): number | undefined {
+  const total = /\/(\d+)$/.exec(contentRange ?? '')?.[1]
+  return total === undefined ? undefined : Number(total)
+}
+
 /** Checks a wanted range against an object's size; throws RANGE_INVALID. */
 export function rangeWithin(
   key: string,

@@ -1,21 +1,14 @@
 import { constants } from 'node:fs'
 import { type ByteStream, streamFromSource } from '../../kit/bytes.ts'
-import { throwIfCancelled } from '../../kit/clock.ts'
-import { errnoOf, WalgError } from '../../kit/errors.ts'
+import { errnoOf } from '../../kit/errors.ts'
 import { call, type FileSteps, runPooled, unless } from '../../kit/file-steps.ts'
 import { type FileSystem, fileSystem } from '../../kit/file-system.ts'
 import { isWorkerThread } from '../../kit/thread.ts'
 import { checkKey, checkPrefix } from '../keys.ts'
+import { storageClosed } from '../lifetime.ts'
 import { rangeWithin } from '../ranges.ts'
-import type {
-  Abortable,
-  GetOptions,
-  ListOptions,
-  ObjectSink,
-  PutOptions,
-  Storage,
-  StorageEntry,
-} from '../storage.ts'
+import { putThroughSink } from '../requests/put-through-sink.ts'
+import type { Abortable, GetOptions, ListOptions, PutOptions, Storage, StorageEntry } from '../storage.ts'
 import { listFolder } from './fs/listing.ts'
 import { type FsPlace, fromFsError, resolveKey, resolveRoot } from './fs/place.ts'
 import { removeObject, settleFolder } from './fs/removal.ts'
@@ -108,7 +101,7 @@ class FsDriver implements Storage {
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {
     this.#check(key)
     const sink = await openFsSink(this.#system, this.#place, key, { ...options, mode: 'pooled' })
-    await fill(sink, body, options)
+    await putThroughSink(sink, body, options)
   }
 
   async copy(source: string, target: string, options: Abortable = {}): Promise<void> {
@@ -126,7 +119,7 @@ class FsDriver implements Storage {
       },
     })
     const body = isWhole ? [] : this.#read(source, options, READ_CHUNK_BYTES)
-    await fill(sink, body, options)
+    await putThroughSink(sink, body, options)
   }
 
   async delete(keys: readonly string[], options: Abortable = {}): Promise<void> {
@@ -169,31 +162,8 @@ class FsDriver implements Storage {
   }
 
   #checkOpen(): void {
-    if (!this.#isClosed) return
-    throw new WalgError('STORAGE_UNAVAILABLE', `storage "${this.name}" has been closed`, {
-      facts: { storage: this.name },
-    })
+    if (this.#isClosed) throw storageClosed(this.name)
   }
-}
-
-/** Writes the body; whatever goes wrong, in it or here, leaves nothing and reaches the caller as it was. */
-async function fill(
-  sink: ObjectSink,
-  body: ByteStream | Iterable<Uint8Array>,
-  options: Abortable,
-): Promise<void> {
-  try {
-    for await (const chunk of body) {
-      throwIfCancelled(options.signal)
-      await sink.write(chunk)
-      options.onProgress?.()
-    }
-    throwIfCancelled(options.signal)
-  } catch (error) {
-    await sink.abort()
-    throw error
-  }
-  await sink.end()
 }
 
 function* readRoot(place: FsPlace): FileSteps<void> {

@@ -2,6 +2,7 @@ import { type ByteSource, type ByteStream, collect, concatBytes, streamOf } from
 import { throwIfCancelled } from '../../kit/clock.ts'
 import { WalgError } from '../../kit/errors.ts'
 import { checkKey, checkPrefix, refuse } from '../keys.ts'
+import { sinkClosed, storageClosed } from '../lifetime.ts'
 import { rangeWithin } from '../ranges.ts'
 import type {
   Abortable,
@@ -125,12 +126,7 @@ class MemoryDriver implements Storage {
     let isOpen = true
     const check = (): void => {
       throwIfCancelled(options.signal)
-      if (isOpen) return
-      throw new WalgError(
-        'STORAGE_UNAVAILABLE',
-        `object "${key}" is not being written any more in storage "${this.name}"`,
-        { facts: { key, storage: this.name } },
-      )
+      if (!isOpen) throw sinkClosed(key, this.name)
     }
     return {
       write: bytes => {
@@ -213,10 +209,7 @@ class MemoryDriver implements Storage {
 
   #checkOpen(options: Abortable): void {
     throwIfCancelled(options.signal)
-    if (!this.#isClosed) return
-    throw new WalgError('STORAGE_UNAVAILABLE', `storage "${this.name}" has been closed`, {
-      facts: { storage: this.name },
-    })
+    if (this.#isClosed) throw storageClosed(this.name)
   }
 }
 

@@ -1,5 +1,6 @@
 import { checkKey, checkPrefix, joinKey } from '../keys.ts'
-import type { ObjectVersions, Storage, StorageEntry, UnfinishedUploads } from '../storage.ts'
+import { withMappedKeys } from '../mapped-keys.ts'
+import type { ObjectVersions, Storage, UnfinishedUploads } from '../storage.ts'
 
 /** A view of everything below `prefix`: a storage of its own, that cannot be left. Closing it closes the storage. */
 export function withPrefix(storage: Storage, prefix: string): Storage {
@@ -9,27 +10,13 @@ export function withPrefix(storage: Storage, prefix: string): Storage {
     checkKey(key, storage.name)
     return joinKey(prefix, key)
   }
+  const insidePrefix = (below: string): string => {
+    checkPrefix(below, storage.name)
+    return below === '' ? prefix : joinKey(prefix, below)
+  }
   const outside = (key: string): string => key.slice(prefix.length + 1)
   return {
-    name: storage.name,
-    features: storage.features,
-    checkRoot: options => storage.checkRoot(options),
-    async *list(below, options): AsyncGenerator<StorageEntry> {
-      checkPrefix(below, storage.name)
-      const whole = below === '' ? prefix : joinKey(prefix, below)
-      for await (const entry of storage.list(whole, options)) yield { ...entry, key: outside(entry.key) }
-    },
-    async stat(key, options) {
-      const info = await storage.stat(inside(key), options)
-      return { ...info, key }
-    },
-    get: async (key, options) => storage.get(inside(key), options),
-    put: async (key, body, options) => storage.put(inside(key), body, options),
-    copy: async (source, target, options) => storage.copy(inside(source), inside(target), options),
-    delete: async (keys, options) => storage.delete(keys.map(inside), options),
-    openSink: (key, options) => storage.openSink(inside(key), options),
-    openSource: (key, options) => storage.openSource(inside(key), options),
-    close: () => storage.close(),
+    ...withMappedKeys(storage, { inside, insidePrefix, outside }),
     ...(storage.unfinishedUploads === undefined
       ? {}
       : { unfinishedUploads: uploadsBelow(storage.unfinishedUploads, prefix) }),

@@ -1,7 +1,7 @@
-import type { Awaitable, ByteStream } from '../../kit/bytes.ts'
+import type { Awaitable } from '../../kit/bytes.ts'
 import { throwIfCancelled } from '../../kit/clock.ts'
-import { WalgError } from '../../kit/errors.ts'
 import type { MemoryLimiter } from '../../kit/limits.ts'
+import { sinkClosed } from '../lifetime.ts'
 import type { ObjectSink } from '../storage.ts'
 
 /** How one object travels: whole when it fits into one block, else block by block. A driver's side of a `BlockSink`. */
@@ -189,31 +189,6 @@ export class BlockSink implements ObjectSink {
 
   #checkOpen(): void {
     this.#checkFailure()
-    if (this.#state === 'open') return
-    const { key, storage } = this.#options
-    throw new WalgError(
-      'STORAGE_UNAVAILABLE',
-      `object "${key}" is not being written any more in storage "${storage}"`,
-      { facts: { key, storage } },
-    )
+    if (this.#state !== 'open') throw sinkClosed(this.#options.key, this.#options.storage)
   }
-}
-
-/** Puts a stream through a sink; an error of the body reaches the caller as it is, and nothing stays. */
-export async function putThroughSink(
-  sink: ObjectSink,
-  body: ByteStream,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  try {
-    for await (const chunk of body) {
-      throwIfCancelled(signal)
-      await sink.write(chunk)
-    }
-    throwIfCancelled(signal)
-  } catch (error) {
-    await sink.abort()
-    throw error
-  }
-  await sink.end()
 }

@@ -16,6 +16,11 @@ export interface PatienceOptions {
   readonly random?: () => number
 }
 
+/** The setting, of which 0 means no limit. */
+export function stallTimeoutOf(settingMs: number): number {
+  return settingMs === 0 ? Number.POSITIVE_INFINITY : settingMs
+}
+
 const DELAY_MS_FIRST = 200
 const DELAY_MS_MAX = 15_000
 /** A server that asks for a longer pause than this is not waited for. */

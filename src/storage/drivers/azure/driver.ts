@@ -3,10 +3,13 @@ import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit
 import { systemClock, throwIfCancelled } from '../../../kit/clock.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import { type MemoryBudget, type MemoryLimiter, openMemoryBudget } from '../../../kit/limits.ts'
-import { checkKey, checkPrefix, joinKey, keyBelowRoot, refuse } from '../../keys.ts'
-import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
+import { checkKey, checkPrefix, joinKey, keyBelowRoot, listingStart, refuse } from '../../keys.ts'
+import { storageClosed } from '../../lifetime.ts'
+import { wholeSizeOf } from '../../ranges.ts'
+import { BlockSink } from '../../requests/block-sink.ts'
 import { forEachOf } from '../../requests/for-each-of.ts'
-import { type PatienceOptions, patientRequest } from '../../requests/patient-request.ts'
+import { type PatienceOptions, patientRequest, stallTimeoutOf } from '../../requests/patient-request.ts'
+import { putThroughSink } from '../../requests/put-through-sink.ts'
 import {
   openResumedSource,
   type ReadAnswer,
@@ -81,7 +84,7 @@ class AzureDriver implements Storage {
       attemptsMax: description.attemptsMax,
       deadlineMs: RETRIES_DEADLINE_MS,
       tryTimeoutMs: description.tryTimeoutMs,
-      stallTimeoutMs: stallTimeoutMs === 0 ? Number.POSITIVE_INFINITY : stallTimeoutMs,
+      stallTimeoutMs: stallTimeoutOf(stallTimeoutMs),
     }
   }
 
@@ -102,8 +105,7 @@ class AzureDriver implements Storage {
   }
 
   async *#entries(prefix: string, options: ListOptions): AsyncGenerator<StorageEntry> {
-    const path = joinKey(this.#description.root, prefix).replace(/\/$/, '')
-    const start = path === '' ? '' : `${path}/`
+    const start = listingStart(this.#description.root, prefix)
     let continuationToken: string | undefined
     do {
       const page = await this.#page(start, continuationToken, options)
@@ -178,7 +180,7 @@ class AzureDriver implements Storage {
         ...(version === undefined ? {} : { conditions: { ifMatch: version } }),
       })
       leave(answer.readableStreamBody)
-      const sizeBytes = totalOf(answer.contentRange) ?? answer.contentLength ?? 0
+      const sizeBytes = wholeSizeOf(answer.contentRange) ?? answer.contentLength ?? 0
       const body = chunksOfBody(takeBody(abortSignal), error =>
         fromAzureError(error, this.#place, 'get', key, abortSignal),
       )
@@ -192,7 +194,7 @@ class AzureDriver implements Storage {
   }
 
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {
-    await putThroughSink(this.openSink(key, options), body, options.signal)
+    await putThroughSink(this.openSink(key, options), body, options)
   }
 
   openSink(key: string, options: PutOptions = {}): ObjectSink {
@@ -305,10 +307,7 @@ class AzureDriver implements Storage {
 
   #checkOpen(options: Abortable): void {
     throwIfCancelled(options.signal)
-    if (!this.#isClosed) return
-    throw new WalgError('STORAGE_UNAVAILABLE', `storage "${this.name}" has been closed`, {
-      facts: { storage: this.name },
-    })
+    if (this.#isClosed) throw storageClosed(this.name)
   }
 }
 
@@ -326,12 +325,6 @@ interface Page {
 
 function nanoseconds(time: Date | undefined): bigint {
   return BigInt(time?.getTime() ?? 0) * 1_000_000n
-}
-
-/** The size of the whole object in `bytes 5-9/100`. */
-function totalOf(contentRange: string | undefined): number | undefined {
-  const total = /\/(\d+)$/.exec(contentRange ?? '')?.[1]
-  return total === undefined ? undefined : Number(total)
 }
 
 /** The client's own stream, which is not used; its complaint about that is expected. */

@@ -1,8 +1,9 @@
 import type { Awaitable } from '../../../kit/bytes.ts'
 import { throwIfCancelled } from '../../../kit/clock.ts'
-import { errnoOf, WalgError } from '../../../kit/errors.ts'
+import { errnoOf } from '../../../kit/errors.ts'
 import { type FileSteps, runBlocking, runPooled } from '../../../kit/file-steps.ts'
 import type { FileSystem } from '../../../kit/file-system.ts'
+import { sinkClosed } from '../../lifetime.ts'
 import type { ObjectSink, PutOptions } from '../../storage.ts'
 import { type FsPlace, fromFsError } from './place.ts'
 import { isDrawn, sweepFolder } from './sweep.ts'
@@ -164,12 +165,7 @@ export class FsSink implements ObjectSink {
   #checkOpen(): void {
     if (this.#failure !== undefined) throw this.#failure
     throwIfCancelled(this.#options.signal)
-    if (this.#state === 'open') return
-    throw new WalgError(
-      'STORAGE_UNAVAILABLE',
-      `object "${this.#temporary.key}" is not being written any more in storage "${this.#place.name}"`,
-      { facts: { key: this.#temporary.key, storage: this.#place.name } },
-    )
+    if (this.#state !== 'open') throw sinkClosed(this.#temporary.key, this.#place.name)
   }
 
   #fail(error: unknown): Error {

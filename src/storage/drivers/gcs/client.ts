@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type PatienceOptions, patientRequest } from '../../requests/patient-request.ts'
+import { type PatienceOptions, patientRequest, stallTimeoutOf } from '../../requests/patient-request.ts'
 import type { GcsAuthorization } from './credentials.ts'
 import type { GcsDescription } from './description.ts'
 import { fromCredentialsError, fromFetchError, fromRefusal, type GcsPlace, readRefusal } from './errors.ts'
@@ -39,7 +39,7 @@ export class GcsClient {
       attemptsMax,
       deadlineMs: Math.min(timeoutMs, RETRIES_DEADLINE_MS),
       tryTimeoutMs,
-      stallTimeoutMs: stallTimeoutMs === 0 ? Number.POSITIVE_INFINITY : stallTimeoutMs,
+      stallTimeoutMs: stallTimeoutOf(stallTimeoutMs),
     }
   }
 

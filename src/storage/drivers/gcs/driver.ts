@@ -1,10 +1,13 @@
 import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit/bytes.ts'
 import { throwIfCancelled } from '../../../kit/clock.ts'
-import { hasCode, WalgError } from '../../../kit/errors.ts'
+import { hasCode } from '../../../kit/errors.ts'
 import { type MemoryBudget, type MemoryLimiter, openMemoryBudget } from '../../../kit/limits.ts'
-import { checkKey, checkPrefix, joinKey, keyBelowRoot, refuse } from '../../keys.ts'
-import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
+import { checkKey, checkPrefix, joinKey, keyBelowRoot, listingStart, refuse } from '../../keys.ts'
+import { storageClosed } from '../../lifetime.ts'
+import { rangeHeader, wholeSizeOf } from '../../ranges.ts'
+import { BlockSink } from '../../requests/block-sink.ts'
 import { forEachOf } from '../../requests/for-each-of.ts'
+import { putThroughSink } from '../../requests/put-through-sink.ts'
 import {
   openResumedSource,
   type ReadAnswer,
@@ -101,8 +104,7 @@ class GcsDriver implements Storage {
   }
 
   async *#entries(prefix: string, options: ListOptions): AsyncGenerator<StorageEntry> {
-    const path = joinKey(this.#description.root, prefix).replace(/\/$/, '')
-    const start = path === '' ? '' : `${path}/`
+    const start = listingStart(this.#description.root, prefix)
     let pageToken: string | undefined
     do {
       const query = {
@@ -164,8 +166,7 @@ class GcsDriver implements Storage {
     { firstBytes, endBytes, version }: ReadRequest,
     signal: AbortSignal,
   ): Promise<ReadAnswer | undefined> {
-    const last = endBytes === undefined ? '' : String(endBytes - 1)
-    const isWhole = firstBytes === 0 && endBytes === undefined
+    const range = rangeHeader(firstBytes, endBytes)
     try {
       const response = await this.#client.send(
         {
@@ -175,7 +176,7 @@ class GcsDriver implements Storage {
           headers: {
             'accept-encoding': 'identity',
             ...this.#client.keyHeaders,
-            ...(isWhole ? {} : { range: `bytes=${firstBytes}-${last}` }),
+            ...(range === undefined ? {} : { range }),
           },
           doing: 'get',
           key,
@@ -201,7 +202,7 @@ class GcsDriver implements Storage {
   }
 
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {
-    await putThroughSink(this.openSink(key, options), body, options.signal)
+    await putThroughSink(this.openSink(key, options), body, options)
   }
 
   openSink(key: string, options: PutOptions = {}): ObjectSink {
@@ -284,10 +285,7 @@ class GcsDriver implements Storage {
 
   #checkOpen(options: Abortable): void {
     throwIfCancelled(options.signal)
-    if (!this.#isClosed) return
-    throw new WalgError('STORAGE_UNAVAILABLE', `storage "${this.name}" has been closed`, {
-      facts: { storage: this.name },
-    })
+    if (this.#isClosed) throw storageClosed(this.name)
   }
 }
 
@@ -297,6 +295,8 @@ function infoOf(key: string, { size, updated }: ObjectResource): ObjectInfo {
 
 /** The size of the whole object: of `bytes 5-9/100`, else of what is sent. */
 function totalOf(headers: Headers): number {
-  const total = /\/(\d+)$/.exec(headers.get('content-range') ?? '')?.[1]
-  return Number(total ?? headers.get('content-length') ?? headers.get('x-goog-stored-content-length') ?? 0)
+  return (
+    wholeSizeOf(headers.get('content-range')) ??
+    Number(headers.get('content-length') ?? headers.get('x-goog-stored-content-length') ?? 0)
+  )
 }

@@ -1,10 +1,12 @@
 import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit/bytes.ts'
 import { throwIfCancelled } from '../../../kit/clock.ts'
-import { WalgError } from '../../../kit/errors.ts'
 import { type MemoryBudget, type MemoryLimiter, openMemoryBudget } from '../../../kit/limits.ts'
-import { checkKey, checkPrefix, joinKey, keyBelowRoot } from '../../keys.ts'
-import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
-import { type PatienceOptions, patientRequest } from '../../requests/patient-request.ts'
+import { checkKey, checkPrefix, joinKey, keyBelowRoot, listingStart } from '../../keys.ts'
+import { storageClosed } from '../../lifetime.ts'
+import { rangeHeader, wholeSizeOf } from '../../ranges.ts'
+import { BlockSink } from '../../requests/block-sink.ts'
+import { type PatienceOptions, patientRequest, stallTimeoutOf } from '../../requests/patient-request.ts'
+import { putThroughSink } from '../../requests/put-through-sink.ts'
 import {
   openResumedSource,
   type ReadAnswer,
@@ -40,6 +42,7 @@ export interface OssDriverOptions extends OssDescription {
 
 const DEADLINE_MS = 120_000
 const TRY_TIMEOUT_MS = 300_000
+const STALL_TIMEOUT_MS = 60_000
 const PAGE_ENTRIES = 1000
 const DELETES_MAX = 1000
 /** Part buffers of an object, the one being filled included. */
@@ -79,7 +82,7 @@ class OssDriver implements Storage {
       attemptsMax,
       deadlineMs: DEADLINE_MS,
       tryTimeoutMs: TRY_TIMEOUT_MS,
-      stallTimeoutMs: stallTimeoutOf(options),
+      stallTimeoutMs: stallTimeoutOf(options.stallTimeoutMs ?? STALL_TIMEOUT_MS),
       ...options.patience,
     }
     this.#memory = options.memoryBudget && openMemoryBudget(options.memoryBudget)
@@ -98,8 +101,7 @@ class OssDriver implements Storage {
   }
 
   async *#entries(prefix: string, options: ListOptions): AsyncGenerator<StorageEntry> {
-    const folder = joinKey(this.#options.root, prefix).replace(/\/$/, '')
-    const start = folder === '' ? '' : `${folder}/`
+    const start = listingStart(this.#options.root, prefix)
     const query: Record<string, string> = {
       'max-keys': String(this.#options.pageEntries ?? PAGE_ENTRIES),
       ...(start === '' ? {} : { prefix: start }),
@@ -163,15 +165,13 @@ class OssDriver implements Storage {
   async #read(
     key: string,
     name: string,
-    range: ReadRequest,
+    { firstBytes, endBytes, version }: ReadRequest,
     signal: AbortSignal,
   ): Promise<ReadAnswer | undefined> {
-    const { firstBytes, endBytes, version } = range
-    const isWhole = firstBytes === 0 && endBytes === undefined
+    const range = rangeHeader(firstBytes, endBytes)
     const headers = {
-      ...(isWhole ? {} : { range: `bytes=${firstBytes}-${endBytes === undefined ? '' : endBytes - 1}` }),
       // else a range that is not there is answered with the whole object
-      ...(isWhole ? {} : { 'x-oss-range-behavior': 'standard' }),
+      ...(range === undefined ? {} : { range, 'x-oss-range-behavior': 'standard' }),
       ...(version === undefined ? {} : { 'if-match': version }),
     }
     const work = workOn('get', key)
@@ -181,16 +181,15 @@ class OssDriver implements Storage {
       if (answer.status === 416) return undefined
       throw replacedWhileRead(key, this.name)
     }
-    const total = /\/(\d+)$/.exec(answer.headers.get('content-range') ?? '')?.[1]
     return {
-      sizeBytes: Number(total ?? answer.body.sizeBytes ?? 0),
+      sizeBytes: wholeSizeOf(answer.headers.get('content-range')) ?? answer.body.sizeBytes ?? 0,
       version: answer.headers.get('etag') ?? '',
       body: this.#client.chunks(work, answer.body, signal),
     }
   }
 
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {
-    await putThroughSink(this.openSink(key, options), body, options.signal)
+    await putThroughSink(this.openSink(key, options), body, options)
   }
 
   openSink(key: string, options: PutOptions = {}): ObjectSink {
@@ -270,17 +269,10 @@ class OssDriver implements Storage {
 
   #checkOpen(options: Abortable): void {
     throwIfCancelled(options.signal)
-    if (!this.#isClosed) return
-    throw new WalgError('STORAGE_UNAVAILABLE', `storage "${this.name}" has been closed`, {
-      facts: { storage: this.name },
-    })
+    if (this.#isClosed) throw storageClosed(this.name)
   }
 }
 
 function workOn(doing: string, key: string): OssWork {
   return { doing: `${doing} object "${key}"`, key }
-}
-
-function stallTimeoutOf({ stallTimeoutMs = 60_000 }: OssDriverOptions): number {
-  return stallTimeoutMs === 0 ? Number.POSITIVE_INFINITY : stallTimeoutMs
 }

@@ -3,7 +3,9 @@ import { throwIfCancelled } from '../../../kit/clock.ts'
 import { hasCode, WalgError } from '../../../kit/errors.ts'
 import type { MemoryBudget } from '../../../kit/limits.ts'
 import { checkKey, checkPrefix, joinKey } from '../../keys.ts'
+import { storageClosed } from '../../lifetime.ts'
 import { BlockPool } from '../../part-blocks.ts'
+import { putThroughSink } from '../../requests/put-through-sink.ts'
 import type {
   Abortable,
   GetOptions,
@@ -119,19 +121,7 @@ class S3Driver implements Storage {
   }
 
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {
-    const sink = this.openSink(key, options)
-    try {
-      for await (const chunk of body) {
-        const written = sink.write(chunk)
-        if (written !== undefined) await written
-        options.onProgress?.()
-      }
-      throwIfCancelled(options.signal)
-    } catch (error) {
-      await sink.abort()
-      throw error
-    }
-    await sink.end()
+    await putThroughSink(this.openSink(key, options), body, options)
   }
 
   async copy(source: string, target: string, options: Abortable = {}): Promise<void> {
@@ -225,10 +215,7 @@ class S3Driver implements Storage {
 
   #check(options: Abortable): void {
     throwIfCancelled(options.signal)
-    if (!this.#isClosed) return
-    throw new WalgError('STORAGE_UNAVAILABLE', `storage "${this.name}" has been closed`, {
-      facts: { storage: this.name },
-    })
+    if (this.#isClosed) throw storageClosed(this.name)
   }
 
   #noConditionalPut(key: string, cause?: unknown): WalgError {

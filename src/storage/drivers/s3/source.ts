@@ -5,7 +5,7 @@ import { notice } from '../../../kit/log.ts'
 import type { HttpBody } from '../../http/body.ts'
 import type { HttpAnswer } from '../../http/client.ts'
 import { HttpFault } from '../../http/fault.ts'
-import { rangeWithin } from '../../ranges.ts'
+import { rangeHeader, rangeWithin } from '../../ranges.ts'
 import type { GetOptions, ObjectInfo } from '../../storage.ts'
 import { customerKeyHeaders } from './object-headers.ts'
 import type { S3Requests } from './requests.ts'
@@ -59,13 +59,13 @@ async function spanOf({ get, stat, shownKey, storage }: S3SourceOptions): Promis
 
 function request(options: S3SourceOptions, span: Span, etag: string | undefined): Promise<HttpAnswer> {
   const { firstBytes, endBytes } = span
-  const isRange = firstBytes > 0 || endBytes !== undefined
+  const range = rangeHeader(firstBytes, endBytes)
   return options.requests.send({
     method: 'GET',
     key: options.key,
     headers: {
       ...customerKeyHeaders(options.requests.description),
-      ...(isRange ? { range: `bytes=${firstBytes}-${endBytes === undefined ? '' : endBytes - 1}` } : {}),
+      ...(range === undefined ? {} : { range }),
       ...(etag === undefined ? {} : { 'if-match': etag }),
     },
     doing: 'get',

@@ -1,5 +1,5 @@
 import { throwIfCancelled } from '../../../kit/clock.ts'
-import { WalgError } from '../../../kit/errors.ts'
+import { sinkClosed } from '../../lifetime.ts'
 import type { BlockPool, PartBlocks } from '../../part-blocks.ts'
 import type { ObjectSink, PutOptions } from '../../storage.ts'
 import { MultipartUpload, type PartReceipt, putObject } from './multipart.ts'
@@ -188,13 +188,7 @@ export class S3Sink implements ObjectSink {
   #check(): void {
     throwIfCancelled(this.#options.signal)
     this.#throwFailure()
-    if (this.#state === 'open') return
-    const { key, storage } = this.#options
-    throw new WalgError(
-      'STORAGE_UNAVAILABLE',
-      `object "${key}" is not being written any more in storage "${storage}"`,
-      { facts: { key, storage } },
-    )
+    if (this.#state !== 'open') throw sinkClosed(this.#options.key, this.#options.storage)
   }
 
   #throwFailure(): void {

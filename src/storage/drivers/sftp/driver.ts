@@ -3,8 +3,9 @@ import { throwIfCancelled } from '../../../kit/clock.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import type { RetryOptions } from '../../../kit/retry.ts'
 import { checkKey, checkPrefix } from '../../keys.ts'
+import { storageClosed } from '../../lifetime.ts'
 import { rangeWithin } from '../../ranges.ts'
-import { putThroughSink } from '../../requests/block-sink.ts'
+import { putThroughSink } from '../../requests/put-through-sink.ts'
 import type {
   Abortable,
   CheckRootOptions,
@@ -107,7 +108,7 @@ class SftpDriver implements Storage {
   }
 
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {
-    await putThroughSink(await this.openSink(key, options), body, options.signal)
+    await putThroughSink(await this.openSink(key, options), body, options)
   }
 
   async copy(source: string, target: string, options: Abortable = {}): Promise<void> {
@@ -166,9 +167,6 @@ class SftpDriver implements Storage {
 
   #checkOpen(options: Abortable): void {
     throwIfCancelled(options.signal)
-    if (!this.#isClosed) return
-    throw new WalgError('STORAGE_UNAVAILABLE', `storage "${this.name}" has been closed`, {
-      facts: { storage: this.name },
-    })
+    if (this.#isClosed) throw storageClosed(this.name)
   }
 }

@@ -1,5 +1,6 @@
 import { WalgError } from '../../../kit/errors.ts'
 import { isPassing, type RetryOptions, retry } from '../../../kit/retry.ts'
+import { storageClosed } from '../../lifetime.ts'
 import type { SftpDescription } from './description.ts'
 import { connectSession, type SftpSession } from './session.ts'
 
@@ -43,7 +44,7 @@ export class SftpLink {
   }
 
   async #open(): Promise<SftpSession> {
-    if (this.#isClosed) throw this.#closedError()
+    if (this.#isClosed) throw storageClosed(this.#storage)
     const current = await this.#session
     if (current !== undefined && !current.isLost) return current
     return this.#connect(this.#session)
@@ -54,7 +55,7 @@ export class SftpLink {
     if (this.#session !== after && this.#session !== undefined) return this.#session
     const connecting = connectSession(this.#description, this.#storage).then(
       session => {
-        if (this.#isClosed) session.lose(this.#closedError())
+        if (this.#isClosed) session.lose(storageClosed(this.#storage))
         return session
       },
       error => {
@@ -71,13 +72,7 @@ export class SftpLink {
     if (this.#isClosed) return
     this.#isClosed = true
     const session = await this.#session?.catch(() => undefined)
-    session?.lose(this.#closedError())
-  }
-
-  #closedError(): WalgError {
-    return new WalgError('STORAGE_UNAVAILABLE', `storage "${this.#storage}" has been closed`, {
-      facts: { storage: this.#storage },
-    })
+    session?.lose(storageClosed(this.#storage))
   }
 }
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { errnoOf } from '../../../kit/errors.ts'
 import { readTable, type SettingProblem, type SettingTexts } from '../../../kit/settings.ts'
-import type { DriverReading } from '../../driver-reading.ts'
+import { type DriverReading, readNamedFile } from '../../driver-reading.ts'
 import type { SftpDescription, SftpHostKeys } from './description.ts'
 import { keysOfHost } from './known-hosts.ts'
 import { type SftpSettings, sftpSettings } from './settings.ts'
@@ -52,7 +52,7 @@ const noUsername: SettingProblem = {
 
 async function readKey(values: SftpSettings, problems: SettingProblem[]): Promise<string | undefined> {
   const path = values.SSH_PRIVATE_KEY_PATH
-  return path === undefined ? undefined : readNamed(path, 'SSH_PRIVATE_KEY_PATH', problems)
+  return path === undefined ? undefined : readNamedFile(path, 'SSH_PRIVATE_KEY_PATH', problems)
 }
 
 /** What is believed of the server's key; undefined when nobody said anything about it. */
@@ -64,7 +64,7 @@ async function readHostKeys(
   if (values.SSH_HOST_KEY !== undefined) return pinned(values.SSH_HOST_KEY)
   const path = values.SSH_KNOWN_HOSTS_PATH
   if (path !== undefined) {
-    const file = await readNamed(path, 'SSH_KNOWN_HOSTS_PATH', problems)
+    const file = await readNamedFile(path, 'SSH_KNOWN_HOSTS_PATH', problems)
     const known = keysOfHost(file ?? '', host, port)
     if (file !== undefined && known.keys.length === 0) problems.push(unknownHost(path, { host, port }))
     return { ...known, fingerprints: [], source: `"${path}"` }
@@ -81,24 +81,6 @@ function pinned(text: string): SftpHostKeys {
   const fingerprints = each.filter(key => key.startsWith('SHA256:')).map(key => key.replace(/=+$/, ''))
   const keys = each.filter(key => !key.startsWith('SHA256:')).map(key => key.split(' ')[1] ?? '')
   return { keys, fingerprints, revoked: [], source: 'SSH_HOST_KEY' }
-}
-
-async function readNamed(
-  path: string,
-  name: string,
-  problems: SettingProblem[],
-): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    problems.push({
-      code: 'SETTING_INVALID',
-      names: [name],
-      message: `unable to read the file of ${name}: ${reason}`,
-    })
-    return undefined
-  }
 }
 
 /** A usual place may be empty, or closed to this user. */

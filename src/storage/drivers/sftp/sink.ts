@@ -1,6 +1,7 @@
 import type { Awaitable } from '../../../kit/bytes.ts'
 import { throwIfCancelled } from '../../../kit/clock.ts'
 import { hasCode, WalgError } from '../../../kit/errors.ts'
+import { sinkClosed } from '../../lifetime.ts'
 import type { ObjectSink, PutOptions } from '../../storage.ts'
 import type { SftpLink } from './link.ts'
 import { fromSftpError, fromWriteError, type SftpPlace } from './place.ts'
@@ -265,12 +266,7 @@ export class SftpSink implements ObjectSink {
   #checkOpen(): void {
     if (this.#failure !== undefined) throw this.#failure
     throwIfCancelled(this.#options.signal)
-    if (this.#state === 'open') return
-    throw new WalgError(
-      'STORAGE_UNAVAILABLE',
-      `object "${this.#temporary.key}" is not being written any more in storage "${this.#place.name}"`,
-      { facts: { key: this.#temporary.key, storage: this.#place.name } },
-    )
+    if (this.#state !== 'open') throw sinkClosed(this.#temporary.key, this.#place.name)
   }
 
   #fail(error: unknown): Error {

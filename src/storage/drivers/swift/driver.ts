@@ -2,8 +2,10 @@ import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit
 import { throwIfCancelled } from '../../../kit/clock.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import { type MemoryBudget, type MemoryLimiter, openMemoryBudget } from '../../../kit/limits.ts'
-import { checkKey, checkPrefix, joinKey, refuse } from '../../keys.ts'
-import { BlockSink, putThroughSink } from '../../requests/block-sink.ts'
+import { checkKey, checkPrefix, joinKey, keyBelowRoot, listingStart, refuse } from '../../keys.ts'
+import { storageClosed } from '../../lifetime.ts'
+import { rangeHeader, wholeSizeOf } from '../../ranges.ts'
+import { BlockSink } from '../../requests/block-sink.ts'
 import { forEachOf } from '../../requests/for-each-of.ts'
 import {
   bodyOf,
@@ -14,7 +16,8 @@ import {
   textOf,
   verdictOfStatus,
 } from '../../requests/http.ts'
-import { type PatienceOptions, patientRequest } from '../../requests/patient-request.ts'
+import { type PatienceOptions, patientRequest, stallTimeoutOf } from '../../requests/patient-request.ts'
+import { putThroughSink } from '../../requests/put-through-sink.ts'
 import {
   openResumedSource,
   type ReadAnswer,
@@ -50,6 +53,7 @@ export interface SwiftDriverOptions extends SwiftDescription {
 }
 
 const PATIENCE: PatienceOptions = { attemptsMax: 8, deadlineMs: 120_000, tryTimeoutMs: 120_000 }
+const STALL_TIMEOUT_MS = 60_000
 const PAGE_ENTRIES = 10_000
 /** A copy on the server is one object, and cannot be larger than one may be. */
 const COPY_BYTES_MAX = 5 * 1024 * 1024 * 1024
@@ -89,7 +93,11 @@ class SwiftDriver implements Storage {
     this.name = options.name
     this.#options = options
     this.#session = new SwiftSession(options, options.name)
-    this.#patience = { ...PATIENCE, stallTimeoutMs: stallTimeoutOf(options), ...options.patience }
+    this.#patience = {
+      ...PATIENCE,
+      stallTimeoutMs: stallTimeoutOf(options.stallTimeoutMs ?? STALL_TIMEOUT_MS),
+      ...options.patience,
+    }
     this.#removal = new SwiftRemoval({
       session: this.#session,
       container: options.container,
@@ -113,8 +121,7 @@ class SwiftDriver implements Storage {
   }
 
   async *#entries(prefix: string, options: ListOptions): AsyncGenerator<StorageEntry> {
-    const folder = joinKey(this.#options.root, prefix).replace(/\/$/, '')
-    const start = folder === '' ? '' : `${folder}/`
+    const start = listingStart(this.#options.root, prefix)
     const limit = this.#options.pageEntries ?? PAGE_ENTRIES
     const query = {
       prefix: start,
@@ -153,11 +160,9 @@ class SwiftDriver implements Storage {
   /** Undefined for names that are no keys, such as the marker of a folder, and for segments. */
   #entryOf(listed: ListedEntry, start: string): StorageEntry | undefined {
     const name = 'subdir' in listed ? listed.subdir.replace(/\/$/, '') : listed.name
-    const rest = name.slice(start.length)
-    if (isSegmentName(rest)) return undefined
-    if (rest.split('/').some(part => part === '' || part === '.' || part === '..')) return undefined
-    const { root } = this.#options
-    const key = root === '' ? name : name.slice(root.length + 1)
+    if (isSegmentName(name.slice(start.length))) return undefined
+    const key = keyBelowRoot(name, start, this.#options.root)
+    if (key === undefined) return undefined
     if ('subdir' in listed) return { kind: 'prefix', key }
     return { kind: 'object', key, sizeBytes: listed.bytes, modifiedNs: timeOfListing(listed.last_modified) }
   }
@@ -200,13 +205,16 @@ class SwiftDriver implements Storage {
     )
   }
 
-  async #read(key: string, range: ReadRequest, signal: AbortSignal): Promise<ReadAnswer | undefined> {
-    const { firstBytes, endBytes, version } = range
-    const isWhole = firstBytes === 0 && endBytes === undefined
+  async #read(
+    key: string,
+    { firstBytes, endBytes, version }: ReadRequest,
+    signal: AbortSignal,
+  ): Promise<ReadAnswer | undefined> {
+    const range = rangeHeader(firstBytes, endBytes)
     const answer = await this.#session.send(this.#pathOf(key), {
       method: 'GET',
       headers: {
-        ...(isWhole ? {} : { range: `bytes=${firstBytes}-${endBytes === undefined ? '' : endBytes - 1}` }),
+        ...(range === undefined ? {} : { range }),
         ...(version === undefined ? {} : { 'if-match': version }),
       },
       signal,
@@ -217,15 +225,15 @@ class SwiftDriver implements Storage {
     }
     if (answer.status === 412) throw replacedWhileRead(key, this.name)
     if (!answer.ok) throw await this.#refused(answer, `get object "${key}"`, key, signal)
-    const total = /\/(\d+)$/.exec(answer.headers.get('content-range') ?? '')?.[1]
-    const sizeBytes = Number(total ?? answer.headers.get('content-length'))
+    const sizeBytes =
+      wholeSizeOf(answer.headers.get('content-range')) ?? Number(answer.headers.get('content-length'))
     // a server that does not know ranges sends everything
-    if (!isWhole && answer.status !== 206 && firstBytes > 0) throw this.#noRanges(key)
+    if (answer.status !== 206 && firstBytes > 0) throw this.#noRanges(key)
     return { sizeBytes, version: answer.headers.get('etag') ?? '', body: bodyOf(answer, signal) }
   }
 
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<void> {
-    await putThroughSink(this.openSink(key, options), body, options.signal)
+    await putThroughSink(this.openSink(key, options), body, options)
   }
 
   openSink(key: string, options: PutOptions = {}): ObjectSink {
@@ -411,13 +419,6 @@ class SwiftDriver implements Storage {
 
   #checkOpen(options: Abortable): void {
     throwIfCancelled(options.signal)
-    if (!this.#isClosed) return
-    throw new WalgError('STORAGE_UNAVAILABLE', `storage "${this.name}" has been closed`, {
-      facts: { storage: this.name },
-    })
+    if (this.#isClosed) throw storageClosed(this.name)
   }
-}
-
-function stallTimeoutOf({ stallTimeoutMs = 60_000 }: SwiftDriverOptions): number {
-  return stallTimeoutMs === 0 ? Number.POSITIVE_INFINITY : stallTimeoutMs
 }

@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import { readTable, type SettingProblem, type SettingTexts } from '../../../kit/settings.ts'
-import type { DriverReading } from '../../driver-reading.ts'
+import { type DriverReading, readNamedFile } from '../../driver-reading.ts'
 import type { SwiftDescription, SwiftIdentity } from './description.ts'
 import { keystoneRequest } from './keystone-request.ts'
 import { type SwiftSettings, swiftSettings } from './settings.ts'
@@ -13,7 +12,8 @@ export async function readSwift(texts: SettingTexts): Promise<DriverReading<Swif
   const problems = [...unread]
   const identity = readIdentity(values)
   if ('code' in identity) problems.push(identity)
-  const caCertificates = await readCertificates(values.OS_CACERT, problems)
+  const caFile = values.OS_CACERT
+  const caCertificates = caFile === undefined ? undefined : await readNamedFile(caFile, 'OS_CACERT', problems)
   if (problems.length > 0 || 'code' in identity) return { problems, warnings: [] }
   const description: SwiftDescription = {
     kind: 'swift',
@@ -88,22 +88,4 @@ function missing(name: string, what: string): SettingProblem {
 
 function invalid(name: string, expected: string): SettingProblem {
   return { code: 'SETTING_INVALID', names: [name], message: `${name} is not usable, expected ${expected}` }
-}
-
-async function readCertificates(
-  path: string | undefined,
-  problems: SettingProblem[],
-): Promise<string | undefined> {
-  if (path === undefined) return undefined
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    problems.push({
-      code: 'SETTING_INVALID',
-      names: ['OS_CACERT'],
-      message: `unable to read the file of OS_CACERT: ${reason}`,
-    })
-    return undefined
-  }
 }
