@@ -1,10 +1,11 @@
-import { expect } from 'bun:test'
+import { expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { giveToClusterUser } from '../support/cluster-user.ts'
 import { type Major, missingPostgres, postgresDirectory } from '../support/postgres-binaries.ts'
 import { testUnless } from '../support/skip.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
 import { runWalg } from '../support/walg.ts'
 import {
   type ArchivingCluster,
@@ -155,6 +156,16 @@ testUnless(
   },
   120_000,
 )
+
+test('a drill that cannot begin leaves no scratch directory', async () => {
+  using place = tempDirectory('drill')
+  mkdirSync(place.at('scratch'))
+  const env = { WALG_FILE_PREFIX: place.at('no-archive') }
+  for (const args of [['--to-time', 'nonsense'], ['--timeline', 'x'], []]) {
+    const drill = await runWalg(['drill', '--scratch', place.at('scratch'), ...args], { env })
+    expect([drill.exit === 0, readdirSync(place.at('scratch'))]).toEqual([false, []])
+  }
+})
 
 /** Exchanges two line pointers of the second block (a leaf) and corrects nothing: checksums are off. */
 function damageIndex(file: string): void {

@@ -17,6 +17,7 @@ import { EXIT_CHECK_FAILURE, EXIT_SUCCESS } from '../exit-code.ts'
 import { fetchFilesBy } from '../fetch-files.ts'
 import { readDuration, readRecoveryChoice, TARGET_FLAGS } from '../recovery-arguments.ts'
 import { runAsUser, USER_FLAG, userName } from '../run-as-user.ts'
+import { searchPath } from '../search-path.ts'
 
 const RECOVERY_MS_MAX_DEFAULT = 6 * 3_600_000
 const STATEMENT_MS_MAX_DEFAULT = 3_600_000
@@ -50,20 +51,27 @@ export const command: CommandDefinition = {
     const { flags } = invocation
     const sql = readSql(flags)
     const scratch = makeScratch(flags)
-    const fetchCommand = planFetchCommand(invocation, path.join(scratch, 'wal-g.json'))
-    const options = readOptions(invocation, scratch, fetchCommand, sql)
-    const storage = await invocation.openStorage()
     try {
-      const context = { ...invocation, storage, codec: openCodec(invocation.codecDescription) }
-      const report = await drill(context, options, stepsBy(context, invocation, options, fetchCommand))
-      await invocation.print(flags['json'] === true ? `${renderJson(report)}\n` : renderText(report))
-      return report.findings.length === 0 ? EXIT_SUCCESS : EXIT_CHECK_FAILURE
+      return await drillIn(scratch, sql, invocation)
     } finally {
-      await storage.close()
       // what failed before there was anything in it
       if (flags['keep'] !== true) fs.rmSync(scratch, { recursive: true, force: true })
     }
   },
+}
+
+async function drillIn(scratch: string, sql: DrillOptions['sql'], invocation: Invocation): Promise<number> {
+  const fetchCommand = planFetchCommand(invocation, path.join(scratch, 'wal-g.json'))
+  const options = readOptions(invocation, scratch, fetchCommand, sql)
+  const storage = await invocation.openStorage()
+  try {
+    const context = { ...invocation, storage, codec: openCodec(invocation.codecDescription) }
+    const report = await drill(context, options, stepsBy(context, invocation, options, fetchCommand))
+    await invocation.print(invocation.flags['json'] === true ? `${renderJson(report)}\n` : renderText(report))
+    return report.findings.length === 0 ? EXIT_SUCCESS : EXIT_CHECK_FAILURE
+  } finally {
+    await storage.close()
+  }
 }
 
 function readSql(flags: Invocation['flags']): DrillOptions['sql'] {
@@ -152,7 +160,7 @@ function stepsBy(
       findServerPrograms({
         majorVersion,
         directory: settings.WALG_PG_BIN_DIR,
-        searchPath: (process.env['PATH'] ?? '').split(':').filter(each => each !== ''),
+        searchPath: searchPath(),
       }),
   }
 }

@@ -22,6 +22,7 @@ import { connectionOf } from '../connection.ts'
 import { fetchFilesBy } from '../fetch-files.ts'
 import { readDuration, readPort, readRecoveryChoice, TARGET_FLAGS } from '../recovery-arguments.ts'
 import { runAsUser, USER_FLAG, userName } from '../run-as-user.ts'
+import { searchPath } from '../search-path.ts'
 
 const WAIT_MS_DEFAULT = 3_600_000
 
@@ -134,7 +135,7 @@ function readOptions(invocation: Invocation): RestoreOptions {
 function readStart({ flags, settings }: Invocation): StartOptions {
   return {
     binDirectory: settings.WALG_PG_BIN_DIR,
-    searchPath: (process.env['PATH'] ?? '').split(':').filter(each => each !== ''),
+    searchPath: searchPath(),
     port: readPort(flags['port']),
     timeoutMs: readDuration(flags, 'wait', WAIT_MS_DEFAULT),
     connection: connectionOf(settings),

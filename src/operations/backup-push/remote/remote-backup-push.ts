@@ -20,6 +20,7 @@ import type { OperationContext } from '../../context.ts'
 import { claimName, takingBackOnFailure } from '../claim-name.ts'
 import { commitBackup } from '../commit-backup.ts'
 import type { BackupPushOptions, BackupPushResult } from '../options.ts'
+import { checkSegmentSize } from '../source/segment-size-check.ts'
 import { waitForStandbyWal } from '../source/standby-wal.ts'
 import { waitForArchive } from '../source/wait-for-archive.ts'
 import { DamageLog } from './damage-log.ts'
@@ -126,16 +127,7 @@ export async function remoteBackupPush(
 type Begin = Extract<BaseBackupEvent, { kind: 'begin' }>
 
 function checkSettings({ log }: OperationContext, facts: ClusterFacts, options: RemoteBackupOptions): void {
-  if (facts.walSegmentBytes !== options.walSegmentBytes) {
-    throw new WalgError(
-      'SETTING_INVALID',
-      'bytes_per_wal_segment of the server does not match expected value, you may need to set WALG_PG_WAL_SIZE',
-      {
-        facts: { server: facts.walSegmentBytes, setting: options.walSegmentBytes },
-        hint: `set WALG_PG_WAL_SIZE=${facts.walSegmentBytes / (1024 * 1024)}`,
-      },
-    )
-  }
+  checkSegmentSize(facts, options)
   if (!options.hasFilesMetadata) log.info('Files metadata tracking is disabled')
   if (options.isVerifying && !facts.hasDataChecksums) {
     log.warning('data_checksums is disabled in the cluster: page checksums are not verified')

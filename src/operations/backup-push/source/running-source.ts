@@ -21,6 +21,7 @@ import type { OperationContext } from '../../context.ts'
 import type { BackupPushOptions } from '../options.ts'
 import type { BackupSource, SourceStop } from './backup-source.ts'
 import type { CheckedDirectory } from './data-directory-check.ts'
+import { checkSegmentSize } from './segment-size-check.ts'
 import { waitForStandbyWal } from './standby-wal.ts'
 import { waitForArchive } from './wait-for-archive.ts'
 
@@ -212,16 +213,7 @@ function checkFacts(directory: CheckedDirectory, facts: ClusterFacts, options: B
       { hint: 'the server runs on another directory of the same name (another host or container)' },
     )
   }
-  if (facts.walSegmentBytes !== options.walSegmentBytes) {
-    throw new WalgError(
-      'SETTING_INVALID',
-      'bytes_per_wal_segment of the server does not match expected value, you may need to set WALG_PG_WAL_SIZE',
-      {
-        facts: { server: facts.walSegmentBytes, setting: options.walSegmentBytes },
-        hint: `set WALG_PG_WAL_SIZE=${facts.walSegmentBytes / (1024 * 1024)}`,
-      },
-    )
-  }
+  checkSegmentSize(facts, options)
 }
 
 /** The server's directory may not be visible from here: then its name as it stands is all there is to compare. */
