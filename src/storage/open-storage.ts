@@ -52,7 +52,7 @@ async function openOne(description: StorageDescription): Promise<Storage> {
 
 /** Only the driver of the chosen kind is loaded. */
 async function openDriver(description: StorageDescription): Promise<Storage> {
-  const { name, driver } = description
+  const { name, driver, stallTimeoutMs, memoryBudget } = description
   switch (driver.kind) {
     case 'memory': {
       const { openMemoryDriver } = await import('./drivers/memory.ts')
@@ -65,22 +65,18 @@ async function openDriver(description: StorageDescription): Promise<Storage> {
     }
     case 's3': {
       const { openS3Driver } = await import('./drivers/s3/driver.ts')
-      const { stallTimeoutMs, memoryBudget } = description
       return openS3Driver({ name, description: driver, stallTimeoutMs, memoryBudget })
     }
     case 'gcs': {
       const { openGcsDriver } = await import('./drivers/gcs/driver.ts')
-      const { stallTimeoutMs, memoryBudget } = description
       return openGcsDriver({ name, description: driver, stallTimeoutMs, memoryBudget })
     }
     case 'azure': {
       const { openAzureDriver } = await import('./drivers/azure/driver.ts')
-      const { stallTimeoutMs, memoryBudget } = description
       return openAzureDriver({ name, description: driver, stallTimeoutMs, memoryBudget })
     }
     case 'swift': {
       const { openSwiftDriver } = await import('./drivers/swift/driver.ts')
-      const { stallTimeoutMs, memoryBudget } = description
       return openSwiftDriver({ name, ...driver, stallTimeoutMs, memoryBudget })
     }
     case 'sftp': {
@@ -89,7 +85,6 @@ async function openDriver(description: StorageDescription): Promise<Storage> {
     }
     case 'oss': {
       const { openOssDriver } = await import('./drivers/oss/driver.ts')
-      const { stallTimeoutMs, memoryBudget } = description
       return openOssDriver({ name, ...driver, stallTimeoutMs, memoryBudget })
     }
   }

@@ -16,6 +16,7 @@ import {
   startStandby,
   walg,
 } from './archiving-cluster.ts'
+import { VISIBILITY_OF_T } from './integrity.ts'
 
 const BEFORE = [
   LEDGER_SQL,
@@ -188,11 +189,7 @@ testUnless(
     await walg(['catchup-fetch', standby.dataDirectory, 'LATEST'], settings)
     await standby.start()
     await untilCaughtUp(primary, standby)
-    const sql = `
-      select count(*) filter (where all_visible)::int as visible,
-        count(*) filter (where all_visible and not pd_all_visible)::int as unmarked
-      from pg_visibility('t')`
-    expect(await standby.query(sql)).toEqual([{ visible: 133, unmarked: 0 }])
+    expect(await standby.query(VISIBILITY_OF_T)).toEqual([{ visible: 133, unmarked: 0 }])
   },
   120_000,
 )

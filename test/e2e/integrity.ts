@@ -22,6 +22,12 @@ const PAGES = `
   cross join lateral generate_series(0, pg_relation_size(c.oid, fork) / current_setting('block_size')::int - 1) block
   where c.relkind in ('r', 't', 'm', 'i', 'S') and c.relpersistence <> 't'`
 
+/** Blocks of table `t` that the visibility map calls all-visible, and those among them whose page does not say so. */
+export const VISIBILITY_OF_T = `
+  select count(*) filter (where all_visible)::int as visible,
+    count(*) filter (where all_visible and not pd_all_visible)::int as unmarked
+  from pg_visibility('t')`
+
 export interface Integrity {
   readonly databases: number
   readonly indexes: number

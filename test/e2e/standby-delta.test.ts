@@ -14,6 +14,7 @@ import {
   startStandby,
   walg,
 } from './archiving-cluster.ts'
+import { VISIBILITY_OF_T } from './integrity.ts'
 
 const primaryOf = ({ cluster }: ArchivingCluster): string =>
   `host=${cluster.host} port=${cluster.port} user=postgres dbname=postgres`
@@ -125,11 +126,7 @@ testUnless(
       },
     })
     expect(await digest(restored, 't')).toBe(noted)
-    const sql = `
-      select count(*) filter (where all_visible)::int as visible,
-        count(*) filter (where all_visible and not pd_all_visible)::int as unmarked
-      from pg_visibility('t')`
-    expect(await restored.query(sql)).toEqual([{ visible: 133, unmarked: 0 }])
+    expect(await restored.query(VISIBILITY_OF_T)).toEqual([{ visible: 133, unmarked: 0 }])
   },
   180_000,
 )

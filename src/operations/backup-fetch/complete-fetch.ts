@@ -84,7 +84,7 @@ async function writeManifest(fetch: Fetch, target: FetchStep, layout: TargetLayo
   await writeServerManifest(layout.root, fetch.state.folder, head, restored)
 }
 
-/** Modes as in the backup, children before parents; the root 0700 or, if the cluster had it so, 0750. */
+/** All directories of the backup, with modes as in the backup, children before parents; the root 0700 or, if the cluster had it so, 0750. */
 function setDirectoryModes(fetch: Fetch, layout: TargetLayout, isWhole: boolean): (string | Buffer)[] {
   const tree = new TargetTree(layout)
   if (isWhole && fetch.hasList) tree.ensureDirectory({ name: 'pg_wal' })
@@ -94,6 +94,8 @@ function setDirectoryModes(fetch: Fetch, layout: TargetLayout, isWhole: boolean)
   for (const name of names) {
     const { name: target, mode } = directories.get(name)!
     if (name === '' || layout.links[name] !== undefined) continue
+    // one that came with a part of an earlier try may be gone: an empty one has no file that would tell
+    tree.ensureDirectory(target)
     const directory = tree.pathOf(target)
     setMode(directory, mode)
     paths.push(directory)

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import fs from 'node:fs'
 import { DELTA, deltaOf, FetchRig, fullBackup, increment } from '../../../../test/support/fetch-rig.ts'
+import type { MadeBackup } from '../../../../test/support/made-backup.ts'
 
 const STATE = 'wal-g_fetch_state'
 let rig: FetchRig
@@ -11,8 +12,8 @@ beforeEach(async () => {
 afterEach(() => rig.close())
 
 describe('an interrupted fetch', () => {
-  async function interrupt(): Promise<void> {
-    rig.make({ ...fullBackup, hasManifest: true })
+  async function interrupt(given: MadeBackup = fullBackup): Promise<void> {
+    rig.make({ ...given, hasManifest: true })
     const bytes = fs.readFileSync(rig.stored('part_001.tar'))
     fs.writeFileSync(
       rig.stored('part_001.tar'),
@@ -55,6 +56,18 @@ describe('an interrupted fetch', () => {
       expect(rig.read('base/5/2')).toBe('two'.repeat(90_000))
     })
   }
+
+  test('makes a directory again that is gone since, with its mode, and reads nothing again for it', async () => {
+    const part = fullBackup.parts['part_003.tar']!
+    const folder = { name: '/pg_twophase', kind: 'directory' } as const
+    await interrupt({ ...fullBackup, parts: { ...fullBackup.parts, 'part_003.tar': [...part, folder] } })
+    const { mode } = fs.statSync(rig.restored('pg_twophase'))
+    // an empty one that no file stands for: --into-existing takes it away before it goes on
+    fs.rmdirSync(rig.restored('pg_twophase'))
+    await rig.fetch({ isResume: true, isDurable: true })
+    expect(fs.statSync(rig.restored('pg_twophase')).mode).toBe(mode)
+    expect(rig.context.messages).not.toContain('INFO: Finished extraction of part_003.tar')
+  })
 
   test('of another backup is refused', async () => {
     await interrupt()
