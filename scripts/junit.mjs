@@ -19,10 +19,11 @@ function attribute(tag, name) {
  * (`… [skipped: why]`) stays in it.
  *
  * @param {string} file
- * @returns {{ passed: number, failed: string[], skipped: string[], files: Set<string> }} files: all with a test
+ * @returns {{ passed: number, failed: string[], skipped: string[], files: Set<string>, reasons: Map<string, string> }} files: all
+ *   with a test; reasons: what a failed test said, by its title
  */
 export function readResults(file) {
-  const results = { passed: 0, failed: [], skipped: [], files: new Set() }
+  const results = { passed: 0, failed: [], skipped: [], files: new Set(), reasons: new Map() }
   if (!existsSync(file)) return results
   const report = readFileSync(file, 'utf8')
   for (const [, tag, isLeaf, body = ''] of report.matchAll(
@@ -33,8 +34,13 @@ export function readResults(file) {
     results.files.add(source)
     const title = `${source}: ${group === '' ? '' : `${group} > `}${attribute(tag, 'name')}`
     if (isLeaf) results.passed += 1
-    else if (/<(failure|error)\b/.test(body)) results.failed.push(title)
-    else if (/<skipped\b/.test(body)) results.skipped.push(title)
+    else if (/<(failure|error)\b/.test(body)) {
+      results.failed.push(title)
+      results.reasons.set(
+        title,
+        decode(/<(?:failure|error)\b(?:[^>"]|"[^"]*")*>([\s\S]*?)<\//.exec(body)?.[1] ?? '').trim(),
+      )
+    } else if (/<skipped\b/.test(body)) results.skipped.push(title)
     else results.passed += 1
   }
   return results

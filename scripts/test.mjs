@@ -14,6 +14,8 @@ const SEEDS_LONG = 20
 /** Only against a test that never answers; a test may set its own. */
 const TEST_TIMEOUT_MS = 120_000
 const PASS_TIMEOUT_MS = 60 * 60_000
+/** What is repeated of a failed test's words at the end, where it is found. */
+const REASON_CHARACTERS_MAX = 2_000
 
 const { values, positionals } = parseArgs({
   options: { long: { type: 'boolean', default: false }, seeds: { type: 'string' } },
@@ -85,6 +87,10 @@ function runPass({ seed, files }, number) {
   return results
 }
 
+function reasonOf(text = '') {
+  return text.slice(0, REASON_CHARACTERS_MAX).replace(/^/, '\n').replaceAll('\n', '\n      ').trimEnd()
+}
+
 const startedAt = performance.now()
 ensureTools()
 ensureBuild()
@@ -94,7 +100,9 @@ for (const [number, pass] of planPasses().entries()) {
   console.log(`\nSEED=${pass.seed}, ${pass.files.length} files`)
   const results = runPass(pass, number)
   total.passed += results.passed
-  total.failed.push(...results.failed.map(title => `${title} (SEED=${pass.seed})`))
+  total.failed.push(
+    ...results.failed.map(title => `${title} (SEED=${pass.seed})${reasonOf(results.reasons.get(title))}`),
+  )
   total.skipped.push(...results.skipped)
 }
 
