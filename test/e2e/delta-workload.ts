@@ -167,7 +167,7 @@ async function takeStep(
   } else {
     const isOver = { value: false }
     const load = (async () => {
-      while (!isOver.value) await workload.run(1)
+      while (!isOver.value) await workload.run(1, { withoutTablespaces: true })
     })()
     try {
       await Promise.race([take(), load])
