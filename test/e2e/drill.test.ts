@@ -66,8 +66,18 @@ async function startSource({ major, hasTablespace, isEncrypted }: Case): Promise
   await walg(['backup-push', cluster.dataDirectory], source.connection())
   await cluster.query(`begin; insert into ledger (note) values ('prepared'); prepare transaction 'waiting'`)
   await cluster.query(`insert into ledger (note) select 'later' from generate_series(1, 500)`)
+  if (hasTablespace) await createYoungTablespace(source)
   await archiveEverything(cluster)
   return source
+}
+
+/** WAL names its place: a copy that went there would write into files of the original. */
+async function createYoungTablespace({ cluster, place }: ArchivingCluster): Promise<void> {
+  mkdirSync(place.at('young'))
+  giveToClusterUser(place.at('young'), 0o700)
+  await cluster.query(`create tablespace young location '${place.at('young')}'`)
+  await cluster.query('create table youngest tablespace young as select generate_series(1, 1000) as id')
+  await cluster.query('create unlogged table lost (id int) tablespace young')
 }
 
 for (const one of CASES) {
@@ -84,9 +94,11 @@ for (const one of CASES) {
     const check = place.at('check.sql')
     writeFileSync(
       check,
-      `do $$ begin assert (select count(*) from ledger where note = 'later') = 500; end $$;`,
+      `do $$ begin assert (select count(*) from ledger where note = 'later') = 500; end $$;
+       ${hasTablespace ? 'do $$ begin assert (select count(*) from youngest) = 1000; end $$;' : ''}`,
     )
     const before = fingerprint(repository)
+    const young = hasTablespace ? fingerprint(place.at('young')) : []
     const settings = { ...source.settings, WALG_PG_BIN_DIR: path.join(postgresDirectory(major), 'bin') }
     const done = await walg(['drill', '--json', '--scratch', scratch, '--sql', check], settings)
     const report = JSON.parse(done.stdout)
@@ -104,7 +116,9 @@ for (const one of CASES) {
     expect(report.rpo_seconds).toBeGreaterThan(0)
     expect(fingerprint(repository)).toEqual(before)
     expect(readdirSync(scratch)).toEqual([])
-    if (hasTablespace) expect(readdirSync(place.at('tablespace')).length).toBe(1)
+    if (!hasTablespace) return
+    expect(readdirSync(place.at('tablespace')).length).toBe(1)
+    expect(fingerprint(place.at('young'))).toEqual(young)
   }
   testUnless(missingPostgres(major), title, runCase, 180_000)
 }

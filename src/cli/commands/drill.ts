@@ -61,7 +61,7 @@ export const command: CommandDefinition = {
 }
 
 async function drillIn(scratch: string, sql: DrillOptions['sql'], invocation: Invocation): Promise<number> {
-  const fetchCommand = planFetchCommand(invocation, path.join(scratch, 'wal-g.json'))
+  const fetchCommand = planFetchCommand(invocation, path.join(scratch, 'wal-g.json'), 'in-place')
   const options = readOptions(invocation, scratch, fetchCommand, sql)
   const storage = await invocation.openStorage()
   try {

@@ -119,7 +119,7 @@ function readOptions(invocation: Invocation): RestoreOptions {
       hint: 'it may hold keys, and would be part of the next backup: name a place outside',
     })
   }
-  const { command: restoreCommand, kept } = planFetchCommand(invocation, keptPath)
+  const { command: restoreCommand, kept } = planFetchCommand(invocation, keptPath, 'guarded')
   return {
     ...readRecoveryChoice(flags),
     destination,

@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
 import { hasCode, WalgError } from '../../kit/errors.ts'
+import type { CreatedTablespaces } from '../../operations/wal-fetch/created-tablespaces.ts'
 import { needsPrefetch } from '../../operations/wal-fetch/prefetch-plan.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import type { StorageDescription } from '../../storage/description.ts'
@@ -10,12 +11,21 @@ import type { CommandDefinition, Invocation } from '../command.ts'
 import { isRecoveringForGood } from '../exit-code.ts'
 import { withOpened } from '../opened-storages.ts'
 
+const MODES: readonly CreatedTablespaces[] = ['as-recorded', 'guarded', 'in-place']
+
 export const command: CommandDefinition = {
   name: 'wal-fetch',
   usage: 'wal-fetch wal_name destination_filename',
   summary: 'Fetches a WAL file from storage',
   positionals: { kind: 'exact', count: 2 },
-  flags: [TARGET_STORAGE_FLAG],
+  flags: [
+    {
+      name: 'created-tablespaces',
+      type: 'string',
+      doc: 'Tablespaces that the WAL creates: as-recorded (default), guarded (a place with files of a server is refused) or in-place',
+    },
+    TARGET_STORAGE_FLAG,
+  ],
   needsStorage: true,
   isWalTraffic: true,
   opensPayloads: true,
@@ -23,6 +33,7 @@ export const command: CommandDefinition = {
     const { walFetch } = await import('../../operations/wal-fetch/wal-fetch.ts')
     const [name = '', destination = ''] = invocation.positionals
     const { settings, positionals } = invocation
+    const createdTablespaces = readCreatedTablespaces(invocation)
     const server = { positionals, workingDirectory: process.cwd(), pgdata: settings.PGDATA }
     const fetchFrom = (storage: Storage): Promise<unknown> =>
       walFetch(
@@ -34,6 +45,7 @@ export const command: CommandDefinition = {
           holesOfSegmentBytes: isRecoveringForGood(server)
             ? settings.WALG_PG_WAL_SIZE * 1024 * 1024
             : undefined,
+          createdTablespaces,
         },
       )
     await withOpened(await invocation.openForFetch({ isProved: true }), async ({ merged, dead }) => {
@@ -47,6 +59,13 @@ export const command: CommandDefinition = {
     if (settings.WALG_DOWNLOAD_CONCURRENCY > 1) await startPrefetch(invocation, name, destination)
     return 0
   },
+}
+
+function readCreatedTablespaces({ flags }: Invocation): CreatedTablespaces {
+  const mode = flags['created-tablespaces'] ?? 'as-recorded'
+  const known = MODES.find(each => each === mode)
+  if (known !== undefined) return known
+  throw new WalgError('USAGE', `--created-tablespaces "${String(mode)}": not one of ${MODES.join(', ')}`)
 }
 
 /**

@@ -1,5 +1,6 @@
 import path from 'node:path'
 import type { GivenSetting } from '../../kit/settings.ts'
+import type { CreatedTablespaces } from '../../operations/wal-fetch/created-tablespaces.ts'
 import { quoteForCommand } from '../../postgres/recovery-settings.ts'
 import { postgresSettings } from '../../postgres/settings.ts'
 import type { Invocation } from '../command.ts'
@@ -18,16 +19,22 @@ const FILE_NAMES = /(_PATHS?|_FILE|^WALG_FILE_PREFIX|_DIR|_CREDENTIALS)$/
 
 /**
  * The restore_command with which a server gets WAL by the settings of this call. PostgreSQL is started by a service
- * manager, without the exports of a shell: what came from there, or from a flag, is kept in the file `keptPath`.
+ * manager, without the exports of a shell: what came from there, or from a flag, is kept in the file `keptPath`. `createdTablespaces`:
+ * of WAL that creates tablespaces.
  */
-export function planFetchCommand(invocation: Invocation, keptPath: string): FetchCommand {
+export function planFetchCommand(
+  invocation: Invocation,
+  keptPath: string,
+  createdTablespaces: CreatedTablespaces,
+): FetchCommand {
   const { configuration, program } = invocation
   const given = [...configuration.given()].filter(([name]) => !NOT_KEPT.has(name))
   const file = configuration.file === undefined ? undefined : path.resolve(configuration.file)
   const isOfFile = given.every(([, setting]) => isSaidByFile(setting, configuration.file))
   const config = file !== undefined && isOfFile ? file : keptPath
   const words = [program.executable, ...program.args.map(each => path.resolve(each)), '--config', config]
-  const command = [...words.map(quoteForCommand), 'wal-fetch', '%f', '%p'].join(' ')
+  const tablespaces = `--created-tablespaces=${createdTablespaces}`
+  const command = [...words.map(quoteForCommand), 'wal-fetch', tablespaces, '%f', '%p'].join(' ')
   if (config === file) return { command, kept: null }
   const settings = Object.fromEntries(given.map(([, { name, text }]) => [name, withAbsolutePath(name, text)]))
   return { command, kept: { path: keptPath, text: `${JSON.stringify(settings, null, 2)}\n` } }

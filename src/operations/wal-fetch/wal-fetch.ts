@@ -10,6 +10,7 @@ import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { walKey } from '../../repository/layout.ts'
 import { findPayload } from '../../repository/sealed.ts'
 import type { OperationContext } from '../context.ts'
+import { type CreatedTablespaces, treatCreatedTablespaces } from './created-tablespaces.ts'
 import { type Downloader, downloadWal, removeFile } from './download.ts'
 import { destinationTaken, placeFile } from './place-file.ts'
 import { openPrefetchFolder, type PrefetchFolder } from './prefetch-folder.ts'
@@ -27,6 +28,8 @@ export interface WalFetchOptions {
    * that is missing before others is INTEGRITY instead of WAL_NOT_FOUND. Undefined: not looked for.
    */
   readonly holesOfSegmentBytes?: number | undefined
+  /** Default `as-recorded`. */
+  readonly createdTablespaces?: CreatedTablespaces
 }
 
 export interface WalFetchResult {
@@ -45,10 +48,31 @@ const SUCCESSORS_LOOKED_FOR = 16
 
 /**
  * Brings one archived file to `destination`, whole and checked, or leaves nothing there.
- * Throws WAL_NOT_FOUND (positively not in the archive), INTEGRITY (a hole), TARGET_NOT_EMPTY, damage and storage
- * errors.
+ * Throws WAL_NOT_FOUND (positively not in the archive), INTEGRITY (a hole), TARGET_NOT_EMPTY (the destination, or the place of a
+ * tablespace that it creates), damage and storage errors.
  */
 export async function walFetch(context: OperationContext, options: WalFetchOptions): Promise<WalFetchResult> {
+  const result = await fetchToDestination(context, options)
+  const { name, destination } = result
+  if (isSegmentName(name)) {
+    try {
+      treatCreatedTablespaces(destination, {
+        name,
+        destination,
+        mode: options.createdTablespaces ?? 'as-recorded',
+      })
+    } catch (error) {
+      removeFile(destination)
+      throw error
+    }
+  }
+  return result
+}
+
+async function fetchToDestination(
+  context: OperationContext,
+  options: WalFetchOptions,
+): Promise<WalFetchResult> {
   const { name } = options
   checkName(name)
   const destination = resolve(options.destination)

@@ -99,11 +99,14 @@ export class ServerProcess {
     }
   }
 
-  /** The last line of the log that says why, without its prefix. */
+  /** The last line of the log that says why, without its prefix; with what its restore_command said where that is the reason. */
   lastComplaint(): string | undefined {
     const lines = this.logTail().split('\n')
-    const match = lines.findLast(line => /\b(FATAL|PANIC): /.test(line))
-    return match?.replace(/^.*?\b((?:FATAL|PANIC): )\s*/, '$1')
+    const at = lines.findLastIndex(line => /\b(FATAL|PANIC): /.test(line))
+    const complaint = lines[at]?.replace(/^.*?\b((?:FATAL|PANIC): )\s*/, '$1')
+    if (complaint === undefined || !complaint.includes('could not restore file')) return complaint
+    const said = lines.slice(0, at).findLast(line => OWN_ERROR.test(line))
+    return said === undefined ? complaint : `${complaint}: ${said.replace(OWN_ERROR, '')}`
   }
 
   /** Ends it: fast, after a while immediately, at last by force. */
@@ -120,6 +123,9 @@ export class ServerProcess {
     while (this.#ending === undefined && systemClock.nowMs() < deadline) await systemClock.sleep(20)
   }
 }
+
+/** The line that wal-fetch, the restore_command, leaves in the log of the server. */
+const OWN_ERROR = /^ERROR: \d{4}\/\d\d\/\d\d [\d:.]+ /
 
 /** PostgreSQL's own rule. */
 export function notAsRoot(): WalgError {

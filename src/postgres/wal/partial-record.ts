@@ -9,8 +9,8 @@ export const RECORD_HEADER_BYTES = 24
  */
 const HEADERS_BYTES_MAX = 1024
 const RMGR_AT = 17
-/** Transactions, storage manager, databases: what they change stands in their main data. */
-const KEPT_WHOLE: ReadonlySet<number> = new Set([1, 2, 4])
+/** Transactions, storage manager, databases, tablespaces: what they change stands in their main data. */
+const KEPT_WHOLE: ReadonlySet<number> = new Set([1, 2, 4, 5])
 
 /**
  * A record whose bytes come in pieces, page by page. It keeps what is needed to tell what the record changes: everything of

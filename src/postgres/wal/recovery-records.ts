@@ -98,8 +98,8 @@ export function decodeRecoveryPoint(
   return { kind, startLsn, endLsn, timeUs, xid, subtransactions: fields.subtransactions }
 }
 
-/** Where the main data of a record without blocks begins; undefined when it has none. */
-function mainDataAt(view: DataView): number | undefined {
+/** Where the main data of a record without blocks begins, from its first byte on; undefined when it has none. */
+export function mainDataAt(view: DataView): number | undefined {
   let at = RECORD_HEADER_BYTES
   while (at < view.byteLength) {
     const id = view.getUint8(at)
