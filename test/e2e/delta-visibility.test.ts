@@ -15,6 +15,8 @@ interface Way {
   readonly checksums?: boolean
   readonly settings?: Record<string, string>
   readonly isAtRest?: boolean
+  /** `wal_log_hints` is off while VACUUM runs, and on again when the delta is taken. */
+  readonly offForVacuum?: boolean
 }
 
 interface Taken {
@@ -63,6 +65,12 @@ async function makeTables(server: Cluster): Promise<void> {
   await server.query('select count(*) from t')
 }
 
+async function restartWith(cluster: Cluster, settings: Record<string, string>): Promise<void> {
+  await cluster.stop()
+  cluster.configure(settings)
+  await cluster.start()
+}
+
 /** And whether pages have to be taken that their LSN does not tell. */
 const WAYS: readonly (readonly [string, Major, Way, boolean])[] = [
   ['without data checksums', 13, { checksums: false }, true],
@@ -73,7 +81,13 @@ const WAYS: readonly (readonly [string, Major, Way, boolean])[] = [
     'at rest, with wal_log_hints',
     13,
     { checksums: false, isAtRest: true, settings: { wal_log_hints: 'on' } },
-    false,
+    true,
+  ],
+  [
+    'with wal_log_hints that were off for a while',
+    16,
+    { checksums: false, settings: { wal_log_hints: 'on' }, offForVacuum: true },
+    true,
   ],
   ['with data checksums', 17, {}, false],
 ]
@@ -97,9 +111,11 @@ for (const [title, major, way, isTold] of WAYS) {
       if (way.isAtRest === true) await cluster.stop()
       const full = await take(place, cluster, way)
       if (way.isAtRest === true) await cluster.start()
+      if (way.offForVacuum === true) await restartWith(cluster, { wal_log_hints: 'off' })
       await cluster.query('vacuum t')
       await cluster.query('delete from settled where id = 1')
       await cluster.query('checkpoint')
+      if (way.offForVacuum === true) await restartWith(cluster, { wal_log_hints: 'on' })
       await cluster.query('select pg_switch_wal()')
       if (way.isAtRest === true) await cluster.stop()
       const delta = await take(place, cluster, way, full.name)

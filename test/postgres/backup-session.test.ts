@@ -49,6 +49,7 @@ describe.each(MAJORS.map(major => [major] as [Major]))('PostgreSQL %d', major =>
       isInRecovery: false,
       hasDataChecksums: true,
       hasLoggedHints: false,
+      startedNs: expect.any(BigInt),
       archiveMode: 'on',
       archiveCommand: '/bin/true',
       archiveLibrary: '',

@@ -80,7 +80,8 @@ async function walkAndPlan(
     const identity = { ...identityOf(source, undefined, walkedNs), catchupFromLsn }
     const isWhole = catchupFromLsn === 0n || !options.hasFilesMetadata
     const fromLsn = catchupFromLsn
-    const marks = source.hasMarksInLsn ? undefined : visibleMarks(control, fromLsn)
+    // how the server ran since then is not known
+    const marks = visibleMarks(control, fromLsn)
     const plan = isWhole ? undefined : planCatchup(context, { entries, isFile, pageBytes, fromLsn, marks })
     return planContents(directory, identity, plan)
   }

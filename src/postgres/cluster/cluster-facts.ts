@@ -13,6 +13,8 @@ export interface ClusterFacts {
   readonly hasDataChecksums: boolean
   /** `wal_log_hints`, of this server itself. */
   readonly hasLoggedHints: boolean
+  /** When its postmaster was started, nanoseconds since 1970. */
+  readonly startedNs: bigint
   /** `off`, `on` or `always`. */
   readonly archiveMode: string
   readonly archiveCommand: string
@@ -45,6 +47,7 @@ const FACTS_SQL = `
     ${TIMELINE_SQL} as timeline,
     pg_catalog.current_setting('data_checksums') as data_checksums,
     pg_catalog.current_setting('wal_log_hints') as wal_log_hints,
+    (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint::text as started_us,
     pg_catalog.current_setting('archive_mode') as archive_mode,
     pg_catalog.current_setting('archive_command') as archive_command,
     pg_catalog.current_setting('archive_library', true) as archive_library,
@@ -64,6 +67,7 @@ export async function readClusterFacts(cluster: Cluster): Promise<ClusterFacts> 
     isInRecovery: text('in_recovery') === 't',
     hasDataChecksums: text('data_checksums') === 'on',
     hasLoggedHints: text('wal_log_hints') === 'on',
+    startedNs: BigInt(text('started_us')) * 1000n,
     archiveMode: text('archive_mode'),
     archiveCommand: text('archive_command') === '(disabled)' ? '' : text('archive_command'),
     archiveLibrary: row?.['archive_library'] ?? '',

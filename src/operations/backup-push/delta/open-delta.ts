@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { ChangedPages } from '../../../delta/changed-pages.ts'
 import { WalgError } from '../../../kit/errors.ts'
+import { epochNs } from '../../../kit/timestamp.ts'
 import type { BackupName } from '../../../repository/backup-name.ts'
 import { type BackupEntry, findBackup } from '../../../repository/catalog.ts'
 import type { ChainBackup } from '../../../repository/chain.ts'
@@ -69,14 +70,22 @@ export async function openDelta(
   if (reason === undefined && !(files instanceof Error)) {
     log.info('Delta backup enabled')
     const changed = await findChanges(context, directory, source, parent, changes)
-    // the settings of the time between are not known: both ends have to be safe
-    const hasMarksInLsn =
-      source.hasMarksInLsn && (files.control.checksumVersion !== 0 || files.control.hasLoggedHints)
-    const marks = hasMarksInLsn ? undefined : visibleMarks(directory.control, parent.startLsn)
+    const marks = hasMarksInLsnSince(source, parent)
+      ? undefined
+      : visibleMarks(directory.control, parent.startLsn)
     return { parent, files, changed, marks }
   }
   log.warning(`${parent.name} cannot be the parent of a delta: ${reason}. Doing full backup.`)
   return undefined
+}
+
+/** A server that was stopped since the parent may have run without checksums and logged hints in between. */
+function hasMarksInLsnSince(
+  { hasMarksInLsnSinceNs }: BackupSource,
+  { chain, metadata }: ParentBackup,
+): boolean {
+  const startTime = chain[0]!.document.sentinel.startTime ?? metadata.startTime
+  return hasMarksInLsnSinceNs !== undefined && hasMarksInLsnSinceNs < epochNs(startTime)
 }
 
 async function findChanges(

@@ -8,7 +8,8 @@ import { openFile, readInto } from '../part/file-reading.ts'
 import type { FilePlan } from './file-plan.ts'
 
 /**
- * Given where VACUUM marks pages all-visible without moving their LSN: there are neither data checksums nor `wal_log_hints`.
+ * Given where VACUUM may have marked pages all-visible without moving their LSN: there were neither data checksums nor `wal_log_hints`,
+ * or the server was stopped since, and may have run without them in between.
  * A scan would leave such a page out, while the visibility map is stored whole and says that it is all-visible. PostgreSQL
  * clears the bit of a page that it changes only when the page is marked: an index-only scan of the restored cluster would
  * return rows that are gone.
@@ -83,6 +84,7 @@ export function tellVisible(log: Pick<Logger, 'info'>, plan: FilePlan, entries: 
   if (count === 0) return
   log.info(
     `Pages that are marked all-visible are taken of ${count} files, whatever their LSN is: VACUUM has marked some, and without ` +
-      'data checksums and wal_log_hints it does not move the LSN. Either of them, WAL summaries or WALG_USE_WAL_DELTA make deltas smaller',
+      'data checksums and wal_log_hints, which may have been off while the server was not looked at, it does not move the LSN. A server ' +
+      'that has run with either of them since before the parent, WAL summaries or WALG_USE_WAL_DELTA make deltas smaller',
   )
 }

@@ -25,10 +25,10 @@ export interface BackupSource extends AsyncDisposable {
   /** Verify pages that were not written since; undefined when the cluster has no data checksums. */
   readonly pages: { readonly pageBytes: number; readonly blocksPerSegment: number } | undefined
   /**
-   * VACUUM moves the LSN of a page that it marks all-visible: there are data checksums, or `wal_log_hints` is on for the server
-   * that has written the pages.
+   * Since this moment, in nanoseconds since 1970, VACUUM has moved the LSN of every page that it marks all-visible: there are data
+   * checksums, or `wal_log_hints` is on, and neither can be switched while the server runs. Undefined: that is not known.
    */
-  readonly hasMarksInLsn: boolean
+  readonly hasMarksInLsnSinceNs: bigint | undefined
   /** WAL that travels inside the backup. */
   readonly wal: readonly WalMember[]
   /** The server sums up its WAL as it goes (`summarize_wal`, 17 and later). */

@@ -77,8 +77,8 @@ async function readRestingSource(
     systemIdentifier: control.systemIdentifier,
     failed: new AbortController().signal,
     pages: control.checksumVersion === 0 ? undefined : { pageBytes: blockBytes, blocksPerSegment },
-    // the pg_control of a standby tells of its primary
-    hasMarksInLsn: control.checksumVersion !== 0 || (control.hasLoggedHints && control.state === 'shut down'),
+    // it may have run with other settings than it was shut down with
+    hasMarksInLsnSinceNs: undefined,
     wal: [...(await segmentsOf(place, needed, control)), ...needed.extras],
     isSummarizing: async () => false,
     async stop(): Promise<SourceStop> {

@@ -85,7 +85,7 @@ class RunningSource implements BackupSource {
   readonly systemIdentifier: bigint
   readonly failed: AbortSignal
   readonly pages: BackupSource['pages']
-  readonly hasMarksInLsn: boolean
+  readonly hasMarksInLsnSinceNs: bigint | undefined
   readonly wal: BackupSource['wal'] = []
   readonly #context: OperationContext
   readonly #directory: CheckedDirectory
@@ -116,7 +116,7 @@ class RunningSource implements BackupSource {
     this.systemIdentifier = facts.systemIdentifier
     this.failed = session.failed
     const { blocksPerSegment } = directory.control
-    this.hasMarksInLsn = facts.hasDataChecksums || facts.hasLoggedHints
+    this.hasMarksInLsnSinceNs = facts.hasDataChecksums || facts.hasLoggedHints ? facts.startedNs : undefined
     this.pages = facts.hasDataChecksums ? { pageBytes: facts.blockBytes, blocksPerSegment } : undefined
   }
 
