@@ -20,9 +20,9 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'the sentinel is written last',
     file: COMMIT,
-    find: '  await put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.source.startLsn }))',
+    find: '  await put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.startLsn }))',
     replace:
-      "  await put(sentinelKey(name), '{}')\n  await put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.source.startLsn }))",
+      "  await put(sentinelKey(name), '{}')\n  await put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.startLsn }))",
     test: POWER_LOSS,
   },
   {

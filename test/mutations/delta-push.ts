@@ -108,9 +108,17 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'without checksums and wal_log_hints the marks of VACUUM are asked for',
     file: 'src/operations/backup-push/delta/open-delta.ts',
-    find: 'const marks = hasMarksInLsn ?',
-    replace: 'const marks = hasMarksInLsn || parent.startLsn > 0n ?',
+    find: 'const marks = hasMarksInLsnSince(source, parent)',
+    replace: 'const marks = parent.startLsn > 0n',
     test: 'test/e2e/delta-visibility.test.ts',
     title: 'PostgreSQL 15 without data checksums',
+  },
+  {
+    guard: 'settings count only as long as the server has run with them',
+    file: 'src/operations/backup-push/delta/open-delta.ts',
+    find: 'hasMarksInLsnSinceNs !== undefined && hasMarksInLsnSinceNs < epochNs(startTime)',
+    replace: 'hasMarksInLsnSinceNs !== undefined',
+    test: 'test/e2e/delta-visibility.test.ts',
+    title: 'PostgreSQL 16 with wal_log_hints that were off for a while',
   },
 ]

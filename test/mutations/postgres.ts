@@ -73,8 +73,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'the checksum of a record is compared',
     file: RECORDS,
-    find: 'if (endCrc32c(updateCrc32c(pending.crc, this.#header, 0, CRC_AT)) !== view.getUint32(CRC_AT, true)) {',
-    replace: 'if (view.getUint32(CRC_AT, true) < 0) {',
+    find: 'if (endCrc32c(crc) !== view.getUint32(at + CRC_AT, true)) {',
+    replace: 'if (view.getUint32(at + CRC_AT, true) < 0) {',
     test: WAL,
   },
   {

@@ -22,7 +22,9 @@ const wanted = process.argv[2] ?? ''
 const RUN_TIMEOUT_MS = 300_000
 
 async function listMutations(): Promise<Mutation[]> {
-  const files = readdirSync(import.meta.dir).filter(name => !['mutation.ts', 'run.ts'].includes(name))
+  const files = readdirSync(import.meta.dir).filter(
+    name => !['mutation.ts', 'mutations.test.ts', 'run.ts'].includes(name),
+  )
   const modules = await Promise.all(files.map(file => import(path.join(import.meta.dir, file))))
   const lists = modules.map(module => (module as { mutations: readonly Mutation[] }).mutations)
   const all = lists.flatMap((list, index) => list.map(one => ({ ...one, list: files[index]! })))
