@@ -27,7 +27,7 @@ export const command: CommandDefinition = {
     const storage = await invocation.openStorage()
     try {
       const codec = openCodec(invocation.codecDescription)
-      const timelines = await walShow({ storage, codec, signal }, { segmentBytes })
+      const timelines = await walShow({ storage, codec, signal, log }, { segmentBytes })
       let backups: readonly ListedBackup[] | null = null
       if (flags['without-backups'] !== true) {
         const quiet = { ...silentLogger, warning: log.warning, error: log.error }

@@ -1,4 +1,6 @@
+import { isDamage } from '../../kit/errors.ts'
 import { type Lsn, toLsn } from '../../postgres/lsn.ts'
+import type { TimelineHistory } from '../../postgres/timeline-history.ts'
 import {
   formatSegmentName,
   parseSegmentName,
@@ -13,7 +15,7 @@ import type { OperationContext } from '../context.ts'
 /** Archived segments of one timeline. */
 export interface ShownTimeline {
   readonly timeline: TimelineId
-  /** 0 and 0/0 without a history in the archive. */
+  /** 0 and 0/0 without a history that can be read in the archive. */
   readonly parent: number
   readonly switchLsn: Lsn
   readonly startSegment: string
@@ -30,7 +32,7 @@ export interface WalShowOptions {
   readonly segmentBytes: number
 }
 
-type ShowContext = Pick<OperationContext, 'storage' | 'codec' | 'signal'>
+type ShowContext = Pick<OperationContext, 'storage' | 'codec' | 'signal' | 'log'>
 
 /** What lies in the archive, by timeline in ascending order. Only segments count; not their metadata or partials. */
 export async function walShow(
@@ -45,7 +47,7 @@ export async function walShow(
   }
   const shown: ShownTimeline[] = []
   for (const timeline of segments.timelines) {
-    const history = await readArchivedHistory(context.storage, context.codec, timeline, context)
+    const history = await readHistory(context, timeline)
     const last = history?.switches.at(-1)
     shown.push({
       ...describe(timeline, segments.sorted(timeline), segmentBytes),
@@ -54,6 +56,20 @@ export async function walShow(
     })
   }
   return shown
+}
+
+/** One damaged history must not hide what is there of all other timelines. */
+async function readHistory(
+  { storage, codec, signal, log }: ShowContext,
+  timeline: TimelineId,
+): Promise<TimelineHistory | null> {
+  try {
+    return await readArchivedHistory(storage, codec, timeline, { signal })
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    log.warning(`the parent of timeline ${timeline} is not known: ${error.message}`)
+    return null
+  }
 }
 
 function describe(
