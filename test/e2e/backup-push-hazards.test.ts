@@ -239,7 +239,8 @@ describe('two pushes under one name', () => {
     using other = await createScene()
     const { name } = await backupPush(other.context, pushOptions(other.data))
     const context = await operationContext(scene.repository)
-    const work = failure(backupPush(context, pushOptions(scene.data, { diskBytesPerSecond: 8 << 20 })))
+    // it never comes to its end by itself while this waits
+    const work = failure(backupPush(context, pushOptions(scene.data, { diskBytesPerSecond: 1 << 20 })))
     await untilTrue(() => context.messages.some(each => each.includes('Starting part 2')), 30_000, 'packing')
     const from = path.join(other.repository, 'basebackups_005')
     const into = path.join(scene.repository, 'basebackups_005')
