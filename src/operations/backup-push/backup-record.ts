@@ -115,7 +115,10 @@ export function contentManifestOf(packed: PackedContents): ManifestSource {
     },
     *kept(): Generator<KeptFile> {
       for (const index of byPart.listed) {
-        if (files.state(index) === 'unchanged') yield* keptOf(packed, index)
+        // most files of a small cluster are no pages: no name is made of those
+        if (files.state(index) !== 'unchanged' || files.sizeBytes(index) % packed.pageBytes !== 0) continue
+        const kept = keptOf(packed, index)
+        if (kept !== undefined) yield kept
       }
     },
   }
@@ -134,12 +137,12 @@ function fileOf({ files, pageBytes }: PackedContents, index: number): Omit<Manif
 }
 
 /** What the next delta wants to know of a file that is the parent's; nothing of one without pages. */
-function* keptOf({ files, pageBytes }: PackedContents, index: number): Generator<KeptFile> {
+function keptOf({ files, pageBytes }: PackedContents, index: number): KeptFile | undefined {
   const name = files.memberName(index)
   const sizeBytes = files.sizeBytes(index)
-  if (!isPagedFile(name, sizeBytes, pageBytes)) return
+  if (!isPagedFile(name, sizeBytes, pageBytes)) return undefined
   const usedBytes = (files.parent(index)?.usedBlocks ?? Number.POSITIVE_INFINITY) * pageBytes
-  yield { name, sizeBytes, ...(usedBytes < sizeBytes ? { usedBytes } : {}) }
+  return { name, sizeBytes, ...(usedBytes < sizeBytes ? { usedBytes } : {}) }
 }
 
 function listedCount(packed: PackedContents): number {
