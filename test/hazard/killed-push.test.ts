@@ -148,6 +148,8 @@ describe('backup-push that is interrupted', () => {
     expect(
       stderr.split('\n').some(line => line.startsWith('ERROR') && /terminat|lost|connection/.test(line)),
     ).toBe(true)
+    // at once, not when the server is asked to end the backup
+    expect(stderr).not.toContain('Finished writing part')
     expect(scene.repository.sentinels()).toEqual(known)
     expect(scene.repository.objectsOf(name)).toEqual([])
   }, 60_000)
