@@ -281,7 +281,7 @@ export const mutations: readonly Mutation[] = [
     find: 'pending: { [PG_CONTROL]: pendingControlFile(root) },',
     replace: "pending: { [PG_CONTROL]: root + '/global/pg_control' },",
     test: 'test/hazard/damaged-backup.test.ts',
-    title: 'pg_control.tar.lz4 cut in the middle',
+    title: 'pg_control.tar.lz4 of the older backup',
   },
   {
     guard: 'a restored directory is 0700',
