@@ -7,6 +7,12 @@ import { contestBackupFetch, contestBackupPush } from './backup-contests.ts'
 import type { Standing } from './contest.ts'
 import { buildDataSet, treeBytes } from './data-sets.ts'
 import { contestChainFetch, contestDeltaPush } from './delta-contests.ts'
+import {
+  contestSealedFetch,
+  contestSealedPush,
+  contestSealedWalPush,
+  sealings,
+} from './encryption-contests.ts'
 import { type BenchOptions, type Command, type DataSetName, readOptions, USAGE } from './options.ts'
 import { openPlace, type Place } from './place.ts'
 import { renderStandings, renderTable } from './report.ts'
@@ -35,6 +41,7 @@ async function main(options: BenchOptions): Promise<void> {
     try {
       if (index === 0) await runSmallContests(place)
       if (index === 0 && wants(options, 'variants')) await runVariants(place)
+      if (index === 0 && wants(options, 'encryption')) await runSealed(place)
       if (wants(options, 'backup-push', 'backup-fetch', 'delta-push', 'chain-fetch'))
         await runBackupContests(place, name)
     } finally {
@@ -59,6 +66,16 @@ async function runVariants(place: Place): Promise<void> {
   print('wal-push of a segment, lz4: guards', await contestWalPushVariants(place))
   print('backup-push, lz4: page verification', await contestPushVariants(place))
   print('backup-fetch, lz4: checksums of backup_manifest, durability', await contestFetchVariants(place))
+}
+
+/** Encrypted beside plain; what is not compressed tells what encryption costs per byte. */
+async function runSealed(place: Place): Promise<void> {
+  const ways = await sealings()
+  print('wal-push of a segment, zstd', await contestSealedWalPush(place, ways))
+  for (const method of ['zstd', 'none'] as const) {
+    print(`backup-push, ${method}`, await contestSealedPush(place, ways, method))
+    print(`backup-fetch, ${method}`, await contestSealedFetch(place, ways, method))
+  }
 }
 
 async function runBackupContests(place: Place, name: DataSetName): Promise<void> {

@@ -5,6 +5,7 @@ import { parseByteSize } from '../src/kit/sizes.ts'
 export type Command =
   | 'stages'
   | 'variants'
+  | 'encryption'
   | 'start'
   | 'wal-push'
   | 'wal-fetch'
@@ -15,6 +16,7 @@ export type Command =
 export const COMMANDS: readonly Command[] = [
   'stages',
   'variants',
+  'encryption',
   'start',
   'wal-push',
   'wal-fetch',
