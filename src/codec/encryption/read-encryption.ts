@@ -35,6 +35,16 @@ export async function readEncryption(
       hint: 'leave one; the key of another method that older objects need goes into WALG_LIBSODIUM_OLD_KEY_PATHS, WALG_PGP_OLD_KEY_PATHS, WALG_CSE_KMS_OLD_IDS or YC_CSE_KMS_OLD_KEY_IDS',
     })
   }
+  const isTransforming = settings.WALG_LIBSODIUM_KEY_TRANSFORM !== 'none'
+  const hasOldKeys = settings.WALG_LIBSODIUM_OLD_KEY_PATHS !== undefined
+  if (write === undefined && isTransforming && !hasOldKeys && findings.problems.length === 0) {
+    findings.problems.push({
+      code: 'SETTING_MISSING',
+      names: ['WALG_LIBSODIUM_KEY_TRANSFORM'],
+      message: 'WALG_LIBSODIUM_KEY_TRANSFORM is set, but no libsodium key is',
+      hint: 'set WALG_LIBSODIUM_KEY_PATH, or remove the transform: data must not be stored in the clear because a key got lost',
+    })
+  }
   if (write === undefined && settings.WALG_REQUIRE_ENCRYPTION && findings.problems.length === 0) {
     findings.problems.push({
       code: 'SETTING_MISSING',
