@@ -2,16 +2,19 @@ import { expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { isAlive } from '../../src/postgres/server/postmaster-file.ts'
 import { giveToClusterUser } from '../support/cluster-user.ts'
 import { type Major, missingPostgres, postgresDirectory } from '../support/postgres-binaries.ts'
 import { testUnless } from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
+import { untilTrue } from '../support/until-true.ts'
 import { runWalg } from '../support/walg.ts'
 import {
   type ArchivingCluster,
   archiveEverything,
   LEDGER_SQL,
   startArchivingCluster,
+  startWalgAsCluster,
   walg,
 } from './archiving-cluster.ts'
 
@@ -180,6 +183,58 @@ test('a drill that cannot begin leaves no scratch directory', async () => {
     expect([drill.exit === 0, readdirSync(place.at('scratch'))]).toEqual([false, []])
   }
 })
+
+testUnless(
+  missingPostgres(16),
+  'what a drill left that was killed, its server among it, is taken away by the next one; what another drill uses or kept is not',
+  async () => {
+    await using source = await startArchivingCluster({ major: 16, segmentSizeMiB: 1 })
+    const { cluster, place } = source
+    await cluster.query(LEDGER_SQL)
+    await walg(['backup-push', cluster.dataDirectory], source.connection())
+    await archiveEverything(cluster)
+    const scratch = place.at('scratch')
+    mkdirSync(scratch)
+    giveToClusterUser(scratch, 0o700)
+    const settings = { ...source.settings, WALG_PG_BIN_DIR: path.join(postgresDirectory(16), 'bin') }
+    const sleeping = place.at('sleep.sql')
+    writeFileSync(sleeping, 'select pg_sleep(600)')
+    const args = ['drill', '--scratch', scratch]
+    const killed = startWalgAsCluster([...args, '--sql', sleeping], settings)
+    const serverOf = (name: string): number | undefined => {
+      const file = path.join(scratch, name, 'data/postmaster.pid')
+      return existsSync(file) ? Number(readFileSync(file, 'utf8').split('\n', 1)[0]) : undefined
+    }
+    await untilTrue(
+      () => readdirSync(scratch).some(name => serverOf(name) !== undefined),
+      60_000,
+      'its server',
+    )
+    const [left] = readdirSync(scratch)
+    const pid = serverOf(left!)!
+    killed.kill()
+    await killed.finished
+    expect(existsSync(path.join(scratch, left!))).toBe(true)
+    const running = startWalgAsCluster([...args, '--sql', sleeping], settings)
+    await untilTrue(
+      () => readdirSync(scratch).some(name => name !== left && serverOf(name) !== undefined),
+      60_000,
+      'the server of the next one',
+    )
+    expect(running.stderr()).toContain(`Removed "${path.join(scratch, left!)}"`)
+    expect(isAlive(pid)).toBe(false)
+    const used = readdirSync(scratch)
+    expect(used.length).toBe(1)
+    await walg([...args, '--keep'], settings)
+    const kept = readdirSync(scratch).filter(name => !used.includes(name))
+    await walg(args, settings)
+    expect(readdirSync(scratch).sort()).toEqual([...used, ...kept].sort())
+    running.kill('SIGTERM')
+    await running.finished
+    expect(readdirSync(scratch)).toEqual(kept)
+  },
+  180_000,
+)
 
 /** Exchanges two line pointers of the second block (a leaf) and corrects nothing: checksums are off. */
 function damageIndex(file: string): void {

@@ -6,6 +6,7 @@ import { fromSystemError } from '../../kit/errors.ts'
 import { type JsonValue, writeJson } from '../../kit/json.ts'
 import { formatDurationMs, MIB } from '../../kit/sizes.ts'
 import type { OperationContext } from '../../operations/context.ts'
+import { markScratch, removeAbandoned, SCRATCH_PREFIX } from '../../operations/drill/abandoned-scratch.ts'
 import { type DrillReport, drill } from '../../operations/drill/drill.ts'
 import type { DrillOptions, DrillSteps } from '../../operations/drill/options.ts'
 import { proveRestore, restore } from '../../operations/restore/restore.ts'
@@ -50,7 +51,7 @@ export const command: CommandDefinition = {
     if (asUser !== undefined) return asUser
     const { flags } = invocation
     const sql = readSql(flags)
-    const scratch = makeScratch(flags)
+    const scratch = await makeScratch(flags, invocation.log)
     try {
       return await drillIn(scratch, sql, invocation)
     } finally {
@@ -84,13 +85,18 @@ function readSql(flags: Invocation['flags']): DrillOptions['sql'] {
   }
 }
 
-function makeScratch(flags: Invocation['flags']): string {
-  const parent = path.resolve(String(flags['scratch'] ?? os.tmpdir()))
+async function makeScratch(flags: Invocation['flags'], log: Invocation['log']): Promise<string> {
+  const given = path.resolve(String(flags['scratch'] ?? os.tmpdir()))
+  let scratch: string
   try {
-    return fs.mkdtempSync(path.join(fs.realpathSync(parent), 'wal-g-drill-'))
+    const parent = fs.realpathSync(given)
+    await removeAbandoned(parent, log)
+    scratch = fs.mkdtempSync(path.join(parent, SCRATCH_PREFIX))
   } catch (error) {
-    throw fromSystemError(error, 'create a directory in', parent)
+    throw fromSystemError(error, 'create a directory in', given)
   }
+  if (flags['keep'] !== true) markScratch(scratch)
+  return scratch
 }
 
 function readOptions(
