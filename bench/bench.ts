@@ -36,7 +36,7 @@ async function main(options: BenchOptions): Promise<void> {
   if (wants(options, 'stages')) console.log(`\n${renderTable(await measureStages())}`)
   if (options.commands.every(command => command === 'stages')) return
   for (const [index, name] of options.dataSets.entries()) {
-    await using cluster = await buildDataSet(name, options.sizeBytes)
+    await using cluster = await buildDataSet(name, options.sizeBytes, options.major)
     const place = openPlace(options, cluster)
     try {
       if (index === 0) await runSmallContests(place)

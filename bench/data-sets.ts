@@ -2,6 +2,7 @@ import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync }
 import path from 'node:path'
 import { type Cluster, startCluster } from '../test/support/cluster.ts'
 import { giveToClusterUser } from '../test/support/cluster-user.ts'
+import type { Major } from '../test/support/postgres-binaries.ts'
 import { type SeededRandom, seededRandom } from '../test/support/seeded-random.ts'
 import type { DataSetName } from './options.ts'
 
@@ -17,11 +18,11 @@ const SMALL_FILES_PER_TABLE = 2
 const SMALL_FILES_MAX = 20_000
 const SMALL_FILE_BYTES = 32_768
 
-/** A running PostgreSQL 15 with a data set in it; from now on it archives at once, into the repositories below `repositoriesOf`. */
-export async function buildDataSet(name: DataSetName, sizeBytes: number): Promise<Cluster> {
+/** A running PostgreSQL with a data set in it; from now on it archives at once, into the repositories below `repositoriesOf`. */
+export async function buildDataSet(name: DataSetName, sizeBytes: number, major: Major): Promise<Cluster> {
   process.stderr.write(`making the data set ${name}\n`)
   const cluster = await startCluster({
-    major: 15,
+    major,
     archiveCommand: '/bin/true',
     settings: {
       shared_buffers: '128MB',
@@ -29,6 +30,7 @@ export async function buildDataSet(name: DataSetName, sizeBytes: number): Promis
       autovacuum: 'off',
       checkpoint_timeout: '1h',
       synchronous_commit: 'off',
+      ...(major >= 17 ? { summarize_wal: 'on' } : {}),
     },
   })
   await BUILDERS[name](cluster, sizeBytes)

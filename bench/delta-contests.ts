@@ -35,10 +35,17 @@ export async function contestDeltaPush(
   await cluster.query('checkpoint')
   // so that no file counts as written while the parent was taken
   await Bun.sleep(3000)
-  const contenders = walgPrograms(place.options).map((program): Contender => {
+  const programs = walgPrograms(place.options)
+  const byReading = { ...programs[0]!, name: `${programs[0]!.name}, by reading` }
+  const all = place.options.major >= 17 ? [...programs, byReading] : programs
+  const contenders = all.map((program): Contender => {
     const repository = repositoryOf(place, `delta-${program.name}`)
     const backups = path.join(repository, 'basebackups_005')
-    const env = { ...walgEnvironment(place, repository, method), WALG_DELTA_MAX_STEPS: '5' }
+    const env = {
+      ...walgEnvironment(place, repository, method),
+      WALG_DELTA_MAX_STEPS: '5',
+      ...(program === byReading ? { WALG_CHANGED_BLOCKS: 'scan' } : {}),
+    }
     const command = { file: program.file, args: ['backup-push', cluster.dataDirectory], env }
     emptyRepository(repository)
     time(command)

@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { parseByteSize } from '../src/kit/sizes.ts'
+import { MAJORS, type Major } from '../test/support/postgres-binaries.ts'
 
 export type Command =
   | 'stages'
@@ -43,6 +44,8 @@ export interface BenchOptions {
   readonly peerProgram: string | undefined
   /** Names of contenders to run; all when empty. */
   readonly peers: readonly string[]
+  /** Of the server; from 17 on it sums up its WAL. */
+  readonly major: Major
 }
 
 export const USAGE: string = `usage: npm run bench -- [options]
@@ -55,6 +58,7 @@ export const USAGE: string = `usage: npm run bench -- [options]
   --peer-wal-g PATH      an original wal-g to run against
   --peer A,B             only these peers (names as in the tables)
   --wal-g PATH           the program under test (default: dist/wal-g)
+  --postgres MAJOR       of the server (default 15); from 17 on deltas know their blocks from its WAL summaries
   --storage s3           to an S3 on loopback that keeps nothing, beside the same to files`
 
 /** Reads the command line; throws an Error that says what is wrong. */
@@ -71,6 +75,7 @@ export function readOptions(args: readonly string[], root: string): BenchOptions
       'peer-wal-g': { type: 'string' },
       peer: { type: 'string', default: '' },
       'wal-g': { type: 'string', default: path.join(root, 'dist/wal-g') },
+      postgres: { type: 'string', default: '15' },
       help: { type: 'boolean', default: false },
     },
   })
@@ -86,6 +91,7 @@ export function readOptions(args: readonly string[], root: string): BenchOptions
     program: path.resolve(values['wal-g']),
     peerProgram: peerProgram === undefined ? undefined : path.resolve(peerProgram),
     peers: values.peer.split(',').filter(Boolean),
+    major: majorOf(values.postgres),
   }
 }
 
@@ -94,6 +100,12 @@ function chosen<T extends string>(text: string, known: readonly T[]): T[] {
   const foreign = names.find(name => !known.includes(name as T))
   if (foreign !== undefined) throw new Error(`"${foreign}" is none of ${known.join(', ')}`)
   return known.filter(name => names.includes(name))
+}
+
+function majorOf(text: string): Major {
+  const found = MAJORS.find(major => String(major) === text)
+  if (found === undefined) throw new Error(`"${text}" is none of ${MAJORS.join(', ')}`)
+  return found
 }
 
 function positive(text: string): number {

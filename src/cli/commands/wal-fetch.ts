@@ -22,6 +22,8 @@ export const command: CommandDefinition = {
     {
       name: 'created-tablespaces',
       type: 'string',
+      // written by restore and drill; the help is the original's
+      hidden: true,
       doc: 'Tablespaces that the WAL creates: as-recorded (default), guarded (a place with files of a server is refused) or in-place',
     },
     TARGET_STORAGE_FLAG,
