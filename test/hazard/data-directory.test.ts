@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -77,6 +78,8 @@ describe('backup-push refuses a directory that is not the one', () => {
     mkdirSync(scene.place.at('closed'))
     chmodSync(scene.place.at('closed'), 0)
     expect(await failedPush(scene.place.at('closed'), true)).toContain(scene.place.at('closed'))
+    // a user who is not root cannot look into it to remove it
+    rmdirSync(scene.place.at('closed'))
   })
 
   test('the directory of another server than the one that answers', async () => {
