@@ -193,10 +193,6 @@ describeUnless(reason, 'encrypted backups', () => {
       ],
       [{ WALG_PGP_KEY_PASSPHRASE: PASSPHRASE }, ['no OpenPGP key is']],
       [{ WALG_LIBSODIUM_KEY_TRANSFORM: 'hex' }, ['no libsodium key is']],
-      [
-        { WALG_ENVELOPE_PGP_YC_SERVICE_ACCOUNT_KEY_FILE: '/etc/hosts' },
-        ['WALG_ENVELOPE_PGP_YC_SERVICE_ACCOUNT_KEY_FILE', 'WALG_ENVELOPE_PGP_KEY_PATH'],
-      ],
       [{ WALG_GPG_KEY_ID: 'nobody@test.invalid' }, ['WALG_GPG_KEY_ID']],
       [{ WALG_LIBSODIUM_KEYS: 'k' }, ['WALG_LIBSODIUM_KEYS looks like a setting of encryption']],
     ]

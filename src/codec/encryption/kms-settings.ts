@@ -76,11 +76,8 @@ export function readEnvelopeKey(settings: EncryptionSettings, findings: Findings
   const text = path === undefined ? inline : readKeyFile(path, setting, findings)
   if (text === undefined) {
     const isKeyNamed = path !== undefined
-    const { WALG_ENVELOPE_PGP_YC_SERVICE_ACCOUNT_KEY_FILE: account } = settings
     if (keyId !== undefined && !isKeyNamed) {
       missing(findings, 'WALG_ENVELOPE_PGP_YC_CSE_KMS_KEY_ID', 'WALG_ENVELOPE_PGP_KEY_PATH')
-    } else if (account !== undefined && !isKeyNamed) {
-      missing(findings, 'WALG_ENVELOPE_PGP_YC_SERVICE_ACCOUNT_KEY_FILE', 'WALG_ENVELOPE_PGP_KEY_PATH')
     }
     return undefined
   }
