@@ -283,7 +283,8 @@ describe('wal-g restore', () => {
     await walg(['--config', config, 'restore', data, '--latest', '--no-archive'], {})
     expect(existsSync(`${data}.wal-g.json`)).toBe(false)
     const auto = readFileSync(path.join(data, 'postgresql.auto.conf'), 'utf8')
-    expect(auto).toMatch(new RegExp(`^restore_command = '/\\S+ --config ${config} wal-fetch %f %p'$`, 'm'))
+    const line = `^restore_command = '/\\S+ --config ${config} wal-fetch %f %p --created-tablespaces=guarded'$`
+    expect(auto).toMatch(new RegExp(line, 'm'))
     expect(existsSync(path.join(data, 'recovery.signal'))).toBe(true)
   }, 30_000)
 })

@@ -34,7 +34,7 @@ export function planFetchCommand(
   const config = file !== undefined && isOfFile ? file : keptPath
   const words = [program.executable, ...program.args.map(each => path.resolve(each)), '--config', config]
   const tablespaces = `--created-tablespaces=${createdTablespaces}`
-  const command = [...words.map(quoteForCommand), 'wal-fetch', tablespaces, '%f', '%p'].join(' ')
+  const command = [...words.map(quoteForCommand), 'wal-fetch', '%f', '%p', tablespaces].join(' ')
   if (config === file) return { command, kept: null }
   const settings = Object.fromEntries(given.map(([, { name, text }]) => [name, withAbsolutePath(name, text)]))
   return { command, kept: { path: keptPath, text: `${JSON.stringify(settings, null, 2)}\n` } }
