@@ -36,7 +36,7 @@ describe('completion', () => {
       if (hidden === true) continue
       expect(zsh).toContain(`'${name}:`)
       expect(fish).toContain(`-a ${name} `)
-      for (const flag of (await load()).command.flags) {
+      for (const flag of (await load()).command.flags.filter(each => each.hidden !== true)) {
         expect(zsh).toContain(`'--${flag.name}`)
         expect(fish).toContain(`-l ${flag.name}`)
       }
