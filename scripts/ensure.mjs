@@ -94,7 +94,7 @@ function listFiles(folder) {
 
 /** A hash of everything that goes into the executable. */
 function hashInputs() {
-  const scripts = ['build.ts', 'build-addons.ts', 'build-workers.ts', 'build-wasm.mjs']
+  const scripts = ['build.ts', 'build-addons.ts', 'build-profile.ts', 'build-workers.ts', 'build-wasm.mjs']
   const files = listFiles(join(root, 'src')).filter(file => !/\.test\.ts$|\.wasm$/.test(file))
   files.push(...scripts.map(name => join(root, 'scripts', name)))
   files.push(join(root, 'package.json'), join(root, 'package-lock.json'))

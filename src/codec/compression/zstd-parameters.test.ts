@@ -6,6 +6,7 @@ import { looksLikeText, zstdParameters } from './zstd-parameters.ts'
 const {
   ZSTD_c_compressionLevel: LEVEL,
   ZSTD_c_minMatch: MIN_MATCH,
+  ZSTD_c_nbWorkers: THREADS,
   ZSTD_c_windowLog: WINDOW,
 } = zlib.constants
 const BLOCK_BYTES = 1 << 20
@@ -61,5 +62,17 @@ test('a named level is that level, whatever the content; no window is larger tha
       expect(zstdParameters({ use, zstdLevel }, ENGLISH)[LEVEL]).toBe(level)
       expect(zstdParameters({ use, zstdLevel }, ENGLISH)[WINDOW]).toBeLessThanOrEqual(23)
     }
+  }
+})
+
+test('a segment is compressed by threads of the library where there are CPUs for them; a small object is not', () => {
+  const segment = new Uint8Array(256 << 10)
+  expect(zstdParameters({ use: 'wal' }, segment, 2)).toMatchObject({ [THREADS]: 2 })
+  for (const [use, beginning, cpus] of [
+    ['wal', segment, 1],
+    ['wal', segment.subarray(1), 2],
+    ['part', segment, 2],
+  ] as const) {
+    expect(zstdParameters({ use }, beginning, cpus)).not.toHaveProperty(String(THREADS))
   }
 })

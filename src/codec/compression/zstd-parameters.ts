@@ -32,6 +32,18 @@ const FOR_TEXT: ZstdParameters = {
   [C.ZSTD_c_hashLog]: 17,
   [C.ZSTD_c_chainLog]: 15,
 }
+/**
+ * Threads of the library compress a segment's pieces while this one reads and hashes on: PostgreSQL waits for this
+ * process. Each piece begins with the 64 KiB before it in its window, so that nothing is stored larger.
+ */
+const IN_PIECES: ZstdParameters = {
+  [C.ZSTD_c_nbWorkers]: 2,
+  [C.ZSTD_c_jobSize]: 1 << 20,
+  [C.ZSTD_c_overlapLog]: 4,
+}
+/** An object whose first block is shorter is not worth a thread. */
+const PIECES_BEGINNING_BYTES_MIN = 256 << 10
+
 /** What the tables for text must save of a part's first block to be worth their time. */
 const TEXT_GAIN_MIN = 0.03
 
@@ -47,13 +59,20 @@ const TEXT_ENTROPY_MAX = 6.5
  * What the library is told for one object, from its level, its use and the beginning of its content. `default` is the fastest
  * that stores no more than the original does (docs/decisions/zstd-default-level.md).
  */
-export function zstdParameters(options: CompressionOptions, beginning: Uint8Array): ZstdParameters {
+export function zstdParameters(
+  options: CompressionOptions,
+  beginning: Uint8Array,
+  cpus: number = navigator.hardwareConcurrency,
+): ZstdParameters {
   const { use, zstdLevel = 'default' } = options
   const isPlain = use === 'wal' || zstdLevel === 'default'
   const tables =
     zstdLevel === 'default' ? tablesFor(use, beginning) : { [C.ZSTD_c_compressionLevel]: LEVELS[zstdLevel] }
+  const isInPieces =
+    use === 'wal' && zstdLevel === 'default' && beginning.length >= PIECES_BEGINNING_BYTES_MIN && cpus > 1
   return {
     ...tables,
+    ...(isInPieces ? IN_PIECES : {}),
     [C.ZSTD_c_checksumFlag]: 1,
     [C.ZSTD_c_windowLog]: isPlain ? WINDOW_LOG : NAMED_WINDOW_LOG,
   }
