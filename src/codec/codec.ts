@@ -1,4 +1,5 @@
 import type { Awaitable, ByteSink, ByteSource, ByteTransform } from '../kit/bytes.ts'
+import type { BlockCompressor, BlockCrew } from './block-crew.ts'
 import type { EncryptionDescription } from './encryption/description.ts'
 
 export type CompressionName = 'lz4' | 'zstd' | 'brotli' | 'lzma' | 'none' | 'gzip' | 'lzo'
@@ -42,9 +43,21 @@ export interface Compression {
    * format has a checksum.
    */
   openReader(source: ByteSource): Awaitable<BlockReader>
+  /** How one object can be compressed by several threads; absent: not at all. */
+  readonly sharing?: 'threads' | 'crew'
+  /** For a member of a crew. */
+  openBlockCompressor?(): BlockCompressor
 }
 
-export interface CompressionOptions {
+/** Who compresses one object beside its own thread; each method takes what it can use. */
+export interface CompressionHelp {
+  /** Threads of the library, fixed when the object is begun. */
+  readonly threadsCount?: number
+  /** Whoever is free when a block is full. */
+  readonly crew?: BlockCrew
+}
+
+export interface CompressionOptions extends CompressionHelp {
   readonly zstdLevel?: ZstdLevelName
   /** A hint: `wal` favours latency and small memory, `part` throughput, `small files` knows a part of many alike. */
   readonly use: 'wal' | 'part' | 'small files'
@@ -73,7 +86,7 @@ export interface Codec {
   readonly extension: string
   /** False: nothing is sealed with a key, and what is cannot be opened. */
   readonly hasKeys: boolean
-  seal(sink: ByteSink, use: CompressionOptions['use']): Awaitable<BlockWriter>
+  seal(sink: ByteSink, use: CompressionOptions['use'], help?: CompressionHelp): Awaitable<BlockWriter>
   /** `extension` tells the compression of the object that is read (`lz4`, `zst`, …, `''`). FORMAT_UNSUPPORTED for an unknown one. */
   open(source: ByteSource, extension: string): Awaitable<BlockReader>
   /** Stream forms of the two, for small objects and tools. */

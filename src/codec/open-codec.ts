@@ -23,7 +23,10 @@ type OpenCompression = (memory: () => LinearMemory) => Compression
 const COMPRESSIONS: Readonly<Record<CompressionName, OpenCompression>> = {
   lz4: openLz4,
   none: openNone,
-  zstd: loadedLater('zstd', true, async () => (await import('./compression/zstd.ts')).openZstd),
+  zstd: memory => ({
+    ...loadedLater('zstd', true, async () => (await import('./compression/zstd.ts')).openZstd)(memory),
+    sharing: 'threads',
+  }),
   brotli: loadedLater('brotli', true, async () => (await import('./compression/brotli.ts')).openBrotli),
   lzma: loadedLater('lzma', true, async () => (await import('./compression/lzma.ts')).openLzma),
   gzip: loadedLater('gzip', false, async () => (await import('./compression/gzip.ts')).openGzip),
@@ -91,14 +94,13 @@ export function openCodec(description: CodecDescription, memory?: LinearMemory):
   }
   const compression = compressionOf(description.compression)
   const encryption = description.encryption === undefined ? undefined : encryptionOf(description.encryption)
-  const optionsFor = (use: CompressionOptions['use']): CompressionOptions =>
-    description.zstdLevel === undefined ? { use } : { use, zstdLevel: description.zstdLevel }
+  const level = description.zstdLevel === undefined ? {} : { zstdLevel: description.zstdLevel }
 
   const codec: Codec = {
     compression,
     extension: compression.extension,
     hasKeys: encryption !== undefined,
-    seal: (sink, use) => seal(compression, encryption, sink, optionsFor(use)),
+    seal: (sink, use, help = {}) => seal(compression, encryption, sink, { ...help, ...level, use }),
     open(source: ByteSource, extension: string): Awaitable<BlockReader> {
       return openSealed(compressionOf(compressionNamed(extension)), encryption, source, extension)
     },

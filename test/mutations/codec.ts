@@ -12,6 +12,14 @@ const LZO = 'src/codec/compression/lzo.ts'
 /** The guards of the codec room and of the content hash. */
 export const mutations: readonly Mutation[] = [
   {
+    guard: 'blocks that others have compressed come before those of their owner, in order',
+    file: 'src/codec/compression/lz4.ts',
+    find: 'let block = lent.shift(); block !== undefined; block = lent.shift()',
+    replace: 'let block = lent.pop(); block !== undefined; block = lent.pop()',
+    test: 'src/operations/backup-push/part/part-workers.test.ts',
+    title: 'come out in their order',
+  },
+  {
     guard: 'an lz4 object without a frame is a cut one',
     file: LZ4,
     find: 'if (count < 4 && !this.#hasFrame) throw',

@@ -144,10 +144,9 @@ export function compressBlock(source: usize, count: usize, target: usize, limit:
         }
         anchor = at;
         if (at >= startLimit) break;
-        // three positions of what was passed over are enough to be found again
+        // two positions of what was passed over are enough to be found again
         enter(table, inMatch, source);
         enter(table, at - 2, source);
-        enter(table, at - 1, source);
         match = exchange(slotOf(table, at), source, at);
         if (!isMatch(match, at)) break;
         if (to + 16 > stop) return 0;

@@ -1,7 +1,9 @@
 import type { Awaitable, ByteSink } from '../../kit/bytes.ts'
 import { assert } from '../../kit/errors.ts'
 import type { LinearMemory } from '../../kit/linear-memory.ts'
+import type { BlockCompressor, BlockCrew, LentBlock } from '../block-crew.ts'
 import type { BlockWriter, Compression } from '../codec.ts'
+import { runSteps, type Steps } from '../steps.ts'
 import { HASH_STATE_BYTES, type Lz4Module, openLz4Module } from './lz4-module.ts'
 import { openLz4Reader } from './lz4-reader.ts'
 
@@ -25,9 +27,11 @@ export function openLz4(memory: () => LinearMemory): Compression {
   return {
     name: 'lz4',
     extension: 'lz4',
-    openWriter: (sink, { use }) =>
-      openLz4Writer(sink, memory(), module(), use === 'wal' ? WAL_BLOCK_BYTES : PART_BLOCK_BYTES),
+    sharing: 'crew',
+    openWriter: (sink, { use, crew }) =>
+      openLz4Writer(sink, memory(), module(), use === 'wal' ? WAL_BLOCK_BYTES : PART_BLOCK_BYTES, crew),
     openReader: source => openLz4Reader(source, memory(), module()),
+    openBlockCompressor: () => openLz4BlockCompressor(memory(), module()),
   }
 }
 
@@ -62,8 +66,11 @@ function openLz4Writer(
   memory: LinearMemory,
   lz4: Lz4Module,
   blockBytes: number,
+  crew: BlockCrew | undefined,
 ): BlockWriter {
   const areas = layOut(memory, blockBytes)
+  /** Blocks that others work on, in the order of the content. */
+  const lent: LentBlock[] = []
   let isOpen = true
   let hasHeader = false
   let isLast = false
@@ -81,6 +88,33 @@ function openLz4Writer(
     memory.bytes.set(FRAME_HEADER, at - 4 - FRAME_HEADER.length)
     return at - 4 - FRAME_HEADER.length
   }
+  const write = (at: number, sizeBytes: number, isStored: boolean): Awaitable<void> => {
+    const begin = withHeaders(at, isStored ? sizeBytes + STORED_BLOCK : sizeBytes)
+    return sink.write(memory.bytes.subarray(begin, at + sizeBytes))
+  }
+  /** `area` is free: what others have compressed passes through it. */
+  function* collectLent(area: number): Steps<void> {
+    for (let block = lent.shift(); block !== undefined; block = lent.shift()) {
+      const into = memory.bytes.subarray(area, area + blockBytes)
+      const { sizeBytes, isCompressed } = block.collect(into)
+      yield write(area, sizeBytes, !isCompressed)
+    }
+  }
+  function* writeBehindLent(count: number, size: number): Steps<void> {
+    const isStored = size === 0
+    yield* collectLent(isStored ? areas.compressed : areas.block)
+    yield write(isStored ? areas.block : areas.compressed, isStored ? count : size, isStored)
+  }
+  function* end(): Steps<void> {
+    assert(isOpen, 'a writer is ended once')
+    const at = areas.compressed
+    yield* collectLent(at)
+    const begin = withHeaders(at, 0)
+    storeWord(memory.bytes, at, lz4.digestHash(areas.hash))
+    yield sink.write(memory.bytes.subarray(begin, at + 4))
+    close()
+    yield sink.end()
+  }
   return {
     get memory(): Uint8Array {
       return memory.bytes
@@ -92,24 +126,34 @@ function openLz4Writer(
       isLast = count < blockBytes
       if (count === 0) return
       lz4.updateHash(areas.hash, areas.block, count)
-      const size = lz4.compressBlock(areas.block, count, areas.compressed, count - 1, areas.table)
-      const at = size === 0 ? areas.block : areas.compressed
-      const begin = withHeaders(at, size === 0 ? count + STORED_BLOCK : size)
-      return sink.write(memory.bytes.subarray(begin, at + (size === 0 ? count : size)))
-    },
-    end(): Awaitable<void> {
-      assert(isOpen, 'a writer is ended once')
-      const at = areas.compressed
-      const begin = withHeaders(at, 0)
-      storeWord(memory.bytes, at, lz4.digestHash(areas.hash))
-      const written = sink.write(memory.bytes.subarray(begin, at + 4))
-      const finish = (): Awaitable<void> => {
-        close()
-        return sink.end()
+      const handedOut = isLast
+        ? undefined
+        : crew?.lend(memory.bytes.subarray(areas.block, areas.block + count))
+      if (handedOut !== undefined) {
+        lent.push(handedOut)
+        return
       }
-      return written instanceof Promise ? written.then(finish) : finish()
+      const size = lz4.compressBlock(areas.block, count, areas.compressed, count - 1, areas.table)
+      const isStored = size === 0
+      if (lent.length === 0) return write(isStored ? areas.block : areas.compressed, size || count, isStored)
+      return runSteps(writeBehindLent(count, size))
     },
+    end: () => runSteps(end()),
     close,
+  }
+}
+
+/** Blocks of parts for others; takes the areas that this thread's own parts had. */
+function openLz4BlockCompressor(memory: LinearMemory, lz4: Lz4Module): BlockCompressor {
+  const areas = layOut(memory, PART_BLOCK_BYTES)
+  return {
+    compress(block: Uint8Array, count: number): number {
+      memory.bytes.set(block.subarray(0, count), areas.block)
+      const size = lz4.compressBlock(areas.block, count, areas.compressed, count - 1, areas.table)
+      block.set(memory.bytes.subarray(areas.compressed, areas.compressed + size))
+      return size
+    },
+    close: areas.release,
   }
 }
 

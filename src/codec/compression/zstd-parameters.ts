@@ -33,14 +33,15 @@ const FOR_TEXT: ZstdParameters = {
   [C.ZSTD_c_chainLog]: 15,
 }
 /**
- * Threads of the library compress a segment's pieces while this one reads and hashes on: PostgreSQL waits for this
- * process. Each piece begins with the 64 KiB before it in its window, so that nothing is stored larger.
+ * Threads of the library compress the pieces of an object while this one reads and hashes on. Each piece begins with the
+ * 64 KiB before it in its window, so that nothing is stored larger.
  */
 const IN_PIECES: ZstdParameters = {
-  [C.ZSTD_c_nbWorkers]: 2,
   [C.ZSTD_c_jobSize]: 1 << 20,
   [C.ZSTD_c_overlapLog]: 4,
 }
+/** PostgreSQL waits for a process that has one segment to compress. */
+const SEGMENT_THREADS = 2
 /** An object whose first block is shorter is not worth a thread. */
 const PIECES_BEGINNING_BYTES_MIN = 256 << 10
 
@@ -68,11 +69,12 @@ export function zstdParameters(
   const isPlain = use === 'wal' || zstdLevel === 'default'
   const tables =
     zstdLevel === 'default' ? tablesFor(use, beginning) : { [C.ZSTD_c_compressionLevel]: LEVELS[zstdLevel] }
+  const threadsCount = use === 'wal' && cpus > 1 ? SEGMENT_THREADS : (options.threadsCount ?? 0)
   const isInPieces =
-    use === 'wal' && zstdLevel === 'default' && beginning.length >= PIECES_BEGINNING_BYTES_MIN && cpus > 1
+    threadsCount > 1 && zstdLevel === 'default' && beginning.length >= PIECES_BEGINNING_BYTES_MIN
   return {
     ...tables,
-    ...(isInPieces ? IN_PIECES : {}),
+    ...(isInPieces ? { ...IN_PIECES, [C.ZSTD_c_nbWorkers]: threadsCount } : {}),
     [C.ZSTD_c_checksumFlag]: 1,
     [C.ZSTD_c_windowLog]: isPlain ? WINDOW_LOG : NAMED_WINDOW_LOG,
   }

@@ -1,3 +1,4 @@
+import { createBlockCrew } from '../../codec/block-crew.ts'
 import type { WholeReason } from '../../delta/page-selection.ts'
 import { createRateLimit } from '../../kit/limits.ts'
 import { partName } from '../../repository/layout.ts'
@@ -53,7 +54,7 @@ export async function pushParts(
   log.info('Packing ...')
   progress.begin('backup-push', files.totalBytes)
   try {
-    const parts = await workers.pack(taskOf(source, contents, options, workers.count), files, {
+    const parts = await workers.pack(taskOf(context, source, contents, options, workers.count), files, {
       signal,
       progress,
       stallTimeoutMs: context.storageDescription.stallTimeoutMs + STALL_GRACE_MS,
@@ -77,6 +78,7 @@ export function nextPart(
 }
 
 function taskOf(
+  { codec }: OperationContext,
   source: BackupSource,
   contents: Contents,
   options: BackupPushOptions,
@@ -95,6 +97,10 @@ function taskOf(
     pageBytes: options.pageBytes,
     use: contents.files.isMostlySmall ? 'small files' : 'part',
     ...(diskBytesPerSecond === undefined ? {} : { diskLimit: createRateLimit(diskBytesPerSecond) }),
+    workersCount,
+    ...(workersCount > 1 && codec.compression.sharing === 'crew'
+      ? { crew: createBlockCrew(workersCount) }
+      : {}),
     ...(isChecked ? { pages: { ...source.pages!, startLsn: source.startLsn } } : {}),
     ...(sinceLsn === undefined ? {} : { scan: { pageBytes: options.pageBytes, sinceLsn } }),
   }

@@ -90,6 +90,18 @@ describe('packed files', () => {
     expect(files.nextBatch(true)).toBeUndefined()
   })
 
+  test('the last large one is told, when the others would wait for it', () => {
+    const isLast = (sizes: readonly number[], workersCount: number): boolean[] => {
+      const named = sizes.map((size, n) => ({ name: String(n), sizeBytes: size * MIB }))
+      const files = new PackedFiles(entriesOf(named), () => true)
+      return sizes.map(() => (files.nextBatch(false, workersCount) as FileBatchData).isLast)
+    }
+    expect(isLast([500, 400, 100, 50], 2)).toEqual([false, true, true, true])
+    expect(isLast([500, 400, 100, 20], 3)).toEqual([true, true, true, false])
+    expect(isLast([500, 400], 1)).toEqual([false, false])
+    expect(isLast([1000, 990, 980], 2)).toEqual([false, false, true])
+  })
+
   test('know what became of each, and leave out what is no file', () => {
     const entries = entriesOf(['a', 'skip', 'b', 'c'].map(name => ({ name, sizeBytes: 1 })))
     const files = new PackedFiles(entries, index => entries.baseName(index) !== 'skip')
@@ -111,6 +123,7 @@ describe('the feed of a worker', () => {
     firstTurn,
     group: 0,
     bytes,
+    isLast: false,
     rows: new ArrayBuffer(0),
     names: new ArrayBuffer(0),
     places: [],

@@ -46,6 +46,8 @@ export interface FileBatchData {
   readonly group: number
   /** Sum of the sizes of the files. */
   readonly bytes: number
+  /** One large file that takes longer than all that is left: whoever is done with that has nothing else to do. */
+  readonly isLast: boolean
   readonly rows: ArrayBuffer
   readonly names: ArrayBuffer
   readonly places: readonly EntryPlace[]
@@ -142,12 +144,13 @@ export class FileBatchBuilder {
     if (blocks !== undefined) this.#blocks.set(row, blocks)
   }
 
-  finish(firstTurn: number, group = 0): FileBatchData {
+  finish(firstTurn: number, group = 0, isLast = false): FileBatchData {
     const names = this.#names.slice(0, this.#namesBytes).buffer as ArrayBuffer
     return {
       firstTurn,
       group,
       bytes: this.#bytes,
+      isLast,
       rows: this.#rows,
       names,
       places: this.#places,

@@ -43,7 +43,7 @@ export class FilePacker {
     const order = batch.order(row)
     const file = batch.file(row)
     if (order.method !== 'whole') return this.#packChanged(parts, batch, file, order)
-    const open = parts.forMember(file.sizeBytes, batch.data.group)
+    const open = parts.forMember(file.sizeBytes, batch.data)
     if (!(open instanceof Promise)) return this.#packWhole(open, batch, file)
     return open.then(begun => this.#packWhole(begun, batch, file))
   }
@@ -57,12 +57,12 @@ export class FilePacker {
       const { blocks, whole, usedBlocks } = await this.#scan!.find(file, fd, order, check)
       if (whole !== undefined) {
         this.#report({ kind: 'whole', turn, reason: whole })
-        return await this.#packWhole(await parts.forMember(file.sizeBytes, batch.data.group), batch, file)
+        return await this.#packWhole(await parts.forMember(file.sizeBytes, batch.data), batch, file)
       }
       const isSameSize = order.parent?.blocks === file.sizeBytes / this.#pageBytes
       if (blocks.length === 0 && isSameSize) batch.setUnchanged(row)
       else {
-        const { number, part } = await parts.forMember(blocks.length * this.#pageBytes, batch.data.group)
+        const { number, part } = await parts.forMember(blocks.length * this.#pageBytes, batch.data)
         const hash = await part.packer.packIncrement(file, fd, blocks, this.#pageBytes)
         batch.setIncremented(row, number, hash, blocks.length)
       }

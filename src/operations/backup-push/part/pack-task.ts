@@ -1,3 +1,4 @@
+import type { BlockCrewData } from '../../../codec/block-crew.ts'
 import type { CompressionOptions } from '../../../codec/codec.ts'
 import type { WholeReason } from '../../../delta/page-selection.ts'
 import type { RateLimit } from '../../../kit/limits.ts'
@@ -21,6 +22,9 @@ export interface PartsTask {
   /** A part is closed when the next file would make its tar larger than this. */
   readonly partBytesMax: number
   readonly use: CompressionOptions['use']
+  readonly workersCount: number
+  /** Workers that are done compress blocks for those that are not. */
+  readonly crew?: BlockCrewData
   readonly diskLimit?: RateLimit
   readonly pageBytes: number
   /** Absent: page checksums are not verified. */

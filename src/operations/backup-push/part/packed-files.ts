@@ -19,6 +19,8 @@ const LARGE_FILE_BYTES = 1 << 20
 const BATCH_FILES_MAX = 1024
 /** A batch of this size is full, and handed out only to a worker that has nothing else to do. */
 export const LARGE_BATCH_BYTES: number = 8 << 20
+/** A file is compressed by several threads when they would be idle for as long as this takes one of them. */
+const IDLE_BYTES_MIN = 32 << 20
 const WAITING = 0
 /** In the column of parts. */
 const VANISHED = 0xffffffff
@@ -43,6 +45,8 @@ export class PackedFiles {
   readonly #skipped: Uint32Array
   readonly #copied: CopiedFiles | undefined
   #nextTurn = 0
+  /** Of what has not been handed out. */
+  #leftBytes: number
   readonly totalBytes: number
   /** Most of what is packed comes from files that are not large. */
   readonly isMostlySmall: boolean
@@ -92,6 +96,7 @@ export class PackedFiles {
     this.#pages = new Uint32Array(plan === undefined ? 0 : entries.count)
     this.#usedBlocks = new Uint32Array(entries.count)
     this.totalBytes = totalBytes
+    this.#leftBytes = totalBytes
     this.isMostlySmall = largeBytes * 2 < totalBytes
   }
 
@@ -101,9 +106,9 @@ export class PackedFiles {
 
   /**
    * The files that are handed out next; undefined when there are none left. With `isAhead` (for a worker that is not
-   * done with what it has) only small ones: who is free first takes the next large file.
+   * done with what it has) only small ones: who is free first takes the next large file. `workersCount` share them.
    */
-  nextBatch(isAhead: boolean): FileBatchData | 'not yet' | undefined {
+  nextBatch(isAhead: boolean, workersCount: number = 1): FileBatchData | 'not yet' | undefined {
     const first = this.#nextTurn
     if (first === this.#order.length) return undefined
     let end = first
@@ -116,6 +121,7 @@ export class PackedFiles {
     if (isAhead && this.#entries.sizeBytes(this.#order[first]!) >= LARGE_BATCH_BYTES) return 'not yet'
     this.#nextTurn = end
     const builder = new FileBatchBuilder(end - first)
+    let batchBytes = 0
     for (let turn = first; turn < end; turn++) {
       const index = this.#order[turn]!
       const place = this.#entries.placeOf(index)
@@ -126,10 +132,13 @@ export class PackedFiles {
         gid: this.#entries.gid(index),
         mtimeNs: this.#entries.mtimeNs(index),
       }
+      batchBytes += attributes.sizeBytes
       const baseName = this.#entries.baseName(index)
       builder.add(place, this.#entries.places[place]!, baseName, attributes, this.#plan?.order(index))
     }
-    return builder.finish(first, this.#group(first))
+    this.#leftBytes -= batchBytes
+    const isLast = workersCount > 1 && batchBytes - this.#leftBytes / (workersCount - 1) >= IDLE_BYTES_MIN
+    return builder.finish(first, this.#group(first), isLast)
   }
 
   #group(turn: number): number {

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { BlockCrew, createBlockCrew } from '../../../codec/block-crew.ts'
 import type { CompressionName } from '../../../codec/codec.ts'
 import { hasCode } from '../../../kit/errors.ts'
 import { hashBytes } from '../../../kit/hash.ts'
@@ -59,6 +60,7 @@ class Scene {
       partBytesMax,
       pageBytes: 8192,
       use: 'part',
+      workersCount,
     }
   }
 
@@ -180,6 +182,55 @@ describe('part workers', () => {
       )
     })
   }
+
+  test('idle workers compress blocks of the last large file, which come out in their order', async () => {
+    const scene = new Scene()
+    scene.add('large', bytes(70_000_001, 1))
+    for (let n = 0; n < 20; n++) scene.add(`small${n}`, bytes(n * 37, n))
+    const crew = createBlockCrew(3)
+    const { parts } = await pack(scene, {
+      compression: 'lz4',
+      workersCount: 3,
+      onTask: task => Object.assign(task, { crew }),
+    })
+    const members = new Map(parts.flatMap(part => [...untar(join(scene.partsFolder, part.name), 'lz4')]))
+    for (const [name, content] of scene.contents) expect(members.get(name)).toBe(sha(content))
+    expect(new BlockCrew(crew, () => {}).lentCount).toBeGreaterThan(4)
+  })
+
+  test('an abort reaches a worker that waits for a block and those that compress for it', async () => {
+    const scene = new Scene()
+    scene.add('large', bytes(100_000_000, 1))
+    const crew = createBlockCrew(2)
+    const controller = new AbortController()
+    const work = pack(scene, {
+      compression: 'lz4',
+      signal: controller.signal,
+      onTask: task => {
+        Object.assign(task, { crew })
+        const lent = new BlockCrew(crew, () => {})
+        const timer = setInterval(() => {
+          if (lent.lentCount === 0) return
+          clearInterval(timer)
+          controller.abort()
+        }, 1)
+      },
+    })
+    expect(hasCode(await work.catch(failure => failure), 'CANCELLED')).toBe(true)
+    expect(scene.stored()).toEqual([])
+  })
+
+  test('zstd has threads of its own for a file that outlasts all others, and what they make is read by zstd', async () => {
+    const scene = new Scene()
+    scene.add('last', bytes(50_000_000, 1))
+    scene.add('first', bytes(51_000_000, 2))
+    for (let n = 0; n < 20; n++) scene.add(`small${n}`, bytes(n * 37, n))
+    const { parts, files } = await pack(scene, { compression: 'zstd', workersCount: 2 })
+    const members = new Map(parts.flatMap(part => [...untar(join(scene.partsFolder, part.name), 'zstd')]))
+    for (const [name, content] of scene.contents) expect(members.get(name)).toBe(sha(content))
+    for (const index of files.indexes())
+      expect(files.hash(index)).toBe(hashBytes(scene.contents.get(files.memberName(index))!))
+  })
 
   test('a part is closed when the next file would make it too large, and a file is never split', async () => {
     const scene = new Scene()

@@ -113,7 +113,8 @@ export class PartWorkers implements AsyncDisposable {
       if (reply.kind === 'done') resolve()
       else if (reply.kind === 'failed') reject(decodeError(reply.error))
       else if (reply.kind === 'files done') files.record(reply.batch)
-      else if (reply.kind === 'more files') this.#sendFiles(worker, files.nextBatch(reply.isAhead))
+      else if (reply.kind === 'more files')
+        this.#sendFiles(worker, files.nextBatch(reply.isAhead, this.count))
       else onReport(reply)
     }
     const onError = (event: ErrorEvent): void => {

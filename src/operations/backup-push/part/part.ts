@@ -1,4 +1,4 @@
-import type { Codec, CompressionOptions } from '../../../codec/codec.ts'
+import type { Codec, CompressionHelp, CompressionOptions } from '../../../codec/codec.ts'
 import type { Awaitable, ByteSink } from '../../../kit/bytes.ts'
 import { type Hasher, openHasher } from '../../../kit/hash.ts'
 import type { RateLimit } from '../../../kit/limits.ts'
@@ -25,6 +25,7 @@ export interface PartPlace {
   readonly diskLimit?: RateLimit
   /** A sign of life after every read; throws to stop the packing. */
   readonly onRead?: (bytes: number) => void
+  readonly help?: CompressionHelp
 }
 
 /** One part while it is packed: end it or abort it. */
@@ -51,7 +52,7 @@ export async function openPart(
     for (const hasher of hashers) hasher.close()
   }
   try {
-    const writer = await place.codec.seal(stored, use)
+    const writer = await place.codec.seal(stored, use, place.help)
     const packer = new PartPacker({ ...place, writer, hasher: hashers[1] })
     return {
       packer,

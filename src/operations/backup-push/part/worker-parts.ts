@@ -1,6 +1,7 @@
+import type { BlockCrew } from '../../../codec/block-crew.ts'
 import type { Awaitable } from '../../../kit/bytes.ts'
 import { partKey, partName } from '../../../repository/layout.ts'
-import { FileBatch } from './file-batch.ts'
+import { FileBatch, type FileBatchData } from './file-batch.ts'
 import type { PackRoom, PartsTask } from './pack-task.ts'
 import { type OpenPart, openPart, type PartPlace } from './part.ts'
 import type { PartControl } from './part-control.ts'
@@ -9,6 +10,8 @@ import { packedBytes } from './part-packer.ts'
 export interface NumberedOpenPart {
   readonly number: number
   readonly part: OpenPart
+  /** It was begun with threads of its own. */
+  readonly isShared: boolean
 }
 
 /** The part that a worker has open, if any: one is opened when there is something for it. */
@@ -20,7 +23,13 @@ export class WorkerParts {
   #open: NumberedOpenPart | undefined
   #group = 0
 
-  constructor(room: PackRoom, task: PartsTask, control: PartControl, queue: { readonly turn: number }) {
+  constructor(
+    room: PackRoom,
+    task: PartsTask,
+    control: PartControl,
+    queue: { readonly turn: number },
+    crew?: BlockCrew,
+  ) {
     this.#room = room
     this.#task = task
     this.#control = control
@@ -28,19 +37,22 @@ export class WorkerParts {
       ...room,
       ...(task.diskLimit === undefined ? {} : { diskLimit: task.diskLimit }),
       onRead: bytes => control.beat(room.worker, queue.turn, bytes),
+      ...(crew === undefined ? {} : { help: { crew } }),
     }
   }
 
-  /** The part that a member of `sizeBytes` goes into; at once while it goes on. */
-  forMember(sizeBytes: number, group: number): Awaitable<NumberedOpenPart> {
+  /** The part that a member of `sizeBytes` from `batch` goes into; at once while it goes on. */
+  forMember(sizeBytes: number, { group, isLast }: FileBatchData): Awaitable<NumberedOpenPart> {
     const open = this.#open
     const isOther = group !== this.#group
     this.#group = group
-    if (open === undefined) return this.#beginForMember()
+    const isShared = isLast && this.#room.codec.compression.sharing === 'threads'
+    if (open === undefined) return this.#beginForMember(isShared)
     const { tarBytes } = open.part.packer
-    if (tarBytes === 0 || (!isOther && tarBytes + packedBytes(sizeBytes) <= this.#task.partBytesMax))
-      return open
-    return this.#close().then(() => this.#begin(this.#control.takePartNumber()))
+    const hasRoom = tarBytes + packedBytes(sizeBytes) <= this.#task.partBytesMax
+    const isRight = !isOther && hasRoom && (open.isShared || !isShared)
+    if (isRight || (tarBytes === 0 && open.isShared === isShared)) return open
+    return this.#close().then(() => this.#begin(this.#control.takePartNumber(), isShared))
   }
 
   /** Closes what is open. Without any file somebody still has to pack the directories. */
@@ -58,18 +70,19 @@ export class WorkerParts {
     await open?.part.abort()
   }
 
-  async #beginForMember(): Promise<NumberedOpenPart> {
-    const begun = await this.#begin(this.#control.takePartNumber())
+  async #beginForMember(isShared: boolean): Promise<NumberedOpenPart> {
+    const begun = await this.#begin(this.#control.takePartNumber(), isShared)
     if (begun.number !== 1 || this.#task.separatesHeaders !== true) return begun
     await this.#close()
-    return this.#begin(this.#control.takePartNumber())
+    return this.#begin(this.#control.takePartNumber(), isShared)
   }
 
-  async #begin(number: number): Promise<NumberedOpenPart> {
+  async #begin(number: number, isShared = false): Promise<NumberedOpenPart> {
     const name = partName(number, this.#room.codec.extension)
     this.#room.report({ kind: 'part begun', number })
-    const part = await openPart(this.#place, partKey(this.#task.backup, name), this.#task.use)
-    this.#open = { number, part }
+    const place = isShared ? { ...this.#place, help: { threadsCount: this.#task.workersCount } } : this.#place
+    const part = await openPart(place, partKey(this.#task.backup, name), this.#task.use)
+    this.#open = { number, part, isShared }
     if (number === 1) for (const member of this.#task.headers) await part.packer.packHeader(member)
     return this.#open
   }
