@@ -35,8 +35,8 @@ const source = path.join(root, 'src')
 const draft = `${values.outfile}.${process.pid}`
 
 /**
- * Code runs this many times longer before it is compiled to machine code: a process per WAL segment is over by then, and has spared
- * itself the compilers and their memory. `src/kit/thread.ts` takes it back in verbs that live longer.
+ * Code runs this many times longer before it is compiled to machine code. A process per WAL segment is over by then, and has spared
+ * itself the compilers and their memory; what takes longer spends its time in WebAssembly and is none the slower.
  */
 const JIT_POLICY = 30
 

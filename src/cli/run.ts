@@ -2,7 +2,6 @@ import { basename } from 'node:path'
 import type { EncryptionDescription } from '../codec/encryption/description.ts'
 import { hasCode, WalgError } from '../kit/errors.ts'
 import type { SettingProblem } from '../kit/settings.ts'
-import { expectLongWork } from '../kit/thread.ts'
 import type { StorageDescription } from '../storage/description.ts'
 import {
   checkArguments,
@@ -32,8 +31,6 @@ import { abortOnSignals } from './signals.ts'
 import { readStorages, type StoragesReading, targetProblem } from './storages.ts'
 
 const STDERR = 2
-/** PostgreSQL starts a process for every segment: they are over before a compiler could pay. */
-const VERBS_OF_SEGMENTS: readonly string[] = ['wal-push', 'wal-fetch', 'wal-prefetch']
 
 /** What is known so far; a failure at any moment, an uncaught one too, is reported and rated with it. */
 interface Session {
@@ -75,7 +72,6 @@ async function dispatch(argv: readonly string[], session: Session): Promise<numb
   }
   const entry = findCommand(name)
   if (entry === undefined) return unknownCommand(name)
-  if (!VERBS_OF_SEGMENTS.includes(name)) expectLongWork()
   return descend((await entry.load()).command, rest, isSettingFlag, session, [])
 }
 

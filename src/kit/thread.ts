@@ -13,22 +13,9 @@ export function isWorkerThread(): boolean {
   return isWorker
 }
 
-/** What the runtime offers beside the language; another one may have none of it. */
-interface TunableRuntime {
+/** How the runtime offers its collector; another one may have none. */
+interface CollectingRuntime {
   gc(isForced: boolean): unknown
-  readonly unsafe?: { setJITPolicy?(scale: number): void }
-}
-
-function tunableRuntime(): TunableRuntime | undefined {
-  return (globalThis as { readonly Bun?: TunableRuntime }).Bun
-}
-
-/**
- * The executable starts with its compilers held back (`scripts/build.ts`): right for a process per WAL segment. Work that
- * takes longer than a start lets them do what they usually do.
- */
-export function expectLongWork(): void {
-  tunableRuntime()?.unsafe?.setJITPolicy?.(1)
 }
 
 /**
@@ -36,5 +23,6 @@ export function expectLongWork(): void {
  * and dead at once, but the runtime lets the heap double before it looks.
  */
 export function collectGarbage(): void {
-  tunableRuntime()?.gc(true)
+  const { Bun: runtime } = globalThis as { readonly Bun?: CollectingRuntime }
+  runtime?.gc(true)
 }

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import { streamOf } from '../../kit/bytes.ts'
+import { type Awaitable, streamOf } from '../../kit/bytes.ts'
 import { WalgError } from '../../kit/errors.ts'
 import { HASH_ALGORITHM } from '../../kit/hash.ts'
 import { ceilToMicroseconds, nowNs, type Timestamp } from '../../kit/timestamp.ts'
@@ -71,13 +71,15 @@ export async function commitBackup(
   const put = (key: string, text: string): Promise<void> =>
     storage.put(key, streamOf(new TextEncoder().encode(text)), { signal })
   const facts = factsOf(options, backup)
-  await put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.startLsn }))
-  if (options.hasFilesMetadata) {
-    await storage.put(filesMetadataKey(name), encodeFilesMetadata(backup.files), { signal })
-  } else {
-    log.info('Files metadata tracking is disabled, will not upload the files_metadata.json')
-  }
-  const contentManifest = await putContentManifest(context, backup)
+  const hasNoList = !options.hasFilesMetadata
+  if (hasNoList) log.info('Files metadata tracking is disabled, will not upload the files_metadata.json')
+  const [contentManifest] = await allSettledOrThrow([
+    putContentManifest(context, backup),
+    put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.startLsn })),
+    hasNoList
+      ? undefined
+      : storage.put(filesMetadataKey(name), encodeFilesMetadata(backup.files), { signal }),
+  ])
   const sentinel = formatSentinel({
     ...facts,
     lsn: backup.startLsn,
@@ -85,7 +87,7 @@ export async function commitBackup(
     ...(catchupFromLsn === undefined ? {} : { catchupFromLsn }),
     dataCatalogSizeBytes: backup.catalogBytes,
     spec: backup.spec,
-    isFilesMetadataDisabled: !options.hasFilesMetadata,
+    isFilesMetadataDisabled: hasNoList,
     version: 2,
     contentManifest,
   })
@@ -99,6 +101,15 @@ export async function commitBackup(
     uncompressedBytes: facts.uncompressedSizeBytes,
     compressedBytes: facts.compressedSizeBytes,
   }
+}
+
+/** Like `Promise.all`, but nothing is under way any more when it throws: what was put can be taken back. */
+async function allSettledOrThrow<T extends readonly unknown[]>(
+  works: readonly [...{ [K in keyof T]: Awaitable<T[K]> }],
+): Promise<T> {
+  const outcomes = await Promise.allSettled(works)
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  return outcomes.map(outcome => (outcome as PromiseFulfilledResult<unknown>).value) as unknown as T
 }
 
 async function putContentManifest(
