@@ -26,6 +26,12 @@ export interface BlockWriter {
 export interface BlockReader {
   /** The next decompressed bytes, lent until the next call; null at the verified end of the object. */
   next(): Awaitable<Uint8Array | null>
+  /**
+   * Passes over up to `bytesMax` of the decompressed bytes that come next without making them; returns how many, which may
+   * be 0. Only for objects whose stored bytes are verified otherwise and that `seal` has made: their own checksum is
+   * not compared any more, and every block of them but the last is full. Absent: everything has to be read.
+   */
+  skip?(bytesMax: number): Awaitable<number>
   /** Idempotent; closes the source. */
   close(): Awaitable<void>
 }

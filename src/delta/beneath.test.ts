@@ -78,4 +78,17 @@ describe('older bytes beneath newer pages', () => {
     expect(cut.subarray(0, 100)).toEqual(new Uint8Array(100).fill(0x61))
     expect(cut.subarray(100)).toEqual(new Uint8Array(Buffer.concat([new Uint8Array(PAGE - 100), pages('N')])))
   })
+
+  test('that nobody needs are told: those of newer pages, and all behind a cut', () => {
+    const target = { writeAt() {}, readAt: () => 0 }
+    const writer = new BeneathWriter(target, newerPages(6, 8, [1, 2, 5]), PAGE)
+    const end = 10 * PAGE
+    expect(writer.unneededBytes(0, end)).toBe(0)
+    expect(writer.unneededBytes(PAGE, end)).toBe(2 * PAGE)
+    expect(writer.unneededBytes(PAGE + 100, end)).toBe(2 * PAGE - 100)
+    expect(writer.unneededBytes(PAGE, 2 * PAGE)).toBe(PAGE)
+    expect(writer.unneededBytes(3 * PAGE, end)).toBe(0)
+    expect(writer.unneededBytes(5 * PAGE, end)).toBe(5 * PAGE)
+    expect(writer.unneededBytes(7 * PAGE, end)).toBe(3 * PAGE)
+  })
 })

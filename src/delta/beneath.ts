@@ -46,6 +46,20 @@ export class BeneathWriter {
     }
   }
 
+  /** Bytes from `position` on that would not be written, out of those before `end`. */
+  unneededBytes(position: number, end: number): number {
+    const { limitBytes } = this.#newer
+    if (position >= limitBytes) return end - position
+    if (!this.isNewer(Math.floor(position / this.#pageBytes))) return 0
+    const until = this.#runEnd(position, Math.min(end, limitBytes), true)
+    return (until === limitBytes ? end : until) - position
+  }
+
+  /** Whether nothing older is wanted of this block. */
+  isNewer(block: number): boolean {
+    return block * this.#pageBytes >= this.#newer.limitBytes || this.#newer.has(block)
+  }
+
   /** Makes sure of zeros from the end of the older file on: there may be bytes of a try that broke off. */
   clear(fromBytes: number): void {
     const { limitBytes, coverBytes } = this.#newer

@@ -8,6 +8,7 @@ import { assert, WalgError } from '../kit/errors.ts'
 export const INCREMENT_MAGIC: readonly number[] = [0x77, 0x69, 0x31, 0x55]
 export const INCREMENT_HEADER_BYTES = 16
 const BLOCK_NUMBER_BYTES = 4
+const LOOK_AHEAD_BYTES = 64 << 20
 
 export interface IncrementHeader {
   /** Size that the whole file had when it was backed up. */
@@ -26,6 +27,10 @@ export interface PageSink {
 export interface IncrementDecoder {
   /** Takes the next bytes of the member. Throws FORMAT_INVALID. */
   write(bytes: Uint8Array): void
+  /** Bytes of whole pages that come next and of which `isNeeded` says no; 0 until the head has come. Looks 64 MiB ahead. */
+  unneededBytes(isNeeded: (block: number) => boolean): number
+  /** Takes so many of them as if they had come. */
+  passOver(countBytes: number): void
   /** Throws FORMAT_TRUNCATED unless every page has come. */
   end(): void
 }
@@ -88,6 +93,19 @@ class Decoder implements IncrementDecoder {
     let rest = bytes
     while (rest.length > 0 && this.#blocks === undefined) rest = this.#takeHead(rest)
     while (rest.length > 0) rest = this.#takePages(rest, this.#blocks!)
+  }
+
+  unneededBytes(isNeeded: (block: number) => boolean): number {
+    const blocks = this.#blocks ?? new Uint32Array(0)
+    const index = Math.floor(this.#doneBytes / this.#pageBytes)
+    const end = Math.min(blocks.length, index + Math.ceil(LOOK_AHEAD_BYTES / this.#pageBytes))
+    let next = index
+    while (next < end && !isNeeded(blocks[next]!)) next++
+    return Math.max(0, next * this.#pageBytes - this.#doneBytes)
+  }
+
+  passOver(countBytes: number): void {
+    this.#doneBytes += countBytes
   }
 
   end(): void {

@@ -2,7 +2,7 @@
  * Reads tar incrementally out of borrowed blocks: USTAR, GNU (long names, base-256 numbers), PAX extended and
  * global headers (storage-format 1.6). Nothing is copied but headers that lie across two blocks.
  */
-import { WalgError } from '../kit/errors.ts'
+import { assert, WalgError } from '../kit/errors.ts'
 import { readTarHeader, type UnpackedMember } from './header.ts'
 import { applyPaxRecords, type PaxRecords, parsePaxRecords } from './pax.ts'
 
@@ -23,6 +23,10 @@ export interface TarReader {
   feed(block: Uint8Array): void
   /** Throws FORMAT_INVALID, FORMAT_TRUNCATED or FORMAT_UNSUPPORTED. */
   step(): TarStep
+  /** Content of the current member still to come. */
+  readonly leftBytes: number
+  /** After `need-block` and instead of a block: so much of the current member's content was not even made. */
+  passOver(countBytes: number): void
   /**
    * Call it at the end of the stream. An archive may end without its closing zero blocks, or inside the padding of
    * its last member. Throws FORMAT_TRUNCATED when a header or content is cut.
@@ -76,6 +80,15 @@ class Reader implements TarReader {
   feed(block: Uint8Array): void {
     this.#block = block
     this.#at = 0
+  }
+
+  get leftBytes(): number {
+    return this.#state === 'content' ? this.#leftBytes : 0
+  }
+
+  passOver(countBytes: number): void {
+    assert(countBytes <= this.leftBytes && this.#at === this.#block.length, 'only content is passed over')
+    this.#leftBytes -= countBytes
   }
 
   step(): TarStep {

@@ -20,9 +20,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'the sentinel is written last',
     file: COMMIT,
-    find: '  await put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.startLsn }))',
-    replace:
-      "  await put(sentinelKey(name), '{}')\n  await put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.startLsn }))",
+    find: '  const [contentManifest] = await allSettledOrThrow([',
+    replace: "  await put(sentinelKey(name), '{}')\n  const [contentManifest] = await allSettledOrThrow([",
     test: POWER_LOSS,
   },
   {

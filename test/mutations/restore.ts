@@ -3,6 +3,30 @@ import type { Mutation } from './mutation.ts'
 /** Guards of restore. */
 export const mutations: readonly Mutation[] = [
   {
+    guard: 'only an object with a hash of its own is passed over unread',
+    file: 'src/operations/backup-fetch/part/part-unpacker.ts',
+    find: 'if (this.#job.expectedHash === null) return 0',
+    replace: '',
+    test: 'src/operations/backup-fetch/superseded.test.ts',
+    title: 'where the object has no hash',
+  },
+  {
+    guard: 'a block with a page that is still wanted is read',
+    file: 'src/delta/beneath.ts',
+    find: 'const until = this.#runEnd(position, Math.min(end, limitBytes), true)',
+    replace: 'const until = Math.min(end, limitBytes)',
+    test: 'src/operations/backup-fetch/superseded.test.ts',
+    title: 'where a single page is still wanted',
+  },
+  {
+    guard: 'pages of an older increment that are still wanted are read',
+    file: 'src/delta/beneath.ts',
+    find: 'return block * this.#pageBytes >= this.#newer.limitBytes || this.#newer.has(block)',
+    replace: 'return true',
+    test: 'test/property/chain-restore.test.ts',
+    title: 'chains restore to what',
+  },
+  {
     guard: 'a time without a zone is not read in some zone',
     file: 'src/postgres/recovery-target.ts',
     find: '  if (zone === undefined) {',

@@ -5,8 +5,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'the checksum of an lz4 frame is compared',
     file: 'src/codec/compression/lz4-reader.ts',
-    find: 'if (frame.hasContentChecksum && this.#lz4.digestHash(this.#hash) >>> 0 !== this.#word(4)) {',
-    replace: 'if (frame.hasContentChecksum && this.#word(4) === -1) {',
+    find: 'if (isVerified && this.#lz4.digestHash(this.#hash) >>> 0 !== this.#word(4)) {',
+    replace: 'if (isVerified && this.#word(4) === -1) {',
     test: 'test/hazard/damaged-wal.test.ts',
     title: 'lz4: every flipped bit',
   },

@@ -41,7 +41,8 @@ const page = (random: SeededRandom): Buffer =>
 
 const wholeFile = (random: SeededRandom): Buffer =>
   Buffer.concat([
-    ...Array.from({ length: random.int(9) }, () => page(random)),
+    // some so large that a part is read in several pieces
+    ...Array.from({ length: random.int(random.int(4) === 0 ? 120 : 9) }, () => page(random)),
     Buffer.alloc(random.int(5) === 0 ? random.int(PAGE) : 0, 'x'),
   ])
 

@@ -25,6 +25,8 @@ export interface MadeBackup {
   readonly sentinel?: Readonly<Record<string, unknown>>
   /** Writes a content manifest. */
   readonly hasManifest?: boolean
+  /** What becomes of the tars of ordinary parts before they are stored; default: they are stored as they are. */
+  readonly seal?: (tar: Uint8Array) => Uint8Array
 }
 
 export const LABEL: string =
@@ -69,7 +71,7 @@ export function makeBackup(root: string, backup: MadeBackup): void {
   const objects = Object.entries(backup.parts).map(([part, members]) => ({
     key: `tar_partitions/${part}`,
     members,
-    bytes: makeTar(members),
+    bytes: part in LATE_PARTS ? makeTar(members) : (backup.seal ?? (tar => tar))(makeTar(members)),
   }))
   for (const { key, bytes } of objects) writeFileSync(path.join(folder, key), bytes)
   const ordinary = Object.entries(backup.parts).filter(([part]) => !(part in LATE_PARTS))

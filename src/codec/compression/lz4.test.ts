@@ -58,3 +58,28 @@ test('only skippable frames are no object: the content was cut away', async () =
   expect(await codeOf('502a4d1803000000616263')).toBe('FORMAT_TRUNCATED')
   expect(await open(`502a4d1803000000616263${FRAME}${A}6100000000`)).toBe('a')
 })
+
+test('whole blocks are passed over on demand, never the last one; what follows is the same', async () => {
+  const content = new Uint8Array(14 << 20).map((_, at) => (at >> 16) * 7 + (at & 63))
+  const stored = await collect(codec.sealStream('part')(streamOf(content)), 1 << 24)
+  let at = 0
+  const source = {
+    read(into: Uint8Array): number {
+      const piece = stored.subarray(at, at + into.length)
+      into.set(piece)
+      at += piece.length
+      return piece.length
+    },
+    close(): void {},
+  }
+  const reader = await codec.open(source, 'lz4')
+  const taken: Uint8Array[] = [new Uint8Array((await reader.next())!)]
+  expect(taken[0]!.length).toBe(4 << 20)
+  expect(await reader.skip!((4 << 20) - 1)).toBe(0)
+  expect(await reader.skip!(9 << 20)).toBe(8 << 20)
+  expect(await reader.skip!(100 << 20)).toBe(0)
+  const rest = (await reader.next())!
+  expect(Buffer.compare(rest, content.subarray(12 << 20))).toBe(0)
+  expect(await reader.next()).toBeNull()
+  await reader.close()
+})

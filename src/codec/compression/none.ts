@@ -49,10 +49,18 @@ function openNoneReader(source: ByteSource, memory: LinearMemory): BlockReader {
     isEmpty = false
     return memory.bytes.subarray(base, base + count)
   }
+  const skipped = (count: number): number => {
+    if (count > 0) isEmpty = false
+    return count
+  }
   return {
     next(): Awaitable<Uint8Array | null> {
       const count = source.read(memory.bytes.subarray(base, base + READ_BYTES))
       return count instanceof Promise ? count.then(lend) : lend(count)
+    },
+    skip(bytesMax: number): Awaitable<number> {
+      const count = source.read(memory.bytes.subarray(base, base + Math.min(bytesMax, READ_BYTES)))
+      return count instanceof Promise ? count.then(skipped) : skipped(count)
     },
     close(): Awaitable<void> {
       if (!isOpen) return

@@ -27,8 +27,10 @@ interface Current {
   readonly beneath?: Beneath
   /** The content manifest has a hash of it. */
   readonly isHashed: boolean
-  /** The file was there, the same already: the bytes are only compared. */
+  /** The file was there, the same already. */
   readonly kept?: FinishedFile
+  /** Not all of its bytes were seen: the hash of the object vouches for them, not that of the content. */
+  hasGaps?: boolean
 }
 
 interface Beneath {
@@ -87,7 +89,6 @@ export class PartUnpacker {
     const current = this.#current
     if (current === undefined) return
     if (current.isHashed) this.#hasher.update(bytes)
-    if (current.kept !== undefined && this.#checksum.sizeBytes > 0) this.#checksum.update(bytes)
     if (current.file === undefined) return
     const { increment, beneath } = current
     if (increment !== undefined) increment.write(bytes)
@@ -100,11 +101,33 @@ export class PartUnpacker {
     }
   }
 
+  /**
+   * How many of the member's next `leftBytes` nobody needs: newer backups have brought what they would be written to. None
+   * where the stored object has no hash of its own that vouches for what is passed over.
+   */
+  unneededBytes(leftBytes: number): number {
+    const current = this.#current
+    if (this.#job.expectedHash === null) return 0
+    if (current?.file === undefined) return leftBytes
+    const { increment, beneath } = current
+    if (increment !== undefined) return increment.unneededBytes()
+    if (beneath === undefined) return 0
+    return beneath.writer.unneededBytes(beneath.doneBytes, beneath.doneBytes + leftBytes)
+  }
+
+  passOver(countBytes: number): void {
+    const current = this.#current
+    if (current === undefined) return
+    current.hasGaps = true
+    current.increment?.passOver(countBytes)
+    if (current.beneath !== undefined) current.beneath.doneBytes += countBytes
+  }
+
   end(): void {
     const current = this.#current
     if (current === undefined) return
     const { member, name, row, file, increment, beneath } = current
-    if (current.isHashed) this.#checkHash(name, row)
+    if (current.isHashed && current.hasGaps !== true) this.#checkHash(name, row)
     if (file !== undefined) {
       increment?.end()
       beneath?.writer.clear(beneath.doneBytes)
@@ -228,10 +251,13 @@ export class PartUnpacker {
     const file = ExistingFile.open(path, member.sizeBytes)
     if (file === undefined) return undefined
     this.#hasher.reset()
-    file.read(bytes => this.#hasher.update(bytes))
+    this.#checksum.reset()
+    file.read(bytes => {
+      this.#hasher.update(bytes)
+      if (this.#checksum.sizeBytes > 0) this.#checksum.update(bytes)
+    })
     const isSame = this.#hasher.digest() === this.#expectedHash(row)
     this.#hasher.reset()
-    this.#checksum.reset()
     return isSame ? file.keep(member.mode, this.#flusher) : file.close()
   }
 

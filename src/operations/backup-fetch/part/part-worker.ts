@@ -113,6 +113,12 @@ async function unpackStream(
   try {
     const tar = createTarReader(job.part)
     for (;;) {
+      const unneededBytes = unpacker.unneededBytes(tar.leftBytes)
+      if (unneededBytes > 0 && reader.skip !== undefined) {
+        const skippedBytes = await reader.skip(unneededBytes)
+        tar.passOver(skippedBytes)
+        if (skippedBytes > 0) unpacker.passOver(skippedBytes)
+      }
       const next = reader.next()
       const block = next instanceof Promise ? await next : next
       if (block === null) break
