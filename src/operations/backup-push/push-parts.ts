@@ -1,6 +1,7 @@
 import { createBlockCrew } from '../../codec/block-crew.ts'
 import type { WholeReason } from '../../delta/page-selection.ts'
 import { createRateLimit } from '../../kit/limits.ts'
+import { collectGarbage } from '../../kit/thread.ts'
 import { partName } from '../../repository/layout.ts'
 import type { OperationContext } from '../context.ts'
 import type { Contents } from './contents.ts'
@@ -54,12 +55,15 @@ export async function pushParts(
   log.info('Packing ...')
   progress.begin('backup-push', files.totalBytes)
   try {
-    const parts = await workers.pack(taskOf(context, source, contents, options, workers.count), files, {
+    const packing = workers.pack(taskOf(context, source, contents, options, workers.count), files, {
       signal,
       progress,
       stallTimeoutMs: context.storageDescription.stallTimeoutMs + STALL_GRACE_MS,
       onReport,
     })
+    // what planning has left behind, while this thread has nothing else to do
+    collectGarbage()
+    const parts = await packing
     await workers[Symbol.asyncDispose]()
     warnOfVanished(context, files)
     return { parts, damage }
