@@ -3,6 +3,14 @@ import type { Mutation } from './mutation.ts'
 /** Guards of restore. */
 export const mutations: readonly Mutation[] = [
   {
+    guard: 'a part with a file that a newer backup has waits for that',
+    file: 'src/operations/backup-fetch/plan/early-parts.ts',
+    find: 'touched[row] !== 1',
+    replace: 'touched[row] !== 2',
+    test: 'test/property/chain-restore.test.ts',
+    title: 'chains restore to what',
+  },
+  {
     guard: 'only an object with a hash of its own is passed over unread',
     file: 'src/operations/backup-fetch/part/part-unpacker.ts',
     find: 'if (this.#job.expectedHash === null) return 0',

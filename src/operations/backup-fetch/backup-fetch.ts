@@ -7,13 +7,14 @@ import type { OperationContext } from '../context.ts'
 import { removeDropped } from './catchup/remove-dropped.ts'
 import { checkStandby, standbyTablespaces } from './catchup/standby.ts'
 import { completeFetch, removeControlFile } from './complete-fetch.ts'
-import { type Fetch, fetchLateParts, fetchStep, type StepRun } from './fetch-step.ts'
+import { EarlyParts, type Fetch, fetchLateParts, fetchStep, type StepRun } from './fetch-step.ts'
 import type { BackupFetchOptions } from './options.ts'
 import { NewerPagesBuilder } from './part/newer-pages.ts'
 import { PartPool } from './part/part-pool.ts'
 import type { NewerPagesData } from './part/part-protocol.ts'
 import { checksumBytes } from './part/part-protocol.ts'
 import { type FetchPlan, type FetchStep, planFetch } from './plan/chain-plan.ts'
+import { type EarlyPart, planEarlyParts } from './plan/early-parts.ts'
 import { PG_CONTROL, TABLESPACE_MAP } from './plan/member-roles.ts'
 import { RestoredFiles } from './restored-files.ts'
 import { type FetchIdentity, FetchState, pendingControlFile } from './resume/fetch-state.ts'
@@ -105,12 +106,18 @@ async function fetchSteps(fetch: Fetch, steps: readonly FetchStep[], trusted: Tr
   const { context, table, options } = fetch
   const target = steps.at(-1)!
   const pages = new NewerPagesBuilder(table.count, options.pageBytes)
+  const isTrusted = ({ generation, part }: EarlyPart): boolean => trusted[generation]!.has(part.part)
+  const early = new EarlyParts(
+    fetch,
+    steps,
+    planEarlyParts(steps).filter(part => !isTrusted(part)),
+  )
   let newer: NewerPagesData | null = null
   let targetRun: StepRun | undefined
   for (let generation = steps.length - 1; generation >= 0; generation--) {
     const step = steps[generation]!
     const isLast = generation === 0
-    const run = await fetchStep(fetch, generation, step, trusted[generation]!, newer, result => {
+    const run = await fetchStep(fetch, generation, step, trusted[generation]!, newer, early, result => {
       if (!isLast) pages.add(result)
     })
     targetRun ??= run

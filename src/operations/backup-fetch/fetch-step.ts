@@ -7,6 +7,7 @@ import type { BackupFetchOptions } from './options.ts'
 import type { PartPool, RunJob } from './part/part-pool.ts'
 import type { BackupJob, NewerPagesData, PartJob, PartResult } from './part/part-protocol.ts'
 import type { FetchStep } from './plan/chain-plan.ts'
+import type { EarlyPart } from './plan/early-parts.ts'
 import type { PlannedPart } from './plan/fetch-plan.ts'
 import { BACKUP_LABEL, PG_CONTROL, TABLESPACE_MAP } from './plan/member-roles.ts'
 import type { MemberTable } from './plan/member-table.ts'
@@ -29,6 +30,44 @@ export interface Fetch {
 const RETRY_DELAY_MS = 1000
 const LATE_NAMES: readonly string[] = [PG_CONTROL, BACKUP_LABEL, TABLESPACE_MAP]
 
+/** Unpacks parts whose turn has not come, while a thread has nothing else to do. */
+export class EarlyParts {
+  readonly #fetch: Fetch
+  readonly #waiting: EarlyPart[]
+  readonly #steps: readonly FetchStep[]
+  readonly #runs = new Map<number, RunPart>()
+  readonly #begun = new Map<string, Promise<PartResult>>()
+
+  constructor(fetch: Fetch, steps: readonly FetchStep[], parts: readonly EarlyPart[]) {
+    this.#fetch = fetch
+    this.#steps = steps
+    this.#waiting = [...parts]
+  }
+
+  /** The largest of those left, in the thread of `runJob`. */
+  begin(runJob: RunJob): Promise<void> | undefined {
+    const next = this.#waiting.shift()
+    if (next === undefined) return undefined
+    const { generation, part } = next
+    const run = this.#runs.get(generation) ?? openStep(this.#fetch, this.#steps[generation]!, null)
+    this.#runs.set(generation, run)
+    const result = run(part, false, runJob)
+    this.#begun.set(part.key, result)
+    return result.then(() => {})
+  }
+
+  /** Their turn has come: what is not begun is left to it. */
+  claim(generation: number): void {
+    const others = this.#waiting.filter(part => part.generation !== generation)
+    this.#waiting.splice(0, this.#waiting.length, ...others)
+  }
+
+  /** Undefined for a part that was not begun early. */
+  resultOf(part: PlannedPart): Promise<PartResult> | undefined {
+    return this.#begun.get(part.key)
+  }
+}
+
 /** What has come of one backup. */
 export interface StepRun {
   readonly run: RunPart
@@ -45,6 +84,7 @@ export async function fetchStep(
   step: FetchStep,
   trusted: ReadonlyMap<string, PartResult>,
   newer: NewerPagesData | null,
+  early: EarlyParts,
   take: (result: PartResult) => void,
 ): Promise<StepRun> {
   const { restored, pool, state, table } = fetch
@@ -64,11 +104,20 @@ export async function fetchStep(
   if (trusted.size > 0) {
     fetch.context.log.info(`${trusted.size} parts of ${step.backup.name} are complete, ${parts.length} to go`)
   }
-  await pool.forEach(parts, async (part, runJob) => {
-    const result = await run(part, false, runJob)
+  early.claim(generation)
+  const finish = async (part: PlannedPart, working: Promise<PartResult>): Promise<void> => {
+    const result = await working
     await state.record(generation, part, result, table)
     add(result)
-  })
+  }
+  const begun = parts.filter(part => early.resultOf(part) !== undefined)
+  const left = parts.filter(part => !begun.includes(part))
+  await pool.forEach(
+    left,
+    (part, runJob) => finish(part, run(part, false, runJob)),
+    runJob => early.begin(runJob),
+  )
+  for (const part of begun) await finish(part, early.resultOf(part)!)
   if (fetch.hasList) restored.checkDelivered(step.backup.name, step.roles, name => LATE_NAMES.includes(name))
   return { run, memberBytes }
 }

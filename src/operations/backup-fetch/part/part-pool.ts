@@ -27,8 +27,14 @@ export interface PartPoolOptions {
   readonly progress: Progress
 }
 
+/** Begins something that is not urgent in the thread of `run`; undefined when there is nothing. */
+export type SpareWork = (run: RunJob) => Promise<void> | undefined
+
 interface Lane {
   readonly worker: Worker
+  /** Work that was begun because others were busy, and may still be under way. */
+  spare: Promise<void>
+  isSpareDone: boolean
   settle: ((reply: WorkerReply) => void) | undefined
   fail: ((error: Error) => void) | undefined
 }
@@ -62,17 +68,33 @@ export class PartPool implements AsyncDisposable {
 
   /**
    * Runs `action` for every item, one per thread at a time, in order. The first failure stops all, and is thrown when
-   * the others have stopped.
+   * the others have stopped. A thread for which no item is left while others are at work is given `spare` work, if there is any;
+   * that goes on beyond the call, and its failure is thrown by the next one.
    */
-  async forEach<T>(items: readonly T[], action: (item: T, run: RunJob) => Promise<void>): Promise<void> {
+  async forEach<T>(
+    items: readonly T[],
+    action: (item: T, run: RunJob) => Promise<void>,
+    spare: SpareWork = () => undefined,
+  ): Promise<void> {
     throwIfCancelled(this.#signal)
     let next = 0
+    let working = 0
     let isStopped = false
-    const lanes = this.#lanes.slice(0, items.length).map(async lane => {
+    const allTaken = Promise.withResolvers<void>()
+    if (items.length === 0) allTaken.resolve()
+    const lanes = this.#lanes.map(async lane => {
+      const run: RunJob = job => this.#run(lane, job)
+      // the others may be through with everything before this thread is free
+      await Promise.race([lane.spare, allTaken.promise])
+      working += 1
       while (next < items.length && !isStopped) {
         const item = items[next++]!
-        await action(item, job => this.#run(lane, job))
+        if (next === items.length) allTaken.resolve()
+        await action(item, run)
       }
+      working -= 1
+      if (!lane.isSpareDone) return
+      lane.spare = doSpare(lane, () => (working > 0 && !isStopped ? spare(run) : undefined))
     })
     const { promise: aborted, reject } = Promise.withResolvers<never>()
     const onAbort = (): void => reject(cancelled(this.#signal))
@@ -82,7 +104,8 @@ export class PartPool implements AsyncDisposable {
     } catch (error) {
       isStopped = true
       Atomics.store(this.#stop, 0, 1)
-      if (!this.#signal.aborted) await settleWithin(lanes, STOP_GRACE_MS)
+      if (!this.#signal.aborted)
+        await settleWithin([...lanes, ...this.#lanes.map(({ spare }) => spare)], STOP_GRACE_MS)
       throw error
     } finally {
       this.#signal.removeEventListener('abort', onAbort)
@@ -133,12 +156,31 @@ export type RunJob = <J extends PartJob | ChecksumJob>(job: J) => Promise<Result
 
 function openLane(setup: FetchSetup): Lane {
   const worker = new Worker(new URL('./part-worker.ts', import.meta.url))
-  const lane: Lane = { worker, settle: undefined, fail: undefined }
+  const lane: Lane = {
+    worker,
+    spare: Promise.resolve(),
+    isSpareDone: true,
+    settle: undefined,
+    fail: undefined,
+  }
   worker.on('message', (reply: WorkerReply) => lane.settle?.(reply))
   worker.on('error', error => lane.fail?.(new Error('a part worker died', { cause: error })))
   worker.on('exit', () => lane.fail?.(new Error('a part worker ended before its work was done')))
   worker.postMessage({ kind: 'setup', setup } satisfies WorkerRequest)
   return lane
+}
+
+/** One piece after the other for as long as `take` has any. */
+function doSpare(lane: Lane, take: () => Promise<void> | undefined): Promise<void> {
+  const work = async (): Promise<void> => {
+    for (let piece = take(); piece !== undefined; piece = take()) await piece
+    lane.isSpareDone = true
+  }
+  lane.isSpareDone = false
+  const done = work()
+  // thrown by the next `forEach`
+  done.catch(() => {})
+  return done
 }
 
 async function settleWithin(work: readonly Promise<unknown>[], timeoutMs: number): Promise<void> {
