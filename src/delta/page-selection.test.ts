@@ -94,7 +94,8 @@ describe('choosing the pages of a delta', () => {
       selector.begin(takesVisible)
       selector.judge(file, 0)
       const selection = selector.end({ blocks: 4, usedBlocks: 4 })
-      expect(selection).toEqual({ blocks: new Uint32Array(blocks), whole: undefined, usedBlocks: 4 })
+      const zeroes = new Uint32Array([1, 1])
+      expect(selection).toEqual({ blocks: new Uint32Array(blocks), whole: undefined, usedBlocks: 4, zeroes })
     }
     selector.begin()
     selector.judge(visible, 0)
@@ -110,7 +111,22 @@ describe('choosing the pages of a delta', () => {
       blocks: new Uint32Array([3, 4]),
       whole: undefined,
       usedBlocks: 5,
+      zeroes: new Uint32Array(0),
     })
+  })
+
+  test('a zero page is left out where the parent says that it was zero, and is told to the next delta', () => {
+    const parent = (...zeroes: number[]): ParentFile => ({
+      blocks: 6,
+      usedBlocks: 6,
+      zeroes: new Uint32Array(zeroes),
+    })
+    const pages = [SINCE, 'zero', 'zero', SINCE, 'zero', SINCE, 'zero'] as const
+    expect(blocksOf(pages, parent(1, 2, 4, 1))).toEqual([0, 3, 5])
+    expect([...select(pages, parent(1, 2, 4, 1)).zeroes]).toEqual([1, 2, 4, 1])
+    expect(blocksOf(pages, parent(1, 2))).toBe('zero page 4')
+    expect(blocksOf(pages, parent(2, 3))).toBe('zero page 1')
+    expect(blocksOf(pages, parent(1, 1, 4, 1))).toBe('zero page 2')
   })
 })
 

@@ -1,11 +1,14 @@
 import { isAllVisibleAt, judgePageAt, PAGE_HEADER_BYTES } from '../postgres/page-header.ts'
 import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../postgres/unlogged-page.ts'
+import { firstOutside, NO_ZERO_RUNS, type ZeroRuns, ZeroRunsBuilder } from './zero-runs.ts'
 
 /** What the parent backup holds of a file, in blocks; a backup of the original does not tell. */
 export interface ParentFile {
   readonly blocks: number
   /** Every block from here on is zero in the parent; `blocks` when it does not end in zeros. */
   readonly usedBlocks: number
+  /** Blocks before those that are zero in the parent; absent: not known. */
+  readonly zeroes?: ZeroRuns
 }
 
 /** Why a file is stored whole although the parent has it. */
@@ -22,6 +25,8 @@ export interface Selection {
   readonly whole: WholeReason | undefined
   /** Blocks up to the last one that is not zero. */
   readonly usedBlocks: number
+  /** Blocks before that which are zero; of pages that a map names, only those of them. */
+  readonly zeroes: ZeroRuns
 }
 
 const BLOCKS_MIN = 64
@@ -32,9 +37,9 @@ const LSN_WORD = 0xffffffffn
  * start LSN has changed. Pages are judged by their headers, which costs next to nothing beside reading them.
  *
  * Zero pages are never chosen: the original's reverse restore takes them for holes and fills them with what an older backup
- * has. They are left out where that is zero as well: behind the end of the parent's file or of what was used of it, or
- * before a page that has not changed since (a truncation would have taken that one too, and without one no page becomes
- * zero). Otherwise the file has to be stored whole.
+ * has. They are left out where that is zero as well: behind the end of the parent's file or of what was used of it, where
+ * the parent's manifest says so, or before a page that has not changed since (a truncation would have taken that one too, and
+ * without one no page becomes zero). Otherwise the file has to be stored whole.
  */
 export class PageSelector {
   readonly #pageBytes: number
@@ -44,6 +49,7 @@ export class PageSelector {
   #count = 0
   #zeroes: Uint32Array = new Uint32Array(BLOCKS_MIN)
   #zeroCount = 0
+  readonly #zeroRuns = new ZeroRunsBuilder()
   #usedBlocks = 0
   /** One more than the last block that is older than the parent. */
   #oldEnd = 0
@@ -61,6 +67,7 @@ export class PageSelector {
     this.#takesVisible = takesVisible
     this.#count = 0
     this.#zeroCount = 0
+    this.#zeroRuns.begin()
     this.#usedBlocks = 0
     this.#oldEnd = 0
     this.#whole = undefined
@@ -93,14 +100,15 @@ export class PageSelector {
   /** `parent` is undefined when the parent does not tell its sizes. */
   end(parent: ParentFile | undefined): Selection {
     const zeroFrom = parent?.usedBlocks ?? Number.POSITIVE_INFINITY
-    for (let index = 0; index < this.#zeroCount && this.#whole === undefined; index++) {
-      const block = this.#zeroes[index]!
-      if (block >= this.#oldEnd && block < zeroFrom) this.#whole = { kind: 'zero page', block }
-    }
+    const isDoubtful = (block: number): boolean => block >= this.#oldEnd && block < zeroFrom
+    const zeroes = this.#zeroes.subarray(0, this.#zeroCount)
+    const block = firstOutside(parent?.zeroes ?? NO_ZERO_RUNS, zeroes, isDoubtful)
+    if (block !== undefined) this.#whole ??= { kind: 'zero page', block }
     return {
       blocks: this.#blocks.slice(0, this.#count),
       whole: this.#whole,
       usedBlocks: this.#usedBlocks,
+      zeroes: this.#zeroRuns.before(this.#usedBlocks),
     }
   }
 
@@ -135,6 +143,7 @@ export class PageSelector {
     }
     if (this.#zeroCount === this.#zeroes.length) this.#zeroes = doubled(this.#zeroes)
     this.#zeroes[this.#zeroCount++] = block
+    this.#zeroRuns.add(block)
   }
 }
 

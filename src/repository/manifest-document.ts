@@ -40,20 +40,24 @@ function* lines(manifest: ManifestSource): Generator<string> {
     numbers.set(key, numbers.size)
   }
   let filesCount = 0
-  for (const { name, object, sizeBytes, hash, fileSizeBytes, usedBytes } of manifest.files()) {
+  for (const { name, object, sizeBytes, hash, fileSizeBytes, usedBytes, zeroes } of manifest.files()) {
     const number = numbers.get(object)
     if (number === undefined) throw new RangeError(`unknown object "${object}"`)
-    const more = optional('fileSize', fileSizeBytes) + optional('used', usedBytes)
+    const more = optional('fileSize', fileSizeBytes) + optional('used', usedBytes) + zeroRuns(zeroes)
     yield `{"file":${quoteJson(name, 'v2')},"in":${number},"size":${sizeBytes},"hash":"${hash}"${more}}\n`
     filesCount += 1
   }
   let keptCount = 0
-  for (const { name, sizeBytes, usedBytes } of manifest.kept?.() ?? []) {
-    yield `{"kept":${quoteJson(name, 'v2')},"size":${sizeBytes}${optional('used', usedBytes)}}\n`
+  for (const { name, sizeBytes, usedBytes, zeroes } of manifest.kept?.() ?? []) {
+    yield `{"kept":${quoteJson(name, 'v2')},"size":${sizeBytes}${optional('used', usedBytes)}${zeroRuns(zeroes)}}\n`
     keptCount += 1
   }
   const kept = keptCount === 0 ? '' : `,"kept":${keptCount}`
   yield `{"objects":${numbers.size},"files":${filesCount}${kept}}\n`
+}
+
+function zeroRuns(zeroes: Uint32Array | undefined): string {
+  return zeroes === undefined ? '' : `,"zeroes":[${zeroes.join()}]`
 }
 
 function optional(key: string, value: number | undefined): string {
@@ -115,6 +119,7 @@ class ManifestReader {
     hash: new Uint8Array(16),
     fileSizeBytes: -1,
     usedBytes: -1,
+    zeroes: undefined,
   }
   #sink: ManifestSink | undefined
   #objectsCount = 0
@@ -229,6 +234,7 @@ function scannedOf(line: Record<string, unknown>): ScannedManifestFile {
     hash: parseHash(text(line['hash'], 'hash')),
     fileSizeBytes: optionalSize(line['fileSize'], 'fileSize'),
     usedBytes: optionalSize(line['used'], 'used'),
+    zeroes: optionalRuns(line['zeroes']),
   }
 }
 
@@ -243,7 +249,22 @@ function keptOf(line: Record<string, unknown>): ScannedManifestFile {
     hash: new Uint8Array(0),
     fileSizeBytes: -1,
     usedBytes: optionalSize(line['used'], 'used'),
+    zeroes: optionalRuns(line['zeroes']),
   }
+}
+
+/** Runs in ascending order, each behind the one before. */
+function optionalRuns(value: unknown): Uint32Array | undefined {
+  if (value === undefined) return undefined
+  if (!Array.isArray(value) || value.length % 2 !== 0) throw invalid('"zeroes" is no list of runs')
+  const runs = Uint32Array.from(value, entry => size(entry, 'zeroes'))
+  let end = 0
+  for (let at = 0; at < runs.length; at += 2) {
+    if (runs[at] !== value[at] || runs[at]! < end || runs[at + 1] === 0)
+      throw invalid('"zeroes" is no list of runs')
+    end = runs[at]! + runs[at + 1]!
+  }
+  return runs
 }
 
 function optionalSize(value: unknown, key: string): number {

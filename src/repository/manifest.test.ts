@@ -59,7 +59,13 @@ test('what the next delta wants to know travels along, by the fast way and by th
         files: () =>
           names.flatMap(name => [
             { name, object: key, sizeBytes: 16, hash: HASH, fileSizeBytes: 24_576, usedBytes: 8192 },
-            { name: `${name}.1`, object: key, sizeBytes: 8192, hash: HASH },
+            {
+              name: `${name}.1`,
+              object: key,
+              sizeBytes: 8192,
+              hash: HASH,
+              zeroes: new Uint32Array([1, 2, 40, 1]),
+            },
           ]),
         kept: () => names.map(name => ({ name: `${name}.2`, sizeBytes: 16_384, usedBytes: 0 })),
       }),
@@ -69,12 +75,14 @@ test('what the next delta wants to know travels along, by the fast way and by th
   expect(text).toContain(`"hash":"${HASH}","fileSize":24576,"used":8192}`)
   expect(text).toContain('{"kept":"/base/5/1259.2","size":16384,"used":0}')
   expect(text).toEndWith('{"objects":1,"files":4,"kept":2}\n')
-  const found: [string, string, number, number, number][] = []
+  expect(text).toContain(`"hash":"${HASH}","zeroes":[1,2,40,1]}`)
+  const found: [string, string, number, number, number, string?][] = []
   const take =
     (kind: string) =>
-    ({ bytes, nameFrom, nameTo, sizeBytes, fileSizeBytes, usedBytes }: ScannedManifestFile): void => {
+    ({ bytes, nameFrom, nameTo, sizeBytes, fileSizeBytes, usedBytes, zeroes }: ScannedManifestFile): void => {
       const name = new TextDecoder().decode(bytes.subarray(nameFrom, nameTo))
-      found.push([kind, name, sizeBytes, fileSizeBytes, usedBytes])
+      const more: [string?] = zeroes === undefined ? [] : [zeroes.join()]
+      found.push([kind, name, sizeBytes, fileSizeBytes, usedBytes, ...more])
     }
   const read = async (document: string): Promise<bigint | undefined> => {
     let walkedNs: bigint | undefined
@@ -86,15 +94,17 @@ test('what the next delta wants to know travels along, by the fast way and by th
   }
   expect(await read(text)).toBe(1_795_000_000_123_456_789n)
   expect(found).toEqual([
-    ...names.flatMap((name): [string, string, number, number, number][] => [
+    ...names.flatMap((name): [string, string, number, number, number, string?][] => [
       ['file', name, 16, 24_576, 8192],
-      ['file', `${name}.1`, 8192, -1, -1],
+      ['file', `${name}.1`, 8192, -1, -1, '1,2,40,1'],
     ]),
     ...names.map((name): [string, string, number, number, number] => ['kept', `${name}.2`, 16_384, -1, 0]),
   ])
   const cut = text.replace('{"kept":"/base/5/1259.2","size":16384,"used":0}\n', '')
   await expect(read(cut)).rejects.toThrow('counts of the last line')
   await expect(read(text.replace('"used":8192', '"used":-1'))).rejects.toThrow('used')
+  for (const runs of ['[1]', '[1,0]', '[5,2,6,1]', '[1,-1]', '{}', '[4294967296,1]'])
+    await expect(read(text.replace('[1,2,40,1]', runs))).rejects.toThrow('zeroes')
 })
 
 test('a file is found by its name within its object', () => {

@@ -31,6 +31,8 @@ export interface ManifestFile {
   readonly fileSizeBytes?: number
   /** Of a file of pages that ends in zeros, or an increment of one: what comes before them. */
   readonly usedBytes?: number
+  /** Of such a file: runs of zero blocks before that, first block and count of each. */
+  readonly zeroes?: Uint32Array
 }
 
 /** A file of pages that is the parent's: no part holds it. What the next delta wants to know of it. */
@@ -38,6 +40,7 @@ export interface KeptFile {
   readonly name: string
   readonly sizeBytes: number
   readonly usedBytes?: number
+  readonly zeroes?: Uint32Array
 }
 
 /** What the encoder needs; `ContentManifest` is one, a push may offer its own columns. */
@@ -64,6 +67,8 @@ export interface ScannedManifestFile {
   fileSizeBytes: number
   /** -1: not said. */
   usedBytes: number
+  /** Undefined: not said. */
+  zeroes: Uint32Array | undefined
 }
 
 /** Takes the records of a manifest in the order of the document; objects come before files. */

@@ -13,6 +13,22 @@ const DELTA_TEST = 'test/e2e/delta-push.test.ts'
 /** The guards of delta backups. */
 export const mutations: readonly Mutation[] = [
   {
+    guard: 'a page that was not zero in the parent and is now makes the file whole',
+    file: 'src/delta/page-selection.ts',
+    find: "if (block !== undefined) this.#whole ??= { kind: 'zero page', block }",
+    replace: '',
+    test: 'src/delta/page-selection.test.ts',
+    title: 'where the parent says that it was zero',
+  },
+  {
+    guard: 'blocks that a map names are not taken for zero any longer',
+    file: 'src/delta/zero-runs.ts',
+    find: 'if (at >= blocks.length || blocks[at] !== block) left.add(block)',
+    replace: 'left.add(block)',
+    test: 'src/delta/zero-runs.test.ts',
+    title: 'is zero no longer',
+  },
+  {
     guard: 'a page changed exactly at the start of the parent belongs to the delta',
     file: SELECTION,
     find: 'view.getUint32(at + 4, true) >= this.#sinceLow)',
@@ -22,8 +38,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a zero page that the parent may have otherwise makes a file whole',
     file: SELECTION,
-    find: "if (block >= this.#oldEnd && block < zeroFrom) this.#whole = { kind: 'zero page', block }",
-    replace: '',
+    find: 'const isDoubtful = (block: number): boolean => block >= this.#oldEnd && block < zeroFrom',
+    replace: 'const isDoubtful = (): boolean => false',
     test: SELECTION_TEST,
   },
   {

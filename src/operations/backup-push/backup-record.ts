@@ -1,4 +1,5 @@
 import { incrementSizeBytes } from '../../delta/increment.ts'
+import type { ZeroRuns } from '../../delta/zero-runs.ts'
 import { HASH_ALGORITHM } from '../../kit/hash.ts'
 import { localTimestampFromNs } from '../../kit/timestamp.ts'
 import { isPagedFile } from '../../postgres/relation-file.ts'
@@ -130,7 +131,10 @@ function fileOf({ files, pageBytes }: PackedContents, index: number): Omit<Manif
   const sizeBytes = files.sizeBytes(index)
   const usedBytes = files.usedBlocks(index) * pageBytes
   const isPaged = isPagedFile(name, sizeBytes, pageBytes)
-  const used = isPaged && usedBytes < sizeBytes ? { usedBytes } : {}
+  const used = {
+    ...(isPaged && usedBytes < sizeBytes ? { usedBytes } : {}),
+    ...known('zeroes', files.zeroes(index)),
+  }
   if (files.state(index) !== 'incremented') return { name, sizeBytes, ...used }
   const storedBytes = incrementSizeBytes(files.pages(index), pageBytes)
   return { name, sizeBytes: storedBytes, fileSizeBytes: sizeBytes, ...used }
@@ -141,8 +145,18 @@ function keptOf({ files, pageBytes }: PackedContents, index: number): KeptFile |
   const name = files.memberName(index)
   const sizeBytes = files.sizeBytes(index)
   if (!isPagedFile(name, sizeBytes, pageBytes)) return undefined
-  const usedBytes = (files.parent(index)?.usedBlocks ?? Number.POSITIVE_INFINITY) * pageBytes
-  return { name, sizeBytes, ...(usedBytes < sizeBytes ? { usedBytes } : {}) }
+  const parent = files.parent(index)
+  const usedBytes = (parent?.usedBlocks ?? Number.POSITIVE_INFINITY) * pageBytes
+  return {
+    name,
+    sizeBytes,
+    ...(usedBytes < sizeBytes ? { usedBytes } : {}),
+    ...known('zeroes', parent?.zeroes),
+  }
+}
+
+function known(key: 'zeroes', zeroes: ZeroRuns | undefined): { readonly zeroes?: ZeroRuns } {
+  return zeroes === undefined ? {} : { [key]: zeroes }
 }
 
 function listedCount(packed: PackedContents): number {

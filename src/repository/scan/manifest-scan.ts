@@ -37,6 +37,7 @@ export function scanManifestFile(
   if (!decodeHex(bytes, scanner.textFrom, scanner.textTo, into)) return false
   into.fileSizeBytes = scanOptional(BEFORE_FILE_SIZE)
   into.usedBytes = scanOptional(BEFORE_USED)
+  into.zeroes = undefined
   return scanner.skip(CLOSE_OBJECT) && scanner.isAtEnd()
 }
 
@@ -56,6 +57,7 @@ export function scanKeptFile(
   into.sizeBytes = scanner.number
   into.fileSizeBytes = ABSENT
   into.usedBytes = scanOptional(BEFORE_USED)
+  into.zeroes = undefined
   return scanner.skip(CLOSE_OBJECT) && scanner.isAtEnd()
 }
 

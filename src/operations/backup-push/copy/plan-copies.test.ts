@@ -62,7 +62,13 @@ function plan(files: readonly FileSpec[], { alsoIn = {}, extension = 'lz4', ...r
     const bytes = new TextEncoder().encode(name)
     const file = { bytes, nameFrom: 0, nameTo: bytes.length, object: names.indexOf(part), sizeBytes: PAGE }
     for (const sink of [sizes, parts]) {
-      sink.takeFile({ ...file, hash: Uint8Array.fromHex(hash), fileSizeBytes: -1, usedBytes })
+      sink.takeFile({
+        ...file,
+        hash: Uint8Array.fromHex(hash),
+        fileSizeBytes: -1,
+        usedBytes,
+        zeroes: undefined,
+      })
     }
   }
   const settledNs = 'settledNs' in rest ? rest.settledNs : SETTLED
@@ -122,7 +128,7 @@ test('a part with an increment in it, or with a name that another part has too, 
     const bytes = new TextEncoder().encode(name)
     const hash = new Uint8Array(16)
     const place = { bytes, nameFrom: 0, nameTo: bytes.length, object }
-    parts.takeFile({ ...place, sizeBytes: PAGE, hash, fileSizeBytes, usedBytes: -1 })
+    parts.takeFile({ ...place, sizeBytes: PAGE, hash, fileSizeBytes, usedBytes: -1, zeroes: undefined })
   }
   take(A.name, 0)
   take(A.name, 1)

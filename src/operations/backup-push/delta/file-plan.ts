@@ -1,4 +1,5 @@
 import type { ParentFile } from '../../../delta/page-selection.ts'
+import type { ZeroRuns } from '../../../delta/zero-runs.ts'
 import type { FileOrder, PackMethod } from '../part/file-batch.ts'
 
 const METHODS: readonly (PackMethod | 'skip')[] = ['whole', 'scan', 'scan visible', 'blocks', 'skip']
@@ -10,6 +11,7 @@ export class FilePlan {
   readonly #parentBlocks: Uint32Array
   readonly #parentUsed: Uint32Array
   readonly #blocks = new Map<number, Uint32Array>()
+  readonly #parentZeroes = new Map<number, ZeroRuns>()
 
   constructor(entriesCount: number) {
     this.#methods = new Uint8Array(entriesCount)
@@ -23,6 +25,7 @@ export class FilePlan {
     if (parent === undefined) return
     this.#parentBlocks[index] = parent.blocks + 1
     this.#parentUsed[index] = parent.usedBlocks
+    if (parent.zeroes !== undefined) this.#parentZeroes.set(index, parent.zeroes)
   }
 
   setBlocks(index: number, blocks: Uint32Array, parent: ParentFile | undefined): void {
@@ -40,7 +43,10 @@ export class FilePlan {
 
   parent(index: number): ParentFile | undefined {
     const blocks = this.#parentBlocks[index]!
-    return blocks === 0 ? undefined : { blocks: blocks - 1, usedBlocks: this.#parentUsed[index]! }
+    if (blocks === 0) return undefined
+    const zeroes = this.#parentZeroes.get(index)
+    const known = zeroes === undefined ? {} : { zeroes }
+    return { blocks: blocks - 1, usedBlocks: this.#parentUsed[index]!, ...known }
   }
 
   blocks(index: number): Uint32Array | undefined {

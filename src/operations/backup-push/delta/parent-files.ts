@@ -1,4 +1,5 @@
 import type { ParentFile } from '../../../delta/page-selection.ts'
+import type { ZeroRuns } from '../../../delta/zero-runs.ts'
 import { collect } from '../../../kit/bytes.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import { epochNs } from '../../../kit/timestamp.ts'
@@ -45,6 +46,7 @@ export class ParentSizes implements ManifestSink {
   /** Plus 1; 0: not known. */
   readonly #blocks: Uint32Array
   readonly #used: Uint32Array
+  readonly #zeroes = new Map<number, ZeroRuns>()
   readonly objects: ManifestObject[] = []
   walkedNs: bigint | undefined
 
@@ -70,7 +72,9 @@ export class ParentSizes implements ManifestSink {
   /** Undefined when it is not known, or not made of whole pages. */
   at(index: number): ParentFile | undefined {
     const blocks = this.#blocks[index]!
-    return blocks === 0 ? undefined : { blocks: blocks - 1, usedBlocks: this.#used[index]! }
+    if (blocks === 0) return undefined
+    const zeroes = this.#zeroes.get(index)
+    return { blocks: blocks - 1, usedBlocks: this.#used[index]!, ...(zeroes === undefined ? {} : { zeroes }) }
   }
 
   #take(file: ScannedManifestFile, sizeBytes: number): void {
@@ -79,6 +83,7 @@ export class ParentSizes implements ManifestSink {
     const blocks = sizeBytes / this.#pageBytes
     this.#blocks[index] = blocks + 1
     this.#used[index] = file.usedBytes < 0 ? blocks : Math.ceil(file.usedBytes / this.#pageBytes)
+    if (file.zeroes !== undefined) this.#zeroes.set(index, file.zeroes)
   }
 }
 

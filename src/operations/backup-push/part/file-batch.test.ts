@@ -128,6 +128,7 @@ describe('the feed of a worker', () => {
     names: new ArrayBuffer(0),
     places: [],
     blocks: new Map(),
+    zeroes: new Map(),
   })
 
   test('asks one batch ahead while files are small, once at a time', async () => {

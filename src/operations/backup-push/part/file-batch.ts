@@ -1,4 +1,5 @@
 import type { ParentFile } from '../../../delta/page-selection.ts'
+import type { ZeroRuns } from '../../../delta/zero-runs.ts'
 import type { EntryPlace } from '../../../postgres/walk/data-entries.ts'
 
 /**
@@ -53,6 +54,8 @@ export interface FileBatchData {
   readonly places: readonly EntryPlace[]
   /** Blocks by row, for those packed by `blocks`. */
   readonly blocks: ReadonlyMap<number, Uint32Array>
+  /** By row, where there are any: on the way out blocks that are zero in the parent, on the way back those of the file. */
+  readonly zeroes: Map<number, ZeroRuns>
 }
 
 /** `unchanged`: nothing of the file had to be packed, it is the parent's. */
@@ -96,6 +99,7 @@ export class FileBatchBuilder {
   #namesBytes = 0
   readonly #places: EntryPlace[] = []
   readonly #blocks = new Map<number, Uint32Array>()
+  readonly #zeroes = new Map<number, ZeroRuns>()
   readonly #numbers = new Map<number, number>()
   #count = 0
   #bytes = 0
@@ -140,6 +144,7 @@ export class FileBatchBuilder {
     if (parent !== undefined) {
       this.#words[at + PARENT_BLOCKS] = parent.blocks + 1
       this.#words[at + PARENT_USED] = parent.usedBlocks
+      if (parent.zeroes !== undefined) this.#zeroes.set(row, parent.zeroes)
     }
     if (blocks !== undefined) this.#blocks.set(row, blocks)
   }
@@ -155,6 +160,7 @@ export class FileBatchBuilder {
       names,
       places: this.#places,
       blocks: this.#blocks,
+      zeroes: this.#zeroes,
     }
   }
 
@@ -211,7 +217,10 @@ export class FileBatch {
     const usedBlocks = this.#words[at + PARENT_USED]!
     return {
       method: METHODS[this.#words[at + METHOD]!]!,
-      parent: parentBlocks === 0 ? undefined : { blocks: parentBlocks - 1, usedBlocks },
+      parent:
+        parentBlocks === 0
+          ? undefined
+          : { blocks: parentBlocks - 1, usedBlocks, ...zeroesOf(this.data, row) },
       blocks: this.data.blocks.get(row),
     }
   }
@@ -266,7 +275,22 @@ export class FileBatch {
     return this.#words[row * WORDS + USED_BLOCKS]!
   }
 
+  /** Blocks before those that are known to be zero, of a file that is made of pages. */
+  setZeroes(row: number, zeroes: ZeroRuns): void {
+    if (zeroes.length === 0) this.data.zeroes.delete(row)
+    else this.data.zeroes.set(row, zeroes)
+  }
+
+  zeroes(row: number): ZeroRuns | undefined {
+    return this.data.zeroes.get(row)
+  }
+
   setVanished(row: number): void {
     this.#words[row * WORDS + STATE] = STATES.indexOf('vanished')
   }
+}
+
+function zeroesOf({ zeroes }: FileBatchData, row: number): { readonly zeroes?: ZeroRuns } {
+  const runs = zeroes.get(row)
+  return runs === undefined ? {} : { zeroes: runs }
 }

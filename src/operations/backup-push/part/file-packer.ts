@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs'
+import { NO_ZERO_RUNS, runsWithout, type ZeroRuns } from '../../../delta/zero-runs.ts'
 import type { Awaitable } from '../../../kit/bytes.ts'
 import { isPagedFile } from '../../../postgres/relation-file.ts'
 import type { BatchFile, FileBatch, FileOrder } from './file-batch.ts'
@@ -9,7 +10,7 @@ import { PageScan } from './page-scan.ts'
 import type { PartControl } from './part-control.ts'
 import type { FileObserver } from './part-packer.ts'
 import type { FileQueue, NumberedOpenPart, WorkerParts } from './worker-parts.ts'
-import { ZeroTail } from './zero-tail.ts'
+import { ZeroPages } from './zero-pages.ts'
 
 /** Packs one file after the other, each in the way the plan says: whole, or the pages that have changed. */
 export class FilePacker {
@@ -18,12 +19,13 @@ export class FilePacker {
   readonly #pageBytes: number
   readonly #check: PageCheck | undefined
   readonly #scan: PageScan | undefined
-  readonly #tail = new ZeroTail()
+  readonly #zeroPages: ZeroPages
 
   constructor(room: PackRoom, task: PartsTask, control: PartControl, queue: FileQueue) {
     this.#queue = queue
     this.#report = room.report
     this.#pageBytes = task.pageBytes
+    this.#zeroPages = new ZeroPages(task.pageBytes)
     this.#check = task.pages === undefined ? undefined : new PageCheck(task.pages, room.memory)
     const { diskLimit } = task
     this.#scan =
@@ -54,7 +56,7 @@ export class FilePacker {
     if (fd === undefined) return batch.setVanished(row)
     try {
       const check = this.#openCheck(file)
-      const { blocks, whole, usedBlocks } = await this.#scan!.find(file, fd, order, check)
+      const { blocks, whole, usedBlocks, zeroes } = await this.#scan!.find(file, fd, order, check)
       if (whole !== undefined) {
         this.#report({ kind: 'whole', turn, reason: whole })
         return await this.#packWhole(await parts.forMember(file.sizeBytes, batch.data), batch, file)
@@ -66,10 +68,10 @@ export class FilePacker {
         const hash = await part.packer.packIncrement(file, fd, blocks, this.#pageBytes)
         batch.setIncremented(row, number, hash, blocks.length)
       }
-      batch.setUsedBlocks(
-        row,
-        order.blocks === undefined ? usedBlocks : this.#mappedUse(usedBlocks, order, file),
-      )
+      const isMapped = order.blocks !== undefined
+      const fileUse = isMapped ? this.#mappedUse(usedBlocks, order, file) : usedBlocks
+      batch.setUsedBlocks(row, fileUse)
+      batch.setZeroes(row, isMapped ? mappedZeroes(order, fileUse) : zeroes)
       this.#endCheck(check)
     } finally {
       closeSync(fd)
@@ -80,17 +82,20 @@ export class FilePacker {
     const { row } = this.#queue
     const check = this.#openCheck(file)
     const isPaged = isPagedFile(file.memberName, file.sizeBytes, this.#pageBytes)
-    if (isPaged) this.#tail.begin()
+    if (isPaged) this.#zeroPages.begin()
     const record = (hash: string | undefined): void => {
       if (hash === undefined) {
         batch.setVanished(row)
         return
       }
       batch.setPacked(row, number, hash)
-      if (isPaged) batch.setUsedBlocks(row, this.#tail.usedBlocks(this.#pageBytes))
+      if (isPaged) {
+        batch.setUsedBlocks(row, this.#zeroPages.usedBlocks)
+        batch.setZeroes(row, this.#zeroPages.runs)
+      }
       this.#endCheck(check)
     }
-    const packed = part.packer.packFile(file, observerOf(check, isPaged ? this.#tail : undefined))
+    const packed = part.packer.packFile(file, observerOf(check, isPaged ? this.#zeroPages : undefined))
     return packed instanceof Promise ? packed.then(record) : record(packed)
   }
 
@@ -112,12 +117,20 @@ export class FilePacker {
   }
 }
 
-function observerOf(check: PageObserver | undefined, tail: ZeroTail | undefined): FileObserver | undefined {
-  if (check === undefined || tail === undefined) return check ?? tail
+/** Blocks that a map names are not looked for: those that are zero still are, those that became zero are left out. */
+function mappedZeroes({ blocks, parent }: FileOrder, usedBlocks: number): ZeroRuns {
+  return runsWithout(parent?.zeroes ?? NO_ZERO_RUNS, blocks!, usedBlocks)
+}
+
+function observerOf(
+  check: PageObserver | undefined,
+  zeroPages: ZeroPages | undefined,
+): FileObserver | undefined {
+  if (check === undefined || zeroPages === undefined) return check ?? zeroPages
   return {
     observe(bytes: Uint8Array): void {
       check.observe(bytes)
-      tail.observe(bytes)
+      zeroPages.observe(bytes)
     },
   }
 }

@@ -1,4 +1,5 @@
 import type { ParentFile } from '../../../delta/page-selection.ts'
+import type { ZeroRuns } from '../../../delta/zero-runs.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
 import type { Arrangement } from '../composer.ts'
 import type { CopiedFiles, CopiedPart } from '../copy/copied-files.ts'
@@ -40,6 +41,8 @@ export class PackedFiles {
   /** Pages of an increment by entry, plus 1; 0: packed whole. */
   readonly #pages: Uint32Array
   readonly #usedBlocks: Uint32Array
+  /** By entry, for those that have any. */
+  readonly #zeroes = new Map<number, ZeroRuns>()
   readonly #plan: FilePlan | undefined
   readonly #arrangement: Arrangement | undefined
   readonly #skipped: Uint32Array
@@ -160,6 +163,8 @@ export class PackedFiles {
         state === 'vanished' ? VANISHED : state === 'unchanged' ? UNCHANGED : batch.part(row)
       if (state === 'incremented') this.#pages[index] = batch.pages(row) + 1
       this.#usedBlocks[index] = batch.usedBlocks(row)
+      const zeroes = state === 'packed' || state === 'incremented' ? batch.zeroes(row) : undefined
+      if (zeroes !== undefined) this.#zeroes.set(index, zeroes)
       this.#hashes[index * 2] = batch.hashHalf(row, 0)
       this.#hashes[index * 2 + 1] = batch.hashHalf(row, 1)
     }
@@ -244,6 +249,11 @@ export class PackedFiles {
   /** Blocks up to the last that is not zero, of a packed file that is made of pages. */
   usedBlocks(index: number): number {
     return this.#usedBlocks[index]!
+  }
+
+  /** Blocks before that which are known to be zero, of a packed file. */
+  zeroes(index: number): ZeroRuns | undefined {
+    return this.#zeroes.get(index)
   }
 
   /** What the parent has of it. */

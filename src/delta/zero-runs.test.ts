@@ -1,0 +1,56 @@
+import { expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { firstOutside, runsWithout, ZERO_RUNS_MAX, type ZeroRuns, ZeroRunsBuilder } from './zero-runs.ts'
+
+const seed = Number(process.env['SEED'] ?? '20261122')
+
+function runsOf(blocks: readonly number[], end = Number.POSITIVE_INFINITY): ZeroRuns {
+  const builder = new ZeroRunsBuilder()
+  builder.begin()
+  for (const block of blocks) builder.add(block)
+  return builder.before(end)
+}
+
+function blocksOf(runs: ZeroRuns): number[] {
+  const blocks: number[] = []
+  for (let at = 0; at < runs.length; at += 2) {
+    for (let block = runs[at]!; block < runs[at]! + runs[at + 1]!; block++) blocks.push(block)
+  }
+  return blocks
+}
+
+const ascending = fc.uniqueArray(fc.nat(60), { maxLength: 40 }).map(blocks => blocks.sort((a, b) => a - b))
+
+test('runs give back the blocks that went in, up to where the use of the file ends', () => {
+  fc.assert(
+    fc.property(ascending, fc.nat(70), (blocks, end) => {
+      expect(blocksOf(runsOf(blocks, end))).toEqual(blocks.filter(block => block < end))
+    }),
+    { seed },
+  )
+})
+
+test('the first block outside that matters is found', () => {
+  fc.assert(
+    fc.property(ascending, ascending, fc.nat(60), (zero, asked, from) => {
+      const expected = asked.find(block => block >= from && !zero.includes(block))
+      expect(firstOutside(runsOf(zero), asked, block => block >= from)).toBe(expected)
+    }),
+    { seed },
+  )
+})
+
+test('what is written or cut away is zero no longer', () => {
+  fc.assert(
+    fc.property(ascending, ascending, fc.nat(70), (zero, written, end) => {
+      const expected = zero.filter(block => block < end && !written.includes(block))
+      expect(blocksOf(runsWithout(runsOf(zero), Uint32Array.from(written), end))).toEqual(expected)
+    }),
+    { seed },
+  )
+})
+
+test('a file with too many holes keeps the first ones', () => {
+  const blocks = Array.from({ length: ZERO_RUNS_MAX + 10 }, (_, n) => 2 * n)
+  expect(blocksOf(runsOf(blocks))).toEqual(blocks.slice(0, ZERO_RUNS_MAX))
+})
