@@ -217,7 +217,9 @@ describe('part workers', () => {
       },
     })
     expect(hasCode(await work.catch(failure => failure), 'CANCELLED')).toBe(true)
-    expect(scene.stored()).toEqual([])
+    // the other may have stored the directories before
+    for (const name of scene.stored())
+      expect([...untar(join(scene.repository, name), 'lz4').keys()]).toEqual([])
   })
 
   test('zstd has threads of its own for a file that outlasts all others, and what they make is read by zstd', async () => {
