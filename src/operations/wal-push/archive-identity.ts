@@ -41,8 +41,7 @@ export async function checkArchiveIdentity(
   const place = storageIdentity(context.storageDescription)
   if (knownHere.get(place) === own) return
   const remembered = readRemembered(options.walDirectory)
-  if (remembered !== undefined && remembered.storage === place && remembered.systemIdentifier === String(own))
-    return
+  if (remembered?.storage === place && remembered.systemIdentifier === String(own)) return
   const archive = await lookUpArchive(context)
   if (archive === undefined || archive === own) {
     knownHere.set(place, own)
@@ -123,12 +122,13 @@ function rememberedPath(walDirectory: string): string {
   return join(walDirectory, 'walg_data', 'walg_archive_identity')
 }
 
-function readRemembered(walDirectory: string | undefined): Remembered | undefined {
-  if (walDirectory === undefined) return undefined
+function readRemembered(walDirectory: string | undefined): Remembered | null {
+  if (walDirectory === undefined) return null
   try {
-    return JSON.parse(readFileSync(rememberedPath(walDirectory), 'utf8')) as Remembered
+    return JSON.parse(readFileSync(rememberedPath(walDirectory), 'utf8')) as Remembered | null
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
+    // Whatever keeps it from us (the file of another user, say): then the archive is asked.
+    if (errnoOf(error) !== undefined || error instanceof SyntaxError) return null
     throw error
   }
 }

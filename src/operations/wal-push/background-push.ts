@@ -51,7 +51,7 @@ async function pushOne(
   options: BackgroundOptions,
 ): Promise<PushOutcome['kind'] | 'failed'> {
   try {
-    const outcome = await pusher.push(path)
+    const outcome = await pusher.push(path, { isAhead: true })
     if (options.readyRename) {
       await markDone(options.walDirectory, name)
       return outcome.kind

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeFileDurably } from '../../kit/atomic-file.ts'
-import { errnoOf } from '../../kit/errors.ts'
+import { errnoOf, fromSystemError } from '../../kit/errors.ts'
 
 /**
  * What this host knows of a file it pushed, one small file per archive name (the full name, so that `X` and
@@ -23,8 +23,11 @@ export interface PushRecord {
 }
 
 export interface PushRecords {
+  /** undefined also where this user may not read it, as after a push by root. */
   read(name: string): PushRecord | undefined
+  /** Durable when this returns. Throws DISK_FULL, FILE_ACCESS, FILE_NOT_FOUND. */
   write(name: string, record: PushRecord): Promise<void>
+  /** One that this user may not remove stays: it is compared before it is believed. */
   remove(name: string): void
 }
 
@@ -33,6 +36,9 @@ const RECORD_SUFFIX = '.record'
 /** Old `pushing` records only serve retries; PostgreSQL retries the newest file, so a few hundred are plenty. */
 const RECORDS_MAX = 512
 
+/** Gone, or of another user. */
+const NOT_OURS = new Set(['ENOENT', 'EACCES', 'EPERM', 'EROFS'])
+
 /** Opens the records below a `pg_wal` directory, creating their folder. Throws the system's error. */
 export function openPushRecords(walDirectory: string): PushRecords {
   const folder = join(walDirectory, RECORDS_FOLDER)
@@ -40,12 +46,7 @@ export function openPushRecords(walDirectory: string): PushRecords {
   const pathOf = (name: string): string => join(folder, name + RECORD_SUFFIX)
   return {
     read(name: string): PushRecord | undefined {
-      try {
-        return parseRecord(readFileSync(pathOf(name), 'utf8'))
-      } catch (error) {
-        if (errnoOf(error) === 'ENOENT') return undefined
-        throw error
-      }
+      return readRecord(pathOf(name))
     },
     async write(name: string, record: PushRecord): Promise<void> {
       await writeFileDurably(pathOf(name), Buffer.from(`${JSON.stringify(record)}\n`), { mode: 0o600 })
@@ -79,16 +80,16 @@ function pruneRecords(folder: string): void {
   if (names.length <= RECORDS_MAX) return
   for (const name of names.sort().slice(0, names.length - RECORDS_MAX / 2)) {
     const path = join(folder, name)
-    if (readStateOf(path) !== 'stored') removeIfThere(path)
+    if (readRecord(path)?.state !== 'stored') removeIfThere(path)
   }
 }
 
-function readStateOf(path: string): PushRecord['state'] | undefined {
+function readRecord(path: string): PushRecord | undefined {
   try {
-    return parseRecord(readFileSync(path, 'utf8'))?.state
+    return parseRecord(readFileSync(path, 'utf8'))
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
+    if (NOT_OURS.has(errnoOf(error) ?? '')) return undefined
+    throw fromSystemError(error, 'read', path)
   }
 }
 
@@ -96,6 +97,6 @@ function removeIfThere(path: string): void {
   try {
     unlinkSync(path)
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error
+    if (!NOT_OURS.has(errnoOf(error) ?? '')) throw fromSystemError(error, 'remove', path)
   }
 }

@@ -11,7 +11,7 @@ import type { PutOptions, Storage } from '../../storage/storage.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import type { OperationContext } from '../context.ts'
 import { judgeArchived } from './overwrite-guard.ts'
-import type { PushRecords } from './push-records.ts'
+import type { PushRecord, PushRecords } from './push-records.ts'
 import { openWalSource, type WalSource } from './wal-source.ts'
 
 export type PushOutcome =
@@ -33,10 +33,15 @@ export interface WalPusherOptions {
   readonly inspect?: (source: WalSource) => Promise<void>
 }
 
+export interface PushFileOptions {
+  /** Nobody has asked for this file yet: without a note of it nothing is put. */
+  readonly isAhead?: boolean
+}
+
 /** Pushes files one after the other with one codec and one memory. Not for concurrent use. */
 export interface WalPusher {
   /** The object is durable and visible when this returns. Throws WAL_OVERWRITE, storage and file errors. */
-  push(path: string): Promise<PushOutcome>
+  push(path: string, options?: PushFileOptions): Promise<PushOutcome>
   /** Hash of a local file's content, as the records have it. */
   hashFile(path: string): string
 }
@@ -47,13 +52,13 @@ export function createWalPusher(context: OperationContext, options: WalPusherOpt
   const memory = createLinearMemory()
   const codec = openCodec(context.codecDescription, memory)
   const hasher = openHasher(memory)
-  const pusher = { context, options, memory, codec, hasher }
+  const pusher = { context, options, memory, codec, hasher, isAhead: false }
   return {
-    async push(path: string): Promise<PushOutcome> {
+    async push(path: string, { isAhead = false }: PushFileOptions = {}): Promise<PushOutcome> {
       const source = openWalSource(path)
       try {
         await options.inspect?.(source)
-        return await pushSource(pusher, source)
+        return await pushSource({ ...pusher, isAhead }, source)
       } finally {
         source.close()
       }
@@ -75,6 +80,7 @@ interface Pusher {
   readonly memory: LinearMemory
   readonly codec: Codec
   readonly hasher: Hasher
+  readonly isAhead: boolean
 }
 
 async function pushSource(pusher: Pusher, source: WalSource): Promise<PushOutcome> {
@@ -159,10 +165,16 @@ async function settleWithArchive(
         `WAL file '${source.path}' already archived, contents differ, unable to overwrite`,
         {
           facts: { key: found.key, storage: storage.name, file: source.path },
-          hint: 'two clusters may be archiving to the same place; if the archived one is wrong, remove it or set WALG_PREVENT_WAL_OVERWRITE=false for one push',
+          hint: differentHint(source.name),
         },
       )
   }
+}
+
+/** What switches the guard off does so for everything but histories. */
+function differentHint(name: string): string {
+  const cause = 'two clusters may be archiving to the same place; if the archived one is wrong, remove it'
+  return name.endsWith('.history') ? cause : `${cause} or set WALG_PREVENT_WAL_OVERWRITE=false for one push`
 }
 
 /**
@@ -210,7 +222,7 @@ async function putSource(
   try {
     writer = await codec.seal(counted, 'wal')
     contentHash = await sealSource(pusher, source, writer)
-    await pusher.options.records?.write(source.name, {
+    await notePush(pusher, source.name, {
       state: 'pushing',
       storage: storageIdentity(context.storageDescription),
       key,
@@ -226,6 +238,21 @@ async function putSource(
   }
   context.log.info(`FILE PATH: ${withExtension(source.name, codec.extension)}`)
   return { kind: 'stored', key, contentHash, sizeBytes: source.sizeBytes, storedSizeBytes }
+}
+
+/**
+ * A `pg_wal` that is full, or takes no notes from this user, must not stop archiving: nothing else empties it. A push
+ * ahead waits for better times, because the server's own push of that file is the one that needs the note.
+ */
+async function notePush(pusher: Pusher, name: string, record: PushRecord): Promise<void> {
+  try {
+    await pusher.options.records?.write(name, record)
+  } catch (error) {
+    if (pusher.isAhead || !hasCode(error, 'DISK_FULL', 'FILE_ACCESS', 'FILE_NOT_FOUND')) throw error
+    pusher.context.log.warning(
+      `unable to note the push of ${name}: ${(error as Error).message}; going on: only where archived objects cannot be read back would a retry need it`,
+    )
+  }
 }
 
 /** Feeds the whole file to the writer, hashing on the way; the last block is flushed, the frame left open. */

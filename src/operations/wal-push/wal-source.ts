@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fromSystemError, WalgError } from '../../kit/errors.ts'
 
@@ -14,11 +14,14 @@ export interface WalSource {
   close(): void
 }
 
+// Without O_NONBLOCK opening a FIFO would wait for its writer, deaf to signals.
+const READ = constants.O_RDONLY | constants.O_NONBLOCK
+
 /** Opens a file for archiving. Throws FILE_NOT_FOUND, FILE_ACCESS, or USAGE for anything but a regular file. */
 export function openWalSource(path: string): WalSource {
   let descriptor: number
   try {
-    descriptor = openSync(path, 'r')
+    descriptor = openSync(path, READ)
   } catch (error) {
     throw fromSystemError(error, 'open the file to archive', path)
   }
