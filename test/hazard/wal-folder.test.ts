@@ -67,6 +67,21 @@ describe('wal-push from a pg_wal with notes that this user may not read', () => 
   }
 })
 
+test('wal-fetch into a pg_wal with a prefetch folder of another user fetches from the archive', async () => {
+  const settings = { WALG_FILE_PREFIX: archive }
+  expect((await runWalg(['wal-push', file(1)], { env: settings, asClusterUser: true })).exit).toBe(0)
+  const folder = path.join(wal, '.wal-g/prefetch')
+  mkdirSync(folder, { recursive: true })
+  chmodSync(folder, 0)
+  const destination = path.join(wal, 'RECOVERYXLOG')
+  const run = await runWalg(['wal-fetch', segmentName(1), destination], {
+    env: settings,
+    asClusterUser: true,
+  })
+  chmodSync(folder, 0o700)
+  expect([run.exit, run.stderr]).toEqual([0, ''])
+})
+
 describeUnless(missingSmallDisk(), 'a pg_wal without room', () => {
   for (const metadata of ['NOMETADATA', 'BULK']) {
     test(`is still archived, for nothing else can empty it (${metadata})`, () => {

@@ -12,16 +12,22 @@ export function placeFile(
   destination: string,
   options: { readonly isDurable: boolean },
 ): void {
+  if (linkTo(temporary, destination)) removeFile(temporary)
+  else renameInstead(temporary, destination)
+  if (options.isDurable) syncDirectory(dirname(destination))
+}
+
+/** false: there are no hard links here, or not to this file. */
+function linkTo(temporary: string, destination: string): boolean {
   try {
     linkSync(temporary, destination)
-    removeFile(temporary)
+    return true
   } catch (error) {
     const errno = errnoOf(error)
     if (errno === 'EEXIST') throw destinationTaken(destination)
     if (errno === 'ENOENT') throw fromSystemError(error, 'place', temporary)
-    renameInstead(temporary, destination)
+    return false
   }
-  if (options.isDurable) syncDirectory(dirname(destination))
 }
 
 /** For file systems without hard links: a check and a rename, which is not atomic against a second writer. */

@@ -1,5 +1,8 @@
 import {
   closeSync,
+  constants,
+  copyFileSync,
+  fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -9,8 +12,9 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
-import { errnoOf, hasCode } from '../../kit/errors.ts'
+import { basename, dirname, join } from 'node:path'
+import { randomHex } from '../../kit/atomic-file.ts'
+import { errnoOf, fromSystemError, hasCode } from '../../kit/errors.ts'
 import type { Hasher } from '../../kit/hash.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { type Downloaded, removeFile } from './download.ts'
@@ -20,7 +24,8 @@ import { placeFile } from './place-file.ts'
  * Segments fetched ahead of time, in the original's place: `<base>/.wal-g/prefetch/<segment>`, with
  * `running/<segment>` while a prefetcher writes it. Beside a finished segment lies `<segment>.check` with its
  * size and content hash: a file without one, or with another content, is not ours to trust (a power cut leaves
- * such files behind) and is fetched again.
+ * such files behind) and is fetched again. It is a cache: a folder or file of another user, or of another kind, is
+ * as good as none for whoever fetches.
  */
 export interface PrefetchFolder {
   /** Moves a trusted prefetched segment to `destination`. false: there is none; go and fetch it. */
@@ -46,7 +51,7 @@ export function openPrefetchFolder(baseDirectory: string, hasher: () => Hasher):
   const running = join(folder, 'running')
   const discard = (name: string): void => {
     for (const path of [join(folder, name), join(folder, name + CHECK_SUFFIX), join(running, name)])
-      removeFile(path)
+      removeIfOurs(path)
   }
   return {
     take(name, destination, options): boolean {
@@ -57,18 +62,18 @@ export function openPrefetchFolder(baseDirectory: string, hasher: () => Hasher):
         discard(name)
         return false
       }
-      try {
-        placeFile(path, destination, options)
-      } catch (error) {
-        if (hasCode(error, 'FILE_NOT_FOUND')) return false
-        throw error
-      }
-      removeFile(path + CHECK_SUFFIX)
+      if (!placePrefetched(path, destination, options)) return false
+      removeIfOurs(path)
+      removeIfOurs(path + CHECK_SUFFIX)
       return true
     },
     runningBytes: name => sizeOf(join(running, name)),
     runningPath(name): string {
-      mkdirSync(running, { recursive: true, mode: 0o700 })
+      try {
+        mkdirSync(running, { recursive: true, mode: 0o700 })
+      } catch (error) {
+        throw fromSystemError(error, 'create', running)
+      }
       return join(running, name)
     },
     publish(name, downloaded): boolean {
@@ -91,30 +96,81 @@ export function openPrefetchFolder(baseDirectory: string, hasher: () => Hasher):
     removeOlder(name): void {
       for (const entry of namesIn(folder)) {
         const segment = entry.endsWith(CHECK_SUFFIX) ? entry.slice(0, -CHECK_SUFFIX.length) : entry
-        if (isSegmentName(segment) && segment < name) removeFile(join(folder, entry))
+        if (isSegmentName(segment) && segment < name) removeIfOurs(join(folder, entry))
       }
       for (const entry of namesIn(running)) {
         if (isSegmentName(entry) && ageMs(join(running, entry)) > STALE_RUNNING_MS)
-          removeFile(join(running, entry))
+          removeIfOurs(join(running, entry))
       }
     },
   }
 }
 
+/** false: the file has gone, or cannot be moved there. */
+function placePrefetched(
+  path: string,
+  destination: string,
+  options: { readonly isDurable: boolean },
+): boolean {
+  const temporary = join(dirname(destination), `.${basename(destination)}.${randomHex()}.wal-g-tmp`)
+  try {
+    if (isOnSameDevice(path, dirname(destination))) {
+      placeFile(path, destination, options)
+    } else {
+      copyFileSync(path, temporary, constants.COPYFILE_EXCL)
+      if (options.isDurable) syncFile(temporary)
+      placeFile(temporary, destination, options)
+    }
+    return true
+  } catch (error) {
+    if (errnoOf(error) === undefined && !hasCode(error, 'FILE_NOT_FOUND', 'FILE_ACCESS')) throw error
+    return false
+  } finally {
+    removeIfOurs(temporary)
+  }
+}
+
+function isOnSameDevice(path: string, other: string): boolean {
+  return statSync(path).dev === statSync(other).dev
+}
+
+function syncFile(path: string): void {
+  const descriptor = openSync(path, 'r+')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function removeIfOurs(path: string): void {
+  try {
+    removeFile(path)
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error
+  }
+}
+
 function readCheck(path: string): Downloaded | undefined {
   try {
-    const check = JSON.parse(readFileSync(path, 'utf8')) as Partial<Downloaded>
-    const isWhole = typeof check.sizeBytes === 'number' && typeof check.contentHash === 'string'
+    const check = JSON.parse(readFileSync(path, 'utf8')) as Partial<Downloaded> | null
+    const isWhole = typeof check?.sizeBytes === 'number' && typeof check.contentHash === 'string'
     return isWhole ? (check as Downloaded) : undefined
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
+    if (errnoOf(error) !== undefined || error instanceof SyntaxError) return undefined
     throw error
   }
 }
 
 function isUnchanged(path: string, check: Downloaded, hasher: Hasher): boolean {
   if (sizeOf(path) !== check.sizeBytes) return false
-  const descriptor = openSync(path, 'r')
+  let descriptor: number
+  try {
+    descriptor = openSync(path, 'r')
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error
+    return false // taken by another fetch meanwhile, or not for us to read
+  }
   try {
     const chunk = new Uint8Array(READ_BYTES)
     hasher.reset()
@@ -128,8 +184,15 @@ function isUnchanged(path: string, check: Downloaded, hasher: Hasher): boolean {
   }
 }
 
+/** Of a regular file that can be seen. */
 function sizeOf(path: string): number | undefined {
-  return statSync(path, { throwIfNoEntry: false })?.size
+  try {
+    const stats = statSync(path, { throwIfNoEntry: false })
+    return stats?.isFile() === true ? stats.size : undefined
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error
+    return undefined
+  }
 }
 
 function ageMs(path: string): number {
@@ -141,7 +204,7 @@ function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder)
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return []
-    throw error
+    if (errnoOf(error) === undefined) throw error
+    return []
   }
 }
