@@ -82,7 +82,8 @@ function isMissingRoot(error: unknown): error is WalgError {
 function missingRoot({ driver, name }: StorageDescription, cause: WalgError): WalgError {
   if (driver.kind !== 'fs') return cause
   const which = name === 'default' ? 'configure primary storage' : `failover storage ${name}`
-  const message = `${which}: configure storage with prefix "${driver.root}": create FS storage: FS storage root directory doesn't exist or is inaccessible: stat ${driver.root}: no such file or directory`
+  const reason = cause.message.includes('not a directory') ? 'not a directory' : 'no such file or directory'
+  const message = `${which}: configure storage with prefix "${driver.root}": create FS storage: FS storage root directory doesn't exist or is inaccessible: stat ${driver.root}: ${reason}`
   return new WalgError('STORAGE_ROOT_MISSING', message, {
     facts: { storage: name, root: driver.root },
     hint: 'create the directory, or mount it: it is never created by itself, lest backups go below an empty mount point',

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { seed } from '../../test/support/seeded-random.ts'
 import {
   checkJson,
+  checkPortableJson,
   compactJson,
   indentJson,
   isSameJson,
@@ -39,6 +40,11 @@ test('members that are undefined are left out, null is written', () => {
 
 test('a number without a JSON form is refused', () => {
   expect(() => writeJson({ a: Number.NaN })).toThrow(expect.objectContaining({ code: 'FORMAT_INVALID' }))
+})
+
+test('a number that no double holds is not portable, and is named', () => {
+  checkPortableJson('{"a":12345678901234567890,"b":1e308}')
+  expect(() => checkPortableJson('{"a":[-1e400]}')).toThrow('-1e400')
 })
 
 test('indentation leaves empty arrays and objects on one line', () => {

@@ -35,6 +35,17 @@ export function checkJson(text: string): void {
   parseWith(text)
 }
 
+/**
+ * Throws FORMAT_INVALID unless `text` is one JSON value that other programs can read as well: a number beyond the range of
+ * a double would make the whole document around it unreadable for WAL-G.
+ */
+export function checkPortableJson(text: string): void {
+  parseWith(text, (_key, value, context) => {
+    if (typeof value !== 'number' || Number.isFinite(value)) return value
+    throw new WalgError('FORMAT_INVALID', `the number ${context.source} is beyond what JSON readers can hold`)
+  })
+}
+
 /** Writes on one line, keys in the order of the object, members that are undefined left out. */
 export function writeJson(value: JsonValue, escaping: JsonEscaping = 'v1'): string {
   if (value === null) return 'null'

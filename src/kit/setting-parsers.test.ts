@@ -31,5 +31,6 @@ describe('setting parsers', () => {
   test('JSON is checked and kept as it was written', () => {
     expect(jsonText('{"a": 12345678901234567890}')).toBe('{"a": 12345678901234567890}')
     expect(() => jsonText('{a}')).toThrow('valid JSON')
+    expect(() => jsonText('[1e400]')).toThrow('range of a double')
   })
 })

@@ -1,4 +1,5 @@
 /** Parsers for settings tables. Each throws an Error whose message says what was expected. */
+import { checkPortableJson } from './json.ts'
 import type { SettingParser } from './settings.ts'
 import { parseByteSize, parseDurationMs, parsePeriodMs } from './sizes.ts'
 
@@ -81,9 +82,9 @@ export const period: SettingParser<number> = value => {
 /** JSON, kept as the exact text that was given. */
 export const jsonText: SettingParser<string> = value => {
   try {
-    JSON.parse(value)
+    checkPortableJson(value)
   } catch {
-    throw new Error('valid JSON')
+    throw new Error('valid JSON, with numbers within the range of a double')
   }
   return value
 }

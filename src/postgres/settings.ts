@@ -1,5 +1,14 @@
-import { text, wholeNumber } from '../kit/setting-parsers.ts'
-import type { SettingsTableOf } from '../kit/settings.ts'
+import { oneOf, text, wholeNumber } from '../kit/setting-parsers.ts'
+import type { SettingParser, SettingsTableOf } from '../kit/settings.ts'
+import {
+  isWholeSeconds,
+  LOAD_BALANCES,
+  portOf,
+  SESSION_ATTRIBUTES,
+  SSL_MODES,
+  SSL_NEGOTIATIONS,
+  TLS_VERSIONS,
+} from './cluster/connection-words.ts'
 
 /**
  * How to reach the cluster and what its pages and segments look like. The connection settings keep libpq's
@@ -44,18 +53,32 @@ export interface PostgresSettings {
   readonly WALG_PG_BLOCK_SIZE: number
 }
 
+/** Kept as text: how many ports there must be depends on the hosts. */
+function portList(value: string): string {
+  const ports = value.split(',').map(port => port.trim())
+  if (ports.some(port => port !== '' && portOf(port) === undefined)) {
+    throw new Error('a port from 1 to 65535, or a comma list of them')
+  }
+  return value
+}
+
+const wholeSeconds: SettingParser<string> = value => {
+  if (!isWholeSeconds(value)) throw new Error('a whole number of seconds')
+  return value
+}
+
 const SEGMENT_SIZES_MIB = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 
 export const postgresSettings: SettingsTableOf<PostgresSettings> = {
   PGHOST: { parse: text, doc: 'Host, directory of the Unix socket, or a comma list of them.' },
   PGHOSTADDR: { parse: text, doc: 'Numeric address, or a list that matches PGHOST.' },
-  PGPORT: { parse: text, doc: 'Port, or a comma list that matches PGHOST.' },
+  PGPORT: { parse: portList, doc: 'Port, or a comma list that matches PGHOST.' },
   PGUSER: { parse: text, doc: 'Role to connect as.' },
   PGPASSWORD: { parse: text, secret: true, doc: 'Password. A password file is better.' },
   PGPASSFILE: { parse: text, defaultText: '~/.pgpass', doc: 'Password file.' },
   PGDATABASE: { parse: text, doc: 'Database to connect to.' },
   PGSSLMODE: {
-    parse: text,
+    parse: oneOf(...SSL_MODES),
     defaultText: 'prefer',
     doc: '`disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`.',
   },
@@ -65,21 +88,24 @@ export const postgresSettings: SettingsTableOf<PostgresSettings> = {
   PGSSLROOTCERT: { parse: text, doc: 'Certificate authorities to trust, or `system`.' },
   PGSSLCRL: { parse: text, doc: 'Certificate revocation list.' },
   PGSSLCRLDIR: { parse: text, doc: 'Directory of revocation lists: refused, use PGSSLCRL.' },
-  PGSSLSNI: { parse: text, doc: '`0` sends no server name in TLS.' },
-  PGSSLNEGOTIATION: { parse: text, doc: '`postgres` or `direct`.' },
-  PGSSLMINPROTOCOLVERSION: { parse: text, doc: 'Oldest TLS version to accept.' },
-  PGSSLMAXPROTOCOLVERSION: { parse: text, doc: 'Newest TLS version to accept.' },
+  PGSSLSNI: { parse: oneOf('0', '1'), doc: '`0` sends no server name in TLS.' },
+  PGSSLNEGOTIATION: { parse: oneOf(...SSL_NEGOTIATIONS), doc: '`postgres` or `direct`.' },
+  PGSSLMINPROTOCOLVERSION: { parse: oneOf(...TLS_VERSIONS), doc: 'Oldest TLS version to accept.' },
+  PGSSLMAXPROTOCOLVERSION: { parse: oneOf(...TLS_VERSIONS), doc: 'Newest TLS version to accept.' },
   PGAPPNAME: { parse: text, default: 'wal-g', doc: 'application_name of the connection.' },
   PGSERVICE: { parse: text, doc: 'Service of the service file.' },
   PGSERVICEFILE: { parse: text, defaultText: '~/.pg_service.conf', doc: 'Service file.' },
   PGSYSCONFDIR: { parse: text, doc: 'Directory of the system-wide service file.' },
   PGOPTIONS: { parse: text, doc: 'Command-line options for the server process.' },
   PGTARGETSESSIONATTRS: {
-    parse: text,
+    parse: oneOf(...SESSION_ATTRIBUTES),
     doc: 'Which server of a list to take: `any`, `read-write`, `read-only`, `primary`, `standby`, `prefer-standby`.',
   },
-  PGLOADBALANCEHOSTS: { parse: text, doc: '`random` tries the hosts of a list in random order.' },
-  PGCONNECT_TIMEOUT: { parse: text, doc: 'Seconds to wait for each host.' },
+  PGLOADBALANCEHOSTS: {
+    parse: oneOf(...LOAD_BALANCES),
+    doc: '`random` tries the hosts of a list in random order.',
+  },
+  PGCONNECT_TIMEOUT: { parse: wholeSeconds, doc: 'Seconds to wait for each host.' },
   PGCHANNELBINDING: { parse: text, doc: '`disable`, `prefer` or `require`.' },
   PGREQUIREAUTH: { parse: text, doc: 'Authentication methods to accept.' },
   PGREQUIREPEER: { parse: text, doc: 'Owner that a Unix socket server must have.' },

@@ -105,6 +105,26 @@ describe('a setting that would change how or where data is stored is never ignor
   })
 })
 
+test('a configuration file of unknown kind is told which kinds there are', async () => {
+  const file = place.at('walg.conf')
+  writeFileSync(file, `WALG_FILE_PREFIX=${repository.root}`)
+  const run = await repository.run(['backup-list', '--config', file])
+  expect([run.exit, run.stderr]).toEqual([1, expect.stringMatching(/hint: .*\.json, .*\.yaml/)])
+})
+
+test('a file in the place of the repository is not said to be missing', async () => {
+  const file = place.at('file')
+  writeFileSync(file, '')
+  const run = await repository.run(['backup-list'], { env: { WALG_FILE_PREFIX: file } })
+  expect([run.exit, run.stderr]).toEqual([1, expect.stringContaining(': not a directory\n')])
+})
+
+test('backup-push with an empty directory is the one without a directory', async () => {
+  const env = { PGHOST: place.path, PGUSER: 'nobody' }
+  const run = await repository.run(['backup-push', ''], { env })
+  expect([run.exit, run.stderr]).toEqual([1, expect.stringContaining('failed to connect')])
+})
+
 test('an alive check of 0 is none, of nonsense an error before any work', async () => {
   for (const [value, expected] of [
     ['0', 'data directory'],

@@ -227,6 +227,21 @@ test('hosts are tried in turn; every one that failed is named with its reason, a
   expect(message).not.toContain('localhost')
 }, 30_000)
 
+test('the hint names what to look at', async () => {
+  await using server = await startCluster({ major: 18 })
+  for (const [name, value, hint] of [
+    ['PGDATABASE', 'nosuch', 'PGDATABASE'],
+    ['PGOPTIONS', '-c nosuch=1', 'PGOPTIONS'],
+    ['PGUSER', 'nosuch', 'PGUSER'],
+    ['PGSSLMODE', 'require', 'PGSSLMODE'],
+    ['PGTARGETSESSIONATTRS', 'standby', 'PGTARGETSESSIONATTRS'],
+    ['PGPORT', '1', 'PGPORT'],
+  ] as const) {
+    const failure = connect({ ...server.environment, [name]: value })
+    await expect(failure).rejects.toMatchObject({ hint: expect.stringContaining(hint) })
+  }
+}, 30_000)
+
 test('a server that accepts and says nothing is given up in time, and the next host is tried', async () => {
   await using server = await startCluster({ major: 14 })
   const mute: TcpServer = createServer().listen(0, '127.0.0.1')

@@ -1,5 +1,5 @@
 import { hasCode } from '../../kit/errors.ts'
-import { checkJson } from '../../kit/json.ts'
+import { checkPortableJson } from '../../kit/json.ts'
 import { backupMark } from '../../operations/backup-mark/backup-mark.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import { usage } from '../arguments.ts'
@@ -51,7 +51,7 @@ function readUserData({ flags }: Pick<Invocation, 'flags'>): string | null {
   const text = flags['user-data']
   if (typeof text !== 'string' || text === '') return null
   try {
-    checkJson(text)
+    checkPortableJson(text)
   } catch (error) {
     if (!hasCode(error, 'FORMAT_INVALID')) throw error
     throw usage(`the user data are not valid JSON: ${text}`)

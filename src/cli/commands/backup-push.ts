@@ -1,6 +1,6 @@
 import { openCodec } from '../../codec/open-codec.ts'
 import { WalgError } from '../../kit/errors.ts'
-import { checkJson } from '../../kit/json.ts'
+import { checkPortableJson } from '../../kit/json.ts'
 import { MIB } from '../../kit/sizes.ts'
 import type { Composer } from '../../operations/backup-push/composer.ts'
 import type { DeltaOptions } from '../../operations/backup-push/delta/options.ts'
@@ -79,7 +79,8 @@ export const command: CommandDefinition = {
   needsStorage: true,
   stopsOn: ['SIGHUP', 'SIGQUIT'],
   async run(invocation: Invocation): Promise<number> {
-    const dataDirectory = invocation.positionals[0]
+    // empty, as from a variable that is not set: as if it were not given
+    const dataDirectory = invocation.positionals[0] || undefined
     const { flags, settings } = invocation
     const options = await readPushOptions(invocation, dataDirectory ?? '')
     const policy =
@@ -161,7 +162,7 @@ function userDataOf({ flags, settings }: Invocation): string | null {
   const text = typeof flag === 'string' && flag !== '' ? flag : settings.WALG_SENTINEL_USER_DATA
   if (text === undefined || text === '') return null
   try {
-    checkJson(text)
+    checkPortableJson(text)
   } catch (error) {
     throw new WalgError('USAGE', `Failed to unmarshal the provided UserData: it is not JSON: ${text}`, {
       cause: error,

@@ -1,4 +1,4 @@
-import { hasCode } from '../../kit/errors.ts'
+import { hasCode, WalgError } from '../../kit/errors.ts'
 import type { SettingProblem } from '../../kit/settings.ts'
 import { type ConfigFile, findDefaultConfig, readConfigFile } from './config-file.ts'
 import { passwdHome } from './passwd-home.ts'
@@ -60,6 +60,6 @@ function fileProblem(error: unknown): SettingProblem {
     code: 'SETTING_INVALID',
     names: ['WALG_CONFIG_PATH'],
     message: `${error.message}${reason}`,
-    hint: 'correct the file, or do not name it',
+    hint: (error instanceof WalgError ? error.hint : undefined) ?? 'correct the file, or do not name it',
   }
 }

@@ -32,10 +32,10 @@ describe('settings', () => {
   })
 
   test('come from the flag before the environment before the file', () => {
-    const file = { PGUSER: 'file', PGHOST: 'file', PGPORT: 'file' }
+    const file = { PGUSER: 'file', PGHOST: 'file', PGDATABASE: 'file' }
     const environment = { PGUSER: 'env', PGHOST: 'env' }
     const { settings } = read({ file, environment, flags: { pguser: 'flag' } })
-    expect([settings.PGUSER, settings.PGHOST, settings.PGPORT]).toEqual(['flag', 'env', 'file'])
+    expect([settings.PGUSER, settings.PGHOST, settings.PGDATABASE]).toEqual(['flag', 'env', 'file'])
   })
 
   test('count as absent when the variable is empty, but as given when the flag is', () => {
@@ -44,6 +44,13 @@ describe('settings', () => {
     expect(messages({ flags: { 'walg-compression-method': '' } })).toEqual([
       'WALG_COMPRESSION_METHOD is "" (flag --walg-compression-method), expected one of lz4, lzma, zstd, brotli, none',
     ])
+  })
+
+  test('of the connection are looked at like all others, as libpq would', () => {
+    const wrong = { PGPORT: '5432,x', PGSSLMODE: 'on', PGCONNECT_TIMEOUT: '1s', PGTARGETSESSIONATTRS: 'any ' }
+    const named = messages({ environment: wrong }).map(message => message.split(' ')[0])
+    expect(named.sort()).toEqual(Object.keys(wrong).sort())
+    expect(messages({ environment: { PGPORT: ' 5432,, 5433', PGCONNECT_TIMEOUT: '-1' } })).toEqual([])
   })
 
   test('lose line ends at their end', () => {

@@ -20,6 +20,7 @@ const MAJOR_KNOWN_MAX = 18
 const CANNOT_CONNECT_NOW = '57P03'
 const DATABASE_MISSING = '3D000'
 const FALLBACK_DATABASE = 'postgres'
+const MISMATCH_HINT = 'PGTARGETSESSIONATTRS says which servers will do; PGHOST may list several'
 
 /** A place that was tried, and why it did not do. */
 interface Failure {
@@ -214,7 +215,7 @@ function unreachable(failures: readonly Failure[]): WalgError {
   const hint = own instanceof WalgError ? own.hint : undefined
   return new WalgError('CLUSTER_UNREACHABLE', `failed to connect to PostgreSQL: ${tried}`, {
     facts: { tried: failures.length },
-    hint: hint ?? hintFor(last?.error),
+    hint: hint ?? (last?.error === undefined ? MISMATCH_HINT : hintFor(last.error)),
     ...(last?.error === undefined ? {} : { cause: last.error }),
   })
 }
@@ -223,6 +224,10 @@ function hintFor(error: unknown): string {
   const state = sqlStateOf(error)
   if (state?.startsWith('28') === true) return 'check PGUSER, the password and pg_hba.conf of the server'
   if (state === '53300') return 'the server has no connection left; see max_connections and reserved slots'
+  if (state === DATABASE_MISSING) return 'check PGDATABASE: any database that the role may connect to will do'
+  if (state === CANNOT_CONNECT_NOW) return 'the server is starting or stopping: try again when it is ready'
+  if (state !== undefined) return 'the server answered and refused: check PGOPTIONS and the log of the server'
+  if (isTlsFailure(error)) return 'check PGSSLMODE and the certificates, here and on the server (ssl = on)'
   return 'check PGHOST and PGPORT, and that the server runs and listens there'
 }
 

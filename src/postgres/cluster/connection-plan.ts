@@ -3,10 +3,11 @@ import { WalgError } from '../../kit/errors.ts'
 import type { Logger } from '../../kit/log.ts'
 import type { ConnectionSettings } from './cluster.ts'
 import { type PlanSources, resolveService } from './connection-settings.ts'
+import { isWholeSeconds, LOAD_BALANCES, portOf, SESSION_ATTRIBUTES } from './connection-words.ts'
 import { readPasswordFile } from './password-file.ts'
 import { oneOf, planTls, type TlsPlan } from './tls-plan.ts'
 
-export type SessionAttributes = 'any' | 'read-write' | 'read-only' | 'primary' | 'standby' | 'prefer-standby'
+export type SessionAttributes = (typeof SESSION_ATTRIBUTES)[number]
 
 /** One place to try. */
 export interface ConnectionTarget {
@@ -39,14 +40,6 @@ const CONNECT_TIMEOUT_MS_DEFAULT = 30_000
 const CONNECT_TIMEOUT_MS_MIN = 2000
 /** Debian's and Red Hat's place, then PostgreSQL's own default. */
 const SOCKET_DIRECTORIES = ['/var/run/postgresql', '/tmp']
-const ATTRIBUTES: readonly SessionAttributes[] = [
-  'any',
-  'read-write',
-  'read-only',
-  'primary',
-  'standby',
-  'prefer-standby',
-]
 
 /**
  * Decides where and how to connect, as libpq would with these settings. Looks at files only through `sources`.
@@ -71,11 +64,7 @@ export function planConnections(
     password:
       values['PGPASSWORD'] ?? passwordFor({ host: passwordHost(place), port: place.port, database, user }),
   }))
-  const balance = oneOf(
-    ['disable', 'random'],
-    values['PGLOADBALANCEHOSTS'] ?? 'disable',
-    'PGLOADBALANCEHOSTS',
-  )
+  const balance = oneOf(LOAD_BALANCES, values['PGLOADBALANCEHOSTS'] ?? 'disable', 'PGLOADBALANCEHOSTS')
   return {
     targets,
     isShuffled: balance === 'random',
@@ -85,7 +74,7 @@ export function planConnections(
     options: values['PGOPTIONS'],
     applicationName: values['PGAPPNAME'] ?? 'wal-g',
     connectTimeoutMs: parseTimeout(values['PGCONNECT_TIMEOUT']),
-    attributes: oneOf(ATTRIBUTES, values['PGTARGETSESSIONATTRS'] ?? 'any', 'PGTARGETSESSIONATTRS'),
+    attributes: oneOf(SESSION_ATTRIBUTES, values['PGTARGETSESSIONATTRS'] ?? 'any', 'PGTARGETSESSIONATTRS'),
     tls: planTls(values, sources),
   }
 }
@@ -147,8 +136,8 @@ function splitList(text: string | undefined): string[] {
 
 function parsePort(text: string): number {
   if (text === '') return PORT_DEFAULT
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
-  if (port < 1 || port > 65_535) {
+  const port = portOf(text)
+  if (port === undefined) {
     throw new WalgError('SETTING_INVALID', `invalid port number "${text}" in PGPORT`, {
       facts: { name: 'PGPORT' },
     })
@@ -159,7 +148,7 @@ function parsePort(text: string): number {
 /** libpq waits for ever by default; we never do. */
 function parseTimeout(text: string | undefined): number {
   if (text === undefined) return CONNECT_TIMEOUT_MS_DEFAULT
-  if (!/^-?\d{1,7}$/.test(text.trim())) {
+  if (!isWholeSeconds(text)) {
     throw new WalgError('SETTING_INVALID', `invalid PGCONNECT_TIMEOUT "${text}": a whole number of seconds`)
   }
   const seconds = Number(text)

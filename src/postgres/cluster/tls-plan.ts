@@ -1,9 +1,10 @@
 import { join } from 'node:path'
 import { WalgError } from '../../kit/errors.ts'
 import type { PlanSources } from './connection-settings.ts'
+import { SSL_MODES, SSL_NEGOTIATIONS, TLS_VERSIONS } from './connection-words.ts'
 
-export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
-export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3'
+export type SslMode = (typeof SSL_MODES)[number]
+export type TlsVersion = (typeof TLS_VERSIONS)[number]
 
 /** How connections are encrypted and what must be proved; contents of files, nothing left to look up. */
 export interface TlsPlan {
@@ -24,8 +25,6 @@ export interface TlsPlan {
 
 type Values = Readonly<Record<string, string>>
 
-const MODES: readonly SslMode[] = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full']
-const VERSIONS: readonly TlsVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']
 /** Where systems keep their root certificates in one file. */
 const SYSTEM_ROOTS = [
   '/etc/ssl/certs/ca-certificates.crt',
@@ -38,7 +37,7 @@ const SYSTEM_ROOTS = [
 export function planTls(values: Values, sources: PlanSources): TlsPlan {
   const rootsSetting = values['PGSSLROOTCERT']
   const isSystem = rootsSetting === 'system'
-  const mode = oneOf(MODES, values['PGSSLMODE'] ?? (isSystem ? 'verify-full' : 'prefer'), 'PGSSLMODE')
+  const mode = oneOf(SSL_MODES, values['PGSSLMODE'] ?? (isSystem ? 'verify-full' : 'prefer'), 'PGSSLMODE')
   if (isSystem && mode !== 'verify-full') {
     throw new WalgError(
       'SETTING_CONFLICT',
@@ -50,7 +49,7 @@ export function planTls(values: Values, sources: PlanSources): TlsPlan {
   }
   refuseUnkeptPromises(values)
   const isDirect =
-    oneOf(['postgres', 'direct'], values['PGSSLNEGOTIATION'] ?? 'postgres', 'PGSSLNEGOTIATION') === 'direct'
+    oneOf(SSL_NEGOTIATIONS, values['PGSSLNEGOTIATION'] ?? 'postgres', 'PGSSLNEGOTIATION') === 'direct'
   if (isDirect && !['require', 'verify-ca', 'verify-full'].includes(mode)) {
     throw new WalgError(
       'SETTING_CONFLICT',
@@ -71,11 +70,15 @@ export function planTls(values: Values, sources: PlanSources): TlsPlan {
     revocations: mode === 'disable' ? undefined : readRevocations(values['PGSSLCRL'], sources),
     hasServerName: oneOf(['0', '1'], values['PGSSLSNI'] ?? '1', 'PGSSLSNI') === '1',
     isDirect,
-    versionMin: oneOf(VERSIONS, values['PGSSLMINPROTOCOLVERSION'] ?? 'TLSv1.2', 'PGSSLMINPROTOCOLVERSION'),
+    versionMin: oneOf(
+      TLS_VERSIONS,
+      values['PGSSLMINPROTOCOLVERSION'] ?? 'TLSv1.2',
+      'PGSSLMINPROTOCOLVERSION',
+    ),
     versionMax:
       values['PGSSLMAXPROTOCOLVERSION'] === undefined
         ? undefined
-        : oneOf(VERSIONS, values['PGSSLMAXPROTOCOLVERSION'], 'PGSSLMAXPROTOCOLVERSION'),
+        : oneOf(TLS_VERSIONS, values['PGSSLMAXPROTOCOLVERSION'], 'PGSSLMAXPROTOCOLVERSION'),
   }
 }
 
