@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { WalgError } from '../../kit/errors.ts'
 import { createLogger, silentLogger } from '../../kit/log.ts'
 import { type ConnectionPlan, planConnections } from './connection-plan.ts'
 import { type PlanSources, parseService } from './connection-settings.ts'
@@ -32,6 +33,20 @@ const plan = (settings: Record<string, string>, files: Record<string, File> = {}
   planConnections(settings, machine(files), silentLogger)
 const places = (settings: Record<string, string>): string[] =>
   plan(settings).targets.map(target => `${target.host}|${target.hostAddress ?? ''}|${target.port}`)
+
+test('a home that this user may not look into has no files for it; files that are named are another matter', () => {
+  const refuse = (path: string): never => {
+    throw new WalgError('FILE_ACCESS', `unable to read "${path}": permission denied`)
+  }
+  const foreign = { ...machine(), readText: refuse, stat: refuse }
+  const planned = (settings: Record<string, string>) => planConnections(settings, foreign, silentLogger)
+  expect(planned({}).tls).toMatchObject({ mode: 'prefer', isVerified: false, certificate: undefined })
+  expect(() => planned({ PGSERVICE: 'main' })).toThrow('definition of service "main" not found')
+  expect(() => planned({ PGSSLMODE: 'verify-full' })).toThrow('root.crt')
+  for (const name of ['PGPASSFILE', 'PGSSLROOTCERT', 'PGSSLCERT', 'PGSSLCRL'])
+    expect(() => planned({ [name]: '/named' })).toThrow('permission denied')
+  expect(() => planned({ PGSERVICE: 'main', PGSERVICEFILE: '/named' })).toThrow('permission denied')
+})
 
 describe('where to connect', () => {
   test('without a host it is the default sockets, never localhost by itself', () => {

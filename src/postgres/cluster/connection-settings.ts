@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { WalgError } from '../../kit/errors.ts'
+import { hasCode, WalgError } from '../../kit/errors.ts'
 import type { ConnectionSettings } from './cluster.ts'
 
 /** What planning may look at beside the settings; the real one is `systemSources`. */
@@ -13,6 +13,19 @@ export interface PlanSources {
   stat(path: string): { readonly isFile: boolean; readonly mode: number; readonly uid: number } | undefined
   /** The effective user. */
   readonly userId: number | undefined
+}
+
+/**
+ * What `look` finds at a place that nobody named: undefined also when this user may not look there, as with the HOME of
+ * another user, which `sudo` and service managers may leave behind.
+ */
+export function atUsualPlace<T>(look: () => T | undefined): T | undefined {
+  try {
+    return look()
+  } catch (error) {
+    if (hasCode(error, 'FILE_ACCESS')) return undefined
+    throw error
+  }
 }
 
 /** libpq's keywords, as service files spell them, and the variable that means the same. */
@@ -85,9 +98,10 @@ function readService(
   const own = values['PGSERVICEFILE'] ?? join(sources.homeDirectory, '.pg_service.conf')
   const systemDirectories = values['PGSYSCONFDIR'] ? [values['PGSYSCONFDIR']] : SYSTEM_SERVICE_DIRECTORIES
   for (const path of [own, ...systemDirectories.map(directory => join(directory, 'pg_service.conf'))]) {
-    const text = sources.readText(path)
+    const isNamed = path === values['PGSERVICEFILE']
+    const text = isNamed ? sources.readText(path) : atUsualPlace(() => sources.readText(path))
     if (text === undefined) {
-      if (path !== values['PGSERVICEFILE']) continue
+      if (!isNamed) continue
       throw new WalgError('SETTING_INVALID', `service file "${path}" not found`, { facts: { path } })
     }
     const found = parseService(text, service, path)

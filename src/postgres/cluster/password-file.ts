@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Logger } from '../../kit/log.ts'
-import type { PlanSources } from './connection-settings.ts'
+import { atUsualPlace, type PlanSources } from './connection-settings.ts'
 
 export interface PasswordQuestion {
   /** Host name or address as given; `localhost` for a default socket. */
@@ -22,7 +22,7 @@ export function readPasswordFile(
   log: Logger,
 ): (question: PasswordQuestion) => string | undefined {
   const file = path ?? join(sources.homeDirectory, '.pgpass')
-  const stats = sources.stat(file)
+  const stats = path === undefined ? atUsualPlace(() => sources.stat(file)) : sources.stat(file)
   if (stats === undefined) {
     if (path !== undefined) log.warning(`password file "${file}" is not there`)
     return () => undefined

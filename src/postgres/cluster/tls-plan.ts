@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { WalgError } from '../../kit/errors.ts'
-import type { PlanSources } from './connection-settings.ts'
+import { atUsualPlace, type PlanSources } from './connection-settings.ts'
 import { SSL_MODES, SSL_NEGOTIATIONS, TLS_VERSIONS } from './connection-words.ts'
 
 export type SslMode = (typeof SSL_MODES)[number]
@@ -116,7 +116,7 @@ function readRoots(setting: string | undefined, mode: SslMode, sources: PlanSour
     )
   }
   const path = setting ?? join(sources.homeDirectory, '.postgresql/root.crt')
-  const text = sources.readText(path)
+  const text = readAt(setting, path, sources)
   if (text === undefined && isNeeded) {
     throw new WalgError('FILE_NOT_FOUND', `root certificate file "${path}" does not exist`, {
       facts: { path },
@@ -126,12 +126,17 @@ function readRoots(setting: string | undefined, mode: SslMode, sources: PlanSour
   return text
 }
 
+/** The text of the file that the setting names, or of the one at the usual place. */
+function readAt(setting: string | undefined, path: string, sources: PlanSources): string | undefined {
+  return setting === undefined ? atUsualPlace(() => sources.readText(path)) : sources.readText(path)
+}
+
 function readIdentity(
   values: Values,
   sources: PlanSources,
 ): { certificate: string; key: string } | undefined {
   const certificatePath = values['PGSSLCERT'] ?? join(sources.homeDirectory, '.postgresql/postgresql.crt')
-  const certificate = sources.readText(certificatePath)
+  const certificate = readAt(values['PGSSLCERT'], certificatePath, sources)
   if (certificate === undefined) {
     if (values['PGSSLCERT'] === undefined) return undefined
     throw new WalgError('FILE_NOT_FOUND', `certificate file "${certificatePath}" does not exist`, {
@@ -158,7 +163,8 @@ function readIdentity(
 }
 
 function readRevocations(setting: string | undefined, sources: PlanSources): string | undefined {
-  if (setting === undefined) return sources.readText(join(sources.homeDirectory, '.postgresql/root.crl'))
+  if (setting === undefined)
+    return readAt(setting, join(sources.homeDirectory, '.postgresql/root.crl'), sources)
   const text = sources.readText(setting)
   if (text === undefined) {
     throw new WalgError('FILE_NOT_FOUND', `certificate revocation list "${setting}" does not exist`, {
