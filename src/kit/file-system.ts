@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { WalgError } from './errors.ts'
 
 /**
  * The system calls that durable files are made of, as one seam: tests put a recorder or a saboteur here, on
@@ -139,4 +140,18 @@ export function replaceFileSystem(system: FileSystem): () => void {
   return () => {
     current = before
   }
+}
+
+/** Opening a FIFO without O_NONBLOCK would wait for its writer, deaf to signals. Of no effect for regular files. */
+export const READ_NOW: number = fs.constants.O_RDONLY | fs.constants.O_NONBLOCK
+
+/** The content of a small regular file. Throws FILE_ACCESS for anything else, and the system's own errors. */
+export function readRegularFile(path: string): Buffer {
+  const descriptor = fs.openSync(path, READ_NOW)
+  try {
+    if (fs.fstatSync(descriptor).isFile()) return fs.readFileSync(descriptor)
+  } finally {
+    fs.closeSync(descriptor)
+  }
+  throw new WalgError('FILE_ACCESS', `unable to read "${path}": not a regular file`, { facts: { path } })
 }

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock } from '../kit/clock.ts'
 import { fromSystemError, hasCode, WalgError } from '../kit/errors.ts'
+import { readRegularFile } from '../kit/file-system.ts'
 import { crc32c } from './crc32c.ts'
 import { type Lsn, toLsn } from './lsn.ts'
 import { type TimelineId, toTimelineId } from './wal-segment.ts'
@@ -82,15 +82,21 @@ const READ_PAUSE_MS = 10
 export async function readControlFile(dataDirectory: string): Promise<ControlFile> {
   const path = join(dataDirectory, 'global', 'pg_control')
   for (let attempt = 1; ; attempt++) {
-    const bytes = await readFile(path).catch(error => {
-      throw fromSystemError(error, 'read', path)
-    })
+    const bytes = readBytes(path)
     try {
       return parseControlFile(bytes, path)
     } catch (error) {
       if (!hasCode(error, 'CHECKSUM_MISMATCH') || attempt === READS_MAX) throw error
       await systemClock.sleep(READ_PAUSE_MS)
     }
+  }
+}
+
+function readBytes(path: string): Uint8Array {
+  try {
+    return readRegularFile(path)
+  } catch (error) {
+    throw fromSystemError(error, 'read', path)
   }
 }
 

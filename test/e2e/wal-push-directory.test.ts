@@ -1,4 +1,5 @@
-import { expect } from 'bun:test'
+import { expect, test } from 'bun:test'
+import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { collect } from '../../src/kit/bytes.ts'
@@ -101,3 +102,17 @@ testUnless(
     }
   },
 )
+
+test('without an archive_status what has the name of a segment and is no file is left out', async () => {
+  using place = tempDirectory('directory')
+  const wal = place.at('wal')
+  mkdirSync(path.join(wal, '000000010000000000000001'), { recursive: true })
+  expect(spawnSync('mkfifo', [path.join(wal, '000000010000000000000002')]).status).toBe(0)
+  mkdirSync(place.at('archive'))
+  const result = await pushDirectory(await operationContext(place.at('archive')), {
+    ...options,
+    directory: wal,
+  })
+  expect(result).toMatchObject({ stored: 0, failed: [] })
+  expect(result.leftOut.map(entry => entry.reason)).toEqual(['not a regular file', 'not a regular file'])
+})

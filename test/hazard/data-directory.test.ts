@@ -82,6 +82,17 @@ describe('backup-push refuses a directory that is not the one', () => {
     rmdirSync(scene.place.at('closed'))
   })
 
+  test('one with a FIFO in the place of a file that is read first', async () => {
+    for (const name of ['PG_VERSION', 'global/pg_control']) {
+      const data = scene.place.at(`fifo-${path.basename(name)}`)
+      mkdirSync(path.join(data, 'global'), { recursive: true })
+      writeFileSync(path.join(data, 'PG_VERSION'), '17\n')
+      rmSync(path.join(data, name), { force: true })
+      expect(spawnSync('mkfifo', [path.join(data, name)]).status).toBe(0)
+      expect(await failedPush(data)).toContain(`${name}": not a regular file`)
+    }
+  })
+
   test('the directory of another server than the one that answers', async () => {
     await using other = await startCluster({ major: 17, segmentSizeMiB: 1 })
     const error = await failedPush(other.dataDirectory)

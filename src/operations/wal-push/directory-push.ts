@@ -86,6 +86,10 @@ async function planWithoutStatus(directory: string, signal: AbortSignal): Promis
   for (const name of readdirSync(directory).sort(compareArchiveNames)) {
     if (isHistoryName(name)) history.push(name)
     if (!isSegmentName(name)) continue
+    if (!statSync(join(directory, name)).isFile()) {
+      leftOut.push({ name, reason: 'not a regular file' })
+      continue
+    }
     const { fault } = checkSegmentFile(join(directory, name))
     if (fault === undefined) sound.push(name)
     else leftOut.push({ name, reason: fault.message })

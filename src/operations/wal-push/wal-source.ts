@@ -1,6 +1,7 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fromSystemError, WalgError } from '../../kit/errors.ts'
+import { READ_NOW } from '../../kit/file-system.ts'
 
 /** A local file that PostgreSQL wants archived: segment, history, backup label or partial segment. */
 export interface WalSource {
@@ -14,14 +15,11 @@ export interface WalSource {
   close(): void
 }
 
-// Without O_NONBLOCK opening a FIFO would wait for its writer, deaf to signals.
-const READ = constants.O_RDONLY | constants.O_NONBLOCK
-
 /** Opens a file for archiving. Throws FILE_NOT_FOUND, FILE_ACCESS, or USAGE for anything but a regular file. */
 export function openWalSource(path: string): WalSource {
   let descriptor: number
   try {
-    descriptor = openSync(path, READ)
+    descriptor = openSync(path, READ_NOW)
   } catch (error) {
     throw fromSystemError(error, 'open the file to archive', path)
   }

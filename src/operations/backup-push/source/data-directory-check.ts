@@ -1,6 +1,7 @@
-import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs'
+import { accessSync, constants, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import { readRegularFile } from '../../../kit/file-system.ts'
 import { type ControlFile, readControlFile } from '../../../postgres/control-file.ts'
 
 /** A directory that looks like PostgreSQL's, before anything is asked of a server. */
@@ -79,7 +80,7 @@ function readMajorVersion(root: string): number {
   const path = join(root, 'PG_VERSION')
   let text: string
   try {
-    text = readFileSync(path, 'utf8').trim()
+    text = readRegularFile(path).toString().trim()
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw fromSystemError(error, 'read', path)
     throw new WalgError(

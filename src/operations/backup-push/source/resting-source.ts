@@ -1,6 +1,7 @@
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import { readRegularFile } from '../../../kit/file-system.ts'
 import { type BackupLabel, parseBackupLabel } from '../../../postgres/backup-label.ts'
 import type { ControlFile } from '../../../postgres/control-file.ts'
 import { formatLsn, type Lsn, parseLsn, toLsn } from '../../../postgres/lsn.ts'
@@ -200,7 +201,7 @@ function segmentName(lsn: Lsn, timeline: TimelineId, { walSegmentBytes }: Contro
 function readLabels(root: string): { labelFile: string; tablespaceMap: string } {
   const read = (name: string): string | undefined => {
     try {
-      return readFileSync(join(root, name), 'utf8')
+      return readRegularFile(join(root, name)).toString()
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return undefined
       throw fromSystemError(error, 'read', join(root, name))

@@ -73,6 +73,7 @@ function findLocal(place: WalPlace, file: string, neededBytes: number): WalMembe
   const path = join(place.walDirectory, file)
   try {
     const stats = statSync(path, { bigint: true })
+    if (!stats.isFile()) return undefined
     const open = (): ByteStream => readFileStream(path)
     return memberOf(place, { file, neededBytes }, Number(stats.size), stats.mtimeNs, async () => open())
   } catch (error) {
