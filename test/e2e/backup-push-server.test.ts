@@ -197,7 +197,7 @@ describe('backup-push and the archive', () => {
     const options = pushOptions(cluster.dataDirectory, { cluster, stopTimeoutMs: 4000 })
     const error = await failure(backupPush(context, options))
     expect(hasCode(error, 'TIMEOUT')).toBe(true)
-    expect(error.message).toContain('WALG_STOP_BACKUP_TIMEOUT')
+    expect(error.message).toMatch(/within \d(\.\d)?s \(WALG_STOP_BACKUP_TIMEOUT\)/)
     expect(error.message).toContain('archive_command has failed')
     expect(context.messages.some(each => /^INFO: Waiting for PostgreSQL to archive "0/.test(each))).toBe(true)
     expect(

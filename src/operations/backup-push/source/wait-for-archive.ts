@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { systemClock } from '../../../kit/clock.ts'
 import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
 import type { Logger } from '../../../kit/log.ts'
+import { formatDurationMs } from '../../../kit/sizes.ts'
 import { isMarkedDone, isMarkedReady } from '../../../postgres/archive-status.ts'
 import type { ArchiverState } from '../../../postgres/cluster/cluster-facts.ts'
 import { WAL_PREFIX } from '../../../repository/layout.ts'
@@ -159,9 +160,11 @@ async function whyNotArchived(wait: ArchiveWait): Promise<string> {
 
 async function timeout(wait: ArchiveWait, file: string): Promise<WalgError> {
   const reason = await whyNotArchived(wait)
+  // what pg_backup_stop has used up of it is milliseconds
+  const limit = formatDurationMs(Math.ceil(wait.timeoutMs / 100) * 100)
   return new WalgError(
     'TIMEOUT',
-    `"${file}" was not archived within ${wait.timeoutMs / 1000} s (WALG_STOP_BACKUP_TIMEOUT): ${reason}`,
+    `"${file}" was not archived within ${limit} (WALG_STOP_BACKUP_TIMEOUT): ${reason}`,
     {
       facts: { file, timeoutMs: wait.timeoutMs },
       hint:
