@@ -5,7 +5,7 @@ import { writeFileDurably } from '../../kit/atomic-file.ts'
 import { errnoOf, hasCode, WalgError } from '../../kit/errors.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { listBackups, readSentinel } from '../../repository/catalog.ts'
-import { listWal } from '../../repository/wal-catalog.ts'
+import { listWal, type WalObject } from '../../repository/wal-catalog.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import type { OperationContext } from '../context.ts'
 import type { WalSource } from './wal-source.ts'
@@ -68,7 +68,7 @@ function systemIdentifierOf(head: Uint8Array): bigint | undefined {
   return hasLongHeader ? view.getBigUint64(SYSTEM_IDENTIFIER_OFFSET, true) : undefined
 }
 
-/** Of the newest backup that says it, else of a segment in the archive; undefined when neither exists. */
+/** Of the newest backup that says it, else of the oldest segment in the archive; undefined when neither exists. */
 async function lookUpArchive(context: OperationContext): Promise<bigint | undefined> {
   const backups = await listBackups(context.storage, { signal: context.signal })
   for (const backup of backups.toReversed()) {
@@ -82,14 +82,22 @@ async function lookUpArchive(context: OperationContext): Promise<bigint | undefi
       )
     }
   }
-  let seen = 0
-  for await (const object of listWal(context.storage, { signal: context.signal })) {
-    if (++seen > WAL_OBJECTS_MAX) return undefined
-    if (object.kind !== 'segment') continue
-    const identifier = await identifierOfObject(context, object.key, object.extension)
+  for (const segment of await oldestSegments(context)) {
+    const identifier = await identifierOfObject(context, segment.key, segment.extension)
     if (identifier !== undefined) return identifier
   }
   return undefined
+}
+
+/** Oldest first: who came first has founded the archive, whatever was let in with a WARNING since. */
+async function oldestSegments(context: OperationContext): Promise<WalObject[]> {
+  const segments: WalObject[] = []
+  let seen = 0
+  for await (const object of listWal(context.storage, { signal: context.signal })) {
+    if (++seen > WAL_OBJECTS_MAX) break
+    if (object.kind === 'segment') segments.push(object)
+  }
+  return segments.sort((a, b) => Number(a.modifiedNs - b.modifiedNs))
 }
 
 async function identifierOfObject(

@@ -6,6 +6,7 @@ import {
   readFileSync,
   rmSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -312,5 +313,18 @@ describe('a segment of another cluster', () => {
       true,
     )
     expect(objects()).toHaveLength(2)
+  })
+
+  test('does not make the archive its own once it was let in: that belongs to whoever came first', async () => {
+    const stranger = writeSegment(segmentName(9), { systemIdentifier: 43n })
+    for (const systemIdentifier of [41n, 42n]) {
+      await push(writeSegment(segmentName(Number(systemIdentifier)), { systemIdentifier }))
+      rmSync(join(wal, 'walg_data'), { recursive: true })
+    }
+    for (const founder of [41, 42]) {
+      for (const name of objects()) utimesSync(join(root, 'wal_005', name), 2, 2)
+      utimesSync(join(root, 'wal_005', `${segmentName(founder)}.lz4`), 1, 1)
+      await expect(push(stranger, { requireSystemIdentifier: true })).rejects.toThrow(`belongs to ${founder}`)
+    }
   })
 })
