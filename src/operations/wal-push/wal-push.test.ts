@@ -223,6 +223,16 @@ describe('background pushes', () => {
     expect(await push(join(wal, names[1]!), { filesMax: 1 })).toMatchObject({ kind: 'pushed-before' })
   })
 
+  test('come from beside the file that was asked for, never from a PGDATA that it does not lie in', async () => {
+    const other = place.at('other')
+    mkdirSync(other)
+    writeFileSync(join(other, first), walBytes(first))
+    const waiting = writeSegment(segmentName(2), { ready: true, systemIdentifier: 42n })
+    const options = { dataDirectory: place.path }
+    expect(await push(join(other, first), options)).toMatchObject({ pushedInBackground: 0 })
+    expect([objects(), existsSync(waiting)]).toEqual([[`${first}.lz4`], true])
+  })
+
   test('respect the limit exactly, and 1 means none', async () => {
     for (const number of [1, 2, 3, 4, 5]) writeSegment(segmentName(number), { ready: true })
     await push(join(wal, first), { filesMax: 1 })

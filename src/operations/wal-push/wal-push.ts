@@ -66,7 +66,8 @@ export async function walPush(context: OperationContext, options: WalPushOptions
   let pushedInBackground = 0
   if (
     records !== undefined &&
-    walDirectory !== undefined &&
+    // not from the pg_wal of PGDATA: a file from elsewhere may be of another cluster
+    walDirectory === dirname(path) &&
     options.filesMax > 1 &&
     options.uploadConcurrency > 1
   ) {
