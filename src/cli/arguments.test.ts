@@ -55,7 +55,7 @@ describe('arguments', () => {
   test('mistakes are told in the words of the original', () => {
     const mistakes: [string[], string][] = [
       [['--nope'], 'unknown flag: --nope'],
-      [['-fx'], "unknown shorthand flag: 'x' in -fx"],
+      [['-fx'], "unknown shorthand flag: 'x' in -x"],
       [['--name'], 'flag needs an argument: --name'],
       [['-n'], "flag needs an argument: 'n' in -n"],
       [['---x'], 'bad flag syntax: ---x'],

@@ -134,15 +134,17 @@ export function parseArguments(
   function parseCluster(word: string, takeNext: () => string | undefined): void {
     for (let at = 1; at < word.length; at += 1) {
       const letter = word[at]!
+      // named with what is left of the word, as in the original
+      const left = `-${word.slice(at)}`
       const flag = flags.find(each => each.short === letter)
-      if (flag === undefined) throw usage(`unknown shorthand flag: '${letter}' in ${word}`)
+      if (flag === undefined) throw usage(`unknown shorthand flag: '${letter}' in ${left}`)
       const rest = word.slice(at + 1)
       if (flag.type === 'boolean' && !rest.startsWith('=')) {
         setFlag(flag, 'true')
         continue
       }
       const value = rest === '' ? takeNext() : rest.startsWith('=') ? rest.slice(1) : rest
-      if (value === undefined) throw usage(`flag needs an argument: '${letter}' in ${word}`)
+      if (value === undefined) throw usage(`flag needs an argument: '${letter}' in ${left}`)
       setFlag(flag, value)
       return
     }
