@@ -23,6 +23,8 @@ export function recordStart(program: string): StartProfile {
   const workshop = mkdtempSync(path.join(tmpdir(), 'wal-g-profile-'))
   const files: string[] = []
   try {
+    const configuration = path.join(workshop, 'walg.json')
+    writeFileSync(configuration, '{}')
     const segment = path.join(workshop, 'pg_wal', SEGMENT)
     mkdirSync(path.dirname(segment))
     writeFileSync(segment, segmentBytes())
@@ -36,6 +38,9 @@ export function recordStart(program: string): StartProfile {
       ]) {
         const file = path.join(workshop, `order-${files.length}`)
         const env = {
+          // in place of the configuration that whoever builds may have at home
+          WALG_CONFIG_PATH: configuration,
+          HOME: workshop,
           BUN_BYTECODE_ORDER_OUT: file,
           WALG_FILE_PREFIX: repository,
           WALG_COMPRESSION_METHOD: method,
