@@ -110,14 +110,16 @@ export async function fetchStep(
     await state.record(generation, part, result, table)
     add(result)
   }
-  const begun = parts.filter(part => early.resultOf(part) !== undefined)
-  const left = parts.filter(part => !begun.includes(part))
   await pool.forEach(
-    left,
+    parts.filter(part => early.resultOf(part) === undefined),
     (part, runJob) => finish(part, run(part, false, runJob)),
     runJob => early.begin(runJob),
   )
-  for (const part of begun) await finish(part, early.resultOf(part)!)
+  const begun = parts.flatMap(part => {
+    const working = early.resultOf(part)
+    return working === undefined ? [] : [finish(part, working)]
+  })
+  await pool.until(Promise.all(begun))
   if (fetch.hasList) restored.checkDelivered(step.backup.name, step.roles, name => LATE_NAMES.includes(name))
   return { run, memberBytes }
 }

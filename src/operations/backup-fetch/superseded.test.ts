@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { FetchRig, FULL, fullBackup, increment } from '../../../test/support/fetch-rig.ts'
+import { DELTA, deltaOf, FetchRig, FULL, fullBackup, increment } from '../../../test/support/fetch-rig.ts'
 import { LATE_PARTS, type MadeBackup, makeBackup } from '../../../test/support/made-backup.ts'
+import { untilTrue } from '../../../test/support/until-true.ts'
 import { openCodec } from '../../codec/open-codec.ts'
+import { createRateLimit } from '../../kit/limits.ts'
 
 /** More than three blocks of LZ4. */
 const PAGES = 1700
@@ -105,3 +107,23 @@ describe('blocks of which newer backups have brought all pages', () => {
     expect(rig.read('base/5/9') === expected.toString()).toBe(true)
   })
 })
+
+test('an abort reaches a part that was begun early when nothing else is left', async () => {
+  const bytesPerSecond = 500_000
+  const part = (letter: string) => ({ 'part_001.tar': [{ name: '/base/5/1', content: letter.repeat(600) }] })
+  // nothing newer has `/still`, which takes ten seconds; everything else takes none
+  const still = { 'part_002.tar': [{ name: '/still', content: 'x'.repeat(10 * bytesPerSecond) }] }
+  rig.make({ ...fullBackup, hasManifest: true, parts: { ...part('a'), ...still, ...LATE_PARTS } })
+  rig.make({
+    ...deltaOf({ '/base/5/1': {}, '/still': { IsSkipped: true } }, part('b')),
+    hasManifest: true,
+  })
+  Object.assign(rig.context.storageDescription, { networkLimit: createRateLimit(bytesPerSecond) })
+  const fetching = rig.failure(rig.fetch({}, DELTA))
+  const isAlone = (): boolean =>
+    rig.context.messages.filter(message => message.includes('extraction of part_001')).length === 2
+  await untilTrue(isAlone)
+  rig.context.abort.abort()
+  expect((await fetching).code).toBe('CANCELLED')
+  expect(rig.context.messages.join()).not.toContain('extraction of part_002')
+}, 30_000)

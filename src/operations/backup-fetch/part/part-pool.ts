@@ -32,9 +32,8 @@ export type SpareWork = (run: RunJob) => Promise<void> | undefined
 
 interface Lane {
   readonly worker: Worker
-  /** Work that was begun because others were busy, and may still be under way. */
-  spare: Promise<void>
-  isSpareDone: boolean
+  /** Work that was begun because others were busy, until it is done. */
+  spare: Promise<void> | undefined
   settle: ((reply: WorkerReply) => void) | undefined
   fail: ((error: Error) => void) | undefined
 }
@@ -76,10 +75,8 @@ export class PartPool implements AsyncDisposable {
     action: (item: T, run: RunJob) => Promise<void>,
     spare: SpareWork = () => undefined,
   ): Promise<void> {
-    throwIfCancelled(this.#signal)
     let next = 0
     let working = 0
-    let isStopped = false
     const allTaken = Promise.withResolvers<void>()
     if (items.length === 0) allTaken.resolve()
     const lanes = this.#lanes.map(async lane => {
@@ -87,32 +84,43 @@ export class PartPool implements AsyncDisposable {
       // the others may be through with everything before this thread is free
       await Promise.race([lane.spare, allTaken.promise])
       working += 1
-      while (next < items.length && !isStopped) {
+      while (next < items.length && !this.#isStopped) {
         const item = items[next++]!
         if (next === items.length) allTaken.resolve()
         await action(item, run)
       }
       working -= 1
-      if (!lane.isSpareDone) return
-      lane.spare = doSpare(lane, () => (working > 0 && !isStopped ? spare(run) : undefined))
+      if (lane.spare === undefined)
+        beginSpare(lane, () => (working > 0 && !this.#isStopped ? spare(run) : undefined))
     })
+    await this.until(Promise.all(lanes), lanes)
+  }
+
+  /**
+   * Waits for work that threads have begun. When it fails, or by an abort or a storage that hangs, all threads are stopped, and
+   * the error is thrown when `lanes` and what is spare have settled.
+   */
+  async until(work: Promise<unknown>, lanes: readonly Promise<unknown>[] = []): Promise<void> {
     const { promise: aborted, reject } = Promise.withResolvers<never>()
     const onAbort = (): void => reject(cancelled(this.#signal))
     this.#signal.addEventListener('abort', onAbort, { once: true })
     try {
-      await Promise.race([Promise.all(lanes), aborted, this.#watch.stalled])
+      throwIfCancelled(this.#signal)
+      await Promise.race([work, aborted, this.#watch.stalled])
     } catch (error) {
-      isStopped = true
       Atomics.store(this.#stop, 0, 1)
       if (!this.#signal.aborted)
         await settleWithin([...lanes, ...this.#lanes.map(({ spare }) => spare)], STOP_GRACE_MS)
       throw error
     } finally {
       this.#signal.removeEventListener('abort', onAbort)
-      for (const lane of lanes) lane.catch(() => {})
-      aborted.catch(() => {})
+      for (const promise of [work, aborted, ...lanes]) promise.catch(() => {})
       this.#advance()
     }
+  }
+
+  get #isStopped(): boolean {
+    return Atomics.load(this.#stop, 0) !== 0
   }
 
   /** Ends the threads; idempotent. */
@@ -156,13 +164,7 @@ export type RunJob = <J extends PartJob | ChecksumJob>(job: J) => Promise<Result
 
 function openLane(setup: FetchSetup): Lane {
   const worker = new Worker(new URL('./part-worker.ts', import.meta.url))
-  const lane: Lane = {
-    worker,
-    spare: Promise.resolve(),
-    isSpareDone: true,
-    settle: undefined,
-    fail: undefined,
-  }
+  const lane: Lane = { worker, spare: undefined, settle: undefined, fail: undefined }
   worker.on('message', (reply: WorkerReply) => lane.settle?.(reply))
   worker.on('error', error => lane.fail?.(new Error('a part worker died', { cause: error })))
   worker.on('exit', () => lane.fail?.(new Error('a part worker ended before its work was done')))
@@ -170,20 +172,22 @@ function openLane(setup: FetchSetup): Lane {
   return lane
 }
 
-/** One piece after the other for as long as `take` has any. */
-function doSpare(lane: Lane, take: () => Promise<void> | undefined): Promise<void> {
+/** One piece after the other for as long as `take` has any. A failure is thrown by the next `forEach`. */
+function beginSpare(lane: Lane, take: () => Promise<void> | undefined): void {
+  const first = take()
+  if (first === undefined) return
   const work = async (): Promise<void> => {
-    for (let piece = take(); piece !== undefined; piece = take()) await piece
-    lane.isSpareDone = true
+    for (let piece: Promise<void> | undefined = first; piece !== undefined; piece = take()) await piece
+    lane.spare = undefined
   }
-  lane.isSpareDone = false
-  const done = work()
-  // thrown by the next `forEach`
-  done.catch(() => {})
-  return done
+  lane.spare = work()
+  lane.spare.catch(() => {})
 }
 
-async function settleWithin(work: readonly Promise<unknown>[], timeoutMs: number): Promise<void> {
+async function settleWithin(
+  work: readonly (Promise<unknown> | undefined)[],
+  timeoutMs: number,
+): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const late = new Promise(resolve => {
     timer = setTimeout(resolve, timeoutMs)

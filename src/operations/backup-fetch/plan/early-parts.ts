@@ -27,7 +27,7 @@ export function planEarlyParts(steps: readonly FetchStep[]): EarlyPart[] {
         if (object !== undefined && !bound.has(object.number)) early.push({ generation, part })
       }
     }
-    touched = withRows(touched, objects)
+    if (generation > 0) touched = withRows(touched, objects)
   }
   return early.sort((a, b) => b.part.sizeBytes - a.part.sizeBytes)
 }
