@@ -2,15 +2,12 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { walBytes } from '../test/support/wal-bytes.ts'
 
 const SEGMENT = '000000010000000000000001'
 const SEGMENT_BYTES = 16 << 20
-const PAGE_BYTES = 8192
-/** Of a long page header: magic of PostgreSQL 15, page address, system identifier, sizes. */
-const MAGIC = 0xd110
-const LONG_HEADER = 0x0002
 
-/** What a file of this kind holds: the functions that a run has used, in their order. */
+/** One file for each run: the functions that it has used, in their order. They are gone when it is disposed of. */
 export interface StartProfile extends Disposable {
   readonly files: readonly string[]
 }
@@ -27,7 +24,7 @@ export function recordStart(program: string): StartProfile {
     writeFileSync(configuration, '{}')
     const segment = path.join(workshop, 'pg_wal', SEGMENT)
     mkdirSync(path.dirname(segment))
-    writeFileSync(segment, segmentBytes())
+    writeFileSync(segment, walBytes(SEGMENT, { segmentBytes: SEGMENT_BYTES }))
     for (const method of ['zstd', 'lz4']) {
       const repository = path.join(workshop, method)
       mkdirSync(repository)
@@ -55,24 +52,4 @@ export function recordStart(program: string): StartProfile {
     throw error
   }
   return { files, [Symbol.dispose]: () => rmSync(workshop, { recursive: true, force: true }) }
-}
-
-/** Pages with the headers of a segment, and content that every compression has work with. */
-function segmentBytes(): Uint8Array {
-  const bytes = new Uint8Array(SEGMENT_BYTES)
-  const view = new DataView(bytes.buffer)
-  for (let at = 0; at < SEGMENT_BYTES; at += 4) view.setUint32(at, Math.imul(at >>> 5, 2_654_435_761), true)
-  for (let page = 0; page < SEGMENT_BYTES; page += PAGE_BYTES) {
-    const isFirst = page === 0
-    view.setUint16(page, MAGIC, true)
-    view.setUint16(page + 2, isFirst ? LONG_HEADER : 0, true)
-    view.setUint32(page + 4, 1, true)
-    view.setBigUint64(page + 8, BigInt(SEGMENT_BYTES + page), true)
-    view.setBigUint64(page + 16, 0n, true)
-    if (!isFirst) continue
-    view.setBigUint64(24, 1n, true)
-    view.setUint32(32, SEGMENT_BYTES, true)
-    view.setUint32(36, PAGE_BYTES, true)
-  }
-  return bytes
 }

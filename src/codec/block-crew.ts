@@ -51,8 +51,7 @@ export function createBlockCrew(threadsCount: number): BlockCrewData {
 
 /** A block that somebody else works on. Collected once. */
 export interface LentBlock {
-  readonly countBytes: number
-  /** Waits; then `into` holds what is stored, and its size is returned: `countBytes` when the block did not become smaller. */
+  /** Waits; then `into` holds what is stored: the block as it was unless it is compressed. */
   collect(into: Uint8Array): { readonly sizeBytes: number; readonly isCompressed: boolean }
 }
 
@@ -83,7 +82,7 @@ export class BlockCrew {
       this.#words[at + COUNT] = block.length
       Atomics.add(this.#words, LENT, 1)
       this.#turn(at, FULL)
-      return { countBytes: block.length, collect: into => this.#collect(slot, into) }
+      return { collect: into => this.#collect(slot, into) }
     }
     return undefined
   }

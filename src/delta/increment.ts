@@ -8,7 +8,8 @@ import { assert, WalgError } from '../kit/errors.ts'
 export const INCREMENT_MAGIC: readonly number[] = [0x77, 0x69, 0x31, 0x55]
 export const INCREMENT_HEADER_BYTES = 16
 const BLOCK_NUMBER_BYTES = 4
-const LOOK_AHEAD_BYTES = 64 << 20
+/** Several blocks of any compression: what is passed over at once. */
+const LOOK_AHEAD_BYTES = 16 << 20
 
 export interface IncrementHeader {
   /** Size that the whole file had when it was backed up. */
@@ -27,7 +28,7 @@ export interface PageSink {
 export interface IncrementDecoder {
   /** Takes the next bytes of the member. Throws FORMAT_INVALID. */
   write(bytes: Uint8Array): void
-  /** Bytes of whole pages that come next and of which `isNeeded` says no; 0 until the head has come. Looks 64 MiB ahead. */
+  /** Bytes of whole pages that come next and of which `isNeeded` says no; 0 until the head has come. Looks 16 MiB ahead. */
   unneededBytes(isNeeded: (block: number) => boolean): number
   /** Takes so many of them as if they had come. */
   passOver(countBytes: number): void

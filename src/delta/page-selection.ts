@@ -1,6 +1,6 @@
 import { isAllVisibleAt, judgePageAt, PAGE_HEADER_BYTES } from '../postgres/page-header.ts'
 import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../postgres/unlogged-page.ts'
-import { firstOutside, NO_ZERO_RUNS, type ZeroRuns, ZeroRunsBuilder } from './zero-runs.ts'
+import { firstOutside, isZero, NO_ZERO_RUNS, type ZeroRuns, zeroRunsOf } from './zero-runs.ts'
 
 /** What the parent backup holds of a file, in blocks; a backup of the original does not tell. */
 export interface ParentFile {
@@ -8,7 +8,7 @@ export interface ParentFile {
   /** Every block from here on is zero in the parent; `blocks` when it does not end in zeros. */
   readonly usedBlocks: number
   /** Blocks before those that are zero in the parent; absent: not known. */
-  readonly zeroes?: ZeroRuns
+  readonly zeroes?: ZeroRuns | undefined
 }
 
 /** Why a file is stored whole although the parent has it. */
@@ -49,7 +49,6 @@ export class PageSelector {
   #count = 0
   #zeroes: Uint32Array = new Uint32Array(BLOCKS_MIN)
   #zeroCount = 0
-  readonly #zeroRuns = new ZeroRunsBuilder()
   #usedBlocks = 0
   /** One more than the last block that is older than the parent. */
   #oldEnd = 0
@@ -67,7 +66,6 @@ export class PageSelector {
     this.#takesVisible = takesVisible
     this.#count = 0
     this.#zeroCount = 0
-    this.#zeroRuns.begin()
     this.#usedBlocks = 0
     this.#oldEnd = 0
     this.#whole = undefined
@@ -108,7 +106,7 @@ export class PageSelector {
       blocks: this.#blocks.slice(0, this.#count),
       whole: this.#whole,
       usedBlocks: this.#usedBlocks,
-      zeroes: this.#zeroRuns.before(this.#usedBlocks),
+      zeroes: zeroRunsOf(zeroes, this.#usedBlocks),
     }
   }
 
@@ -143,14 +141,7 @@ export class PageSelector {
     }
     if (this.#zeroCount === this.#zeroes.length) this.#zeroes = doubled(this.#zeroes)
     this.#zeroes[this.#zeroCount++] = block
-    this.#zeroRuns.add(block)
   }
-}
-
-const zeroPage = new Uint8Array(65_536)
-
-function isZero(page: Uint8Array): boolean {
-  return Buffer.compare(page, zeroPage.subarray(0, page.length)) === 0
 }
 
 function doubled(column: Uint32Array): Uint32Array {

@@ -1,15 +1,11 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { firstOutside, runsWithout, ZERO_RUNS_MAX, type ZeroRuns, ZeroRunsBuilder } from './zero-runs.ts'
+import { firstOutside, runsWithout, ZERO_RUNS_MAX, type ZeroRuns, zeroRunsOf } from './zero-runs.ts'
 
 const seed = Number(process.env['SEED'] ?? '20261122')
 
-function runsOf(blocks: readonly number[], end = Number.POSITIVE_INFINITY): ZeroRuns {
-  const builder = new ZeroRunsBuilder()
-  builder.begin()
-  for (const block of blocks) builder.add(block)
-  return builder.before(end)
-}
+const runsOf = (blocks: readonly number[], end = Number.POSITIVE_INFINITY): ZeroRuns =>
+  zeroRunsOf(blocks, end)
 
 function blocksOf(runs: ZeroRuns): number[] {
   const blocks: number[] = []

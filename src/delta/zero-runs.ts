@@ -41,6 +41,20 @@ export class ZeroRunsBuilder {
   }
 }
 
+/** The runs of `blocks` (ascending) before block `end`. */
+export function zeroRunsOf(blocks: Iterable<number>, end: number): ZeroRuns {
+  const runs = new ZeroRunsBuilder()
+  for (const block of blocks) runs.add(block)
+  return runs.before(end)
+}
+
+const zeroes = new Uint8Array(65_536)
+
+/** Whether a page, or a piece of one, is nothing but zeros. */
+export function isZero(bytes: Uint8Array): boolean {
+  return Buffer.compare(bytes, zeroes.subarray(0, bytes.length)) === 0
+}
+
 /** Whether all of `blocks` (ascending) that `matters` are in the runs: the first that is not, or undefined. */
 export function firstOutside(
   runs: ZeroRuns,
@@ -58,6 +72,7 @@ export function firstOutside(
 
 /** What is left of `runs` when `blocks` (ascending) are something else now, and nothing is there from `end` on. */
 export function runsWithout(runs: ZeroRuns, blocks: Uint32Array, end: number): ZeroRuns {
+  if (runs.length === 0) return runs
   const left = new ZeroRunsBuilder()
   let at = 0
   for (let run = 0; run < runs.length; run += 2) {

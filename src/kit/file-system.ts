@@ -145,6 +145,16 @@ export function replaceFileSystem(system: FileSystem): () => void {
 /** Opening a FIFO without O_NONBLOCK would wait for its writer, deaf to signals. Of no effect for regular files. */
 export const READ_NOW: number = fs.constants.O_RDONLY | fs.constants.O_NONBLOCK
 
+/** Waits until a file or folder is on disk. Throws the system's own errors. */
+export function syncPath(path: string): void {
+  const descriptor = fs.openSync(path, 'r')
+  try {
+    fs.fsyncSync(descriptor)
+  } finally {
+    fs.closeSync(descriptor)
+  }
+}
+
 /** The content of a small regular file. Throws FILE_ACCESS for anything else, and the system's own errors. */
 export function readRegularFile(path: string): Buffer {
   const descriptor = fs.openSync(path, READ_NOW)

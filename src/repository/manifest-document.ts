@@ -260,8 +260,8 @@ function optionalRuns(value: unknown): Uint32Array | undefined {
   const runs = Uint32Array.from(value, entry => size(entry, 'zeroes'))
   let end = 0
   for (let at = 0; at < runs.length; at += 2) {
-    if (runs[at] !== value[at] || runs[at]! < end || runs[at + 1] === 0)
-      throw invalid('"zeroes" is no list of runs')
+    const isExact = runs[at] === value[at] && runs[at + 1] === value[at + 1]
+    if (!isExact || runs[at]! < end || runs[at + 1] === 0) throw invalid('"zeroes" is no list of runs')
     end = runs[at]! + runs[at + 1]!
   }
   return runs

@@ -103,7 +103,7 @@ test('what the next delta wants to know travels along, by the fast way and by th
   const cut = text.replace('{"kept":"/base/5/1259.2","size":16384,"used":0}\n', '')
   await expect(read(cut)).rejects.toThrow('counts of the last line')
   await expect(read(text.replace('"used":8192', '"used":-1'))).rejects.toThrow('used')
-  for (const runs of ['[1]', '[1,0]', '[5,2,6,1]', '[1,-1]', '{}', '[4294967296,1]'])
+  for (const runs of ['[1]', '[1,0]', '[5,2,6,1]', '[1,-1]', '{}', '[4294967296,1]', '[1,4294967297]'])
     await expect(read(text.replace('[1,2,40,1]', runs))).rejects.toThrow('zeroes')
 })
 

@@ -32,7 +32,7 @@ export interface ManifestFile {
   /** Of a file of pages that ends in zeros, or an increment of one: what comes before them. */
   readonly usedBytes?: number
   /** Of such a file: runs of zero blocks before that, first block and count of each. */
-  readonly zeroes?: Uint32Array
+  readonly zeroes?: Uint32Array | undefined
 }
 
 /** A file of pages that is the parent's: no part holds it. What the next delta wants to know of it. */
@@ -40,7 +40,7 @@ export interface KeptFile {
   readonly name: string
   readonly sizeBytes: number
   readonly usedBytes?: number
-  readonly zeroes?: Uint32Array
+  readonly zeroes?: Uint32Array | undefined
 }
 
 /** What the encoder needs; `ContentManifest` is one, a push may offer its own columns. */

@@ -179,8 +179,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a file that has become a FIFO blocks nobody',
     file: 'src/operations/backup-push/part/file-reading.ts',
-    find: 'constants.O_RDONLY | constants.O_NONBLOCK',
-    replace: 'constants.O_RDONLY',
+    find: 'openSync(path, READ_NOW)',
+    replace: "openSync(path, 'r')",
     test: 'src/operations/backup-push/part/part-workers.test.ts',
     title: 'a FIFO in the place',
   },

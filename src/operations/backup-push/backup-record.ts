@@ -1,5 +1,4 @@
 import { incrementSizeBytes } from '../../delta/increment.ts'
-import type { ZeroRuns } from '../../delta/zero-runs.ts'
 import { HASH_ALGORITHM } from '../../kit/hash.ts'
 import { localTimestampFromNs } from '../../kit/timestamp.ts'
 import { isPagedFile } from '../../postgres/relation-file.ts'
@@ -131,10 +130,7 @@ function fileOf({ files, pageBytes }: PackedContents, index: number): Omit<Manif
   const sizeBytes = files.sizeBytes(index)
   const usedBytes = files.usedBlocks(index) * pageBytes
   const isPaged = isPagedFile(name, sizeBytes, pageBytes)
-  const used = {
-    ...(isPaged && usedBytes < sizeBytes ? { usedBytes } : {}),
-    ...known('zeroes', files.zeroes(index)),
-  }
+  const used = { ...(isPaged && usedBytes < sizeBytes ? { usedBytes } : {}), zeroes: files.zeroes(index) }
   if (files.state(index) !== 'incremented') return { name, sizeBytes, ...used }
   const storedBytes = incrementSizeBytes(files.pages(index), pageBytes)
   return { name, sizeBytes: storedBytes, fileSizeBytes: sizeBytes, ...used }
@@ -147,16 +143,7 @@ function keptOf({ files, pageBytes }: PackedContents, index: number): KeptFile |
   if (!isPagedFile(name, sizeBytes, pageBytes)) return undefined
   const parent = files.parent(index)
   const usedBytes = (parent?.usedBlocks ?? Number.POSITIVE_INFINITY) * pageBytes
-  return {
-    name,
-    sizeBytes,
-    ...(usedBytes < sizeBytes ? { usedBytes } : {}),
-    ...known('zeroes', parent?.zeroes),
-  }
-}
-
-function known(key: 'zeroes', zeroes: ZeroRuns | undefined): { readonly zeroes?: ZeroRuns } {
-  return zeroes === undefined ? {} : { [key]: zeroes }
+  return { name, sizeBytes, ...(usedBytes < sizeBytes ? { usedBytes } : {}), zeroes: parent?.zeroes }
 }
 
 function listedCount(packed: PackedContents): number {

@@ -1,6 +1,7 @@
-import { closeSync, existsSync, fsyncSync, linkSync, openSync, renameSync } from 'node:fs'
+import { existsSync, linkSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
+import { syncPath } from '../../kit/file-system.ts'
 import { removeFile } from './download.ts'
 
 /**
@@ -48,12 +49,9 @@ export function destinationTaken(destination: string): WalgError {
 }
 
 function syncDirectory(path: string): void {
-  const descriptor = openSync(path, 'r')
   try {
-    fsyncSync(descriptor)
+    syncPath(path)
   } catch (error) {
     throw fromSystemError(error, 'fsync', path)
-  } finally {
-    closeSync(descriptor)
   }
 }

@@ -2,7 +2,6 @@ import {
   closeSync,
   constants,
   copyFileSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -15,6 +14,7 @@ import {
 import { basename, dirname, join } from 'node:path'
 import { randomHex } from '../../kit/atomic-file.ts'
 import { errnoOf, fromSystemError, hasCode } from '../../kit/errors.ts'
+import { syncPath } from '../../kit/file-system.ts'
 import type { Hasher } from '../../kit/hash.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { type Downloaded, removeFile } from './download.ts'
@@ -118,7 +118,7 @@ function placePrefetched(
       placeFile(path, destination, options)
     } else {
       copyFileSync(path, temporary, constants.COPYFILE_EXCL)
-      if (options.isDurable) syncFile(temporary)
+      if (options.isDurable) syncPath(temporary)
       placeFile(temporary, destination, options)
     }
     return true
@@ -132,15 +132,6 @@ function placePrefetched(
 
 function isOnSameDevice(path: string, other: string): boolean {
   return statSync(path).dev === statSync(other).dev
-}
-
-function syncFile(path: string): void {
-  const descriptor = openSync(path, 'r+')
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
-  }
 }
 
 function removeIfOurs(path: string): void {

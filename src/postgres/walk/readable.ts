@@ -1,5 +1,6 @@
-import { type BigIntStats, closeSync, constants, openSync } from 'node:fs'
+import { type BigIntStats, closeSync, openSync } from 'node:fs'
 import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
+import { READ_NOW } from '../../kit/file-system.ts'
 
 const NAMED_MAX = 10
 const OWNER_READ = 0o400n
@@ -9,7 +10,7 @@ export function isReadable(path: string, stats: BigIntStats, user: number | unde
   if (user === 0) return true
   if (user !== undefined && stats.uid === BigInt(user) && (stats.mode & OWNER_READ) !== 0n) return true
   try {
-    closeSync(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK))
+    closeSync(openSync(path, READ_NOW))
     return true
   } catch (error) {
     const errno = errnoOf(error)

@@ -14,6 +14,7 @@ import {
 import { basename, dirname, join } from 'node:path'
 import { randomHex } from '../../kit/atomic-file.ts'
 import { fromSystemError } from '../../kit/errors.ts'
+import { syncPath } from '../../kit/file-system.ts'
 import type { StorageDescription } from '../description.ts'
 import { storageIdentity } from '../storage-identity.ts'
 
@@ -43,7 +44,7 @@ export function noteGap(file: string, gap: MirrorGap): void {
     } finally {
       closeSync(descriptor)
     }
-    if (isNew) syncFolder(dirname(file))
+    if (isNew) syncPath(dirname(file))
   } catch (error) {
     throw fromSystemError(error, 'note what a mirror lacks in', file)
   }
@@ -112,14 +113,5 @@ function parseGap(line: string): MirrorGap | undefined {
       : undefined
   } catch {
     return undefined
-  }
-}
-
-function syncFolder(path: string): void {
-  const descriptor = openSync(path, 'r')
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
   }
 }

@@ -113,11 +113,11 @@ async function unpackStream(
   try {
     const tar = createTarReader(job.part)
     for (;;) {
-      const unneededBytes = unpacker.unneededBytes(tar.leftBytes)
-      if (unneededBytes > 0 && reader.skip !== undefined) {
-        const skippedBytes = await reader.skip(unneededBytes)
+      const unneededBytes = reader.skip === undefined ? 0 : unpacker.unneededBytes(tar.leftBytes)
+      const skippedBytes = unneededBytes === 0 ? 0 : await reader.skip!(unneededBytes)
+      if (skippedBytes > 0) {
         tar.passOver(skippedBytes)
-        if (skippedBytes > 0) unpacker.passOver(skippedBytes)
+        unpacker.passOver(skippedBytes)
       }
       const next = reader.next()
       const block = next instanceof Promise ? await next : next

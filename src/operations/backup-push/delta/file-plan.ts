@@ -44,9 +44,8 @@ export class FilePlan {
   parent(index: number): ParentFile | undefined {
     const blocks = this.#parentBlocks[index]!
     if (blocks === 0) return undefined
-    const zeroes = this.#parentZeroes.get(index)
-    const known = zeroes === undefined ? {} : { zeroes }
-    return { blocks: blocks - 1, usedBlocks: this.#parentUsed[index]!, ...known }
+    const usedBlocks = this.#parentUsed[index]!
+    return { blocks: blocks - 1, usedBlocks, zeroes: this.#parentZeroes.get(index) }
   }
 
   blocks(index: number): Uint32Array | undefined {

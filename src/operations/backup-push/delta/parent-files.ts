@@ -73,8 +73,7 @@ export class ParentSizes implements ManifestSink {
   at(index: number): ParentFile | undefined {
     const blocks = this.#blocks[index]!
     if (blocks === 0) return undefined
-    const zeroes = this.#zeroes.get(index)
-    return { blocks: blocks - 1, usedBlocks: this.#used[index]!, ...(zeroes === undefined ? {} : { zeroes }) }
+    return { blocks: blocks - 1, usedBlocks: this.#used[index]!, zeroes: this.#zeroes.get(index) }
   }
 
   #take(file: ScannedManifestFile, sizeBytes: number): void {

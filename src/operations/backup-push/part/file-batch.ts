@@ -218,9 +218,7 @@ export class FileBatch {
     return {
       method: METHODS[this.#words[at + METHOD]!]!,
       parent:
-        parentBlocks === 0
-          ? undefined
-          : { blocks: parentBlocks - 1, usedBlocks, ...zeroesOf(this.data, row) },
+        parentBlocks === 0 ? undefined : { blocks: parentBlocks - 1, usedBlocks, zeroes: this.zeroes(row) },
       blocks: this.data.blocks.get(row),
     }
   }
@@ -288,9 +286,4 @@ export class FileBatch {
   setVanished(row: number): void {
     this.#words[row * WORDS + STATE] = STATES.indexOf('vanished')
   }
-}
-
-function zeroesOf({ zeroes }: FileBatchData, row: number): { readonly zeroes?: ZeroRuns } {
-  const runs = zeroes.get(row)
-  return runs === undefined ? {} : { zeroes: runs }
 }

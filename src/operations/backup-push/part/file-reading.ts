@@ -1,5 +1,6 @@
-import { constants, openSync, readSync } from 'node:fs'
+import { openSync, readSync } from 'node:fs'
 import { errnoOf, fromSystemError } from '../../../kit/errors.ts'
+import { READ_NOW } from '../../../kit/file-system.ts'
 import type { RateLimit } from '../../../kit/limits.ts'
 
 /** Bytes asked for at once while a rate limit holds: at most those of a second, so that waits stay short. */
@@ -14,8 +15,8 @@ export function limitedReadBytes(limit: RateLimit): number {
 /** Opens a file of the data directory; undefined when it is gone. Throws FILE_ACCESS. */
 export function openFile(path: string): number | undefined {
   try {
-    // Not blocked for ever when a FIFO has taken the place of the file since the walk.
-    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    // a FIFO may have taken the place of the file since the walk
+    return openSync(path, READ_NOW)
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined
     throw fromSystemError(error, 'open', path)

@@ -1,10 +1,10 @@
-import { closeSync, constants, openSync } from 'node:fs'
-import { errnoOf, fromSystemError } from '../../../kit/errors.ts'
+import { closeSync } from 'node:fs'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
 import { toLsn } from '../../../postgres/lsn.ts'
 import { openPageVerifier, type PageVerifier } from '../../../postgres/page.ts'
 import { firstBlockOf, parseRelationFile } from '../../../postgres/relation-file.ts'
 import type { BatchFile } from './file-batch.ts'
+import { openFile } from './file-reading.ts'
 import type { FileObserver } from './part-packer.ts'
 
 /** How pages are verified; plain data for the workers. */
@@ -94,14 +94,9 @@ export class PageCheck {
   }
 
   #confirm(path: string, suspects: readonly number[], firstBlock: number): number[] {
-    let fd: number
-    try {
-      fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
-    } catch (error) {
-      // Dropped meanwhile: nobody will miss its pages.
-      if (errnoOf(error) === 'ENOENT') return []
-      throw fromSystemError(error, 'open', path)
-    }
+    const fd = openFile(path)
+    // dropped meanwhile: nobody will miss its pages
+    if (fd === undefined) return []
     try {
       return this.#verifier.confirm(fd, suspects, firstBlock)
     } finally {

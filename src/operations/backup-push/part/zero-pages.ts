@@ -1,7 +1,6 @@
-import { type ZeroRuns, ZeroRunsBuilder } from '../../../delta/zero-runs.ts'
+import { isZero, type ZeroRuns, ZeroRunsBuilder } from '../../../delta/zero-runs.ts'
 import type { FileObserver } from './part-packer.ts'
 
-const zeroes = new Uint8Array(65_536)
 /** A byte of every page header that is not zero: of the page's size and version. */
 const VERSION_AT = 18
 
@@ -49,7 +48,7 @@ export class ZeroPages implements FileObserver {
   #isZeroPiece(bytes: Uint8Array, from: number, to: number): boolean {
     const probe = from + VERSION_AT - this.#inPage
     if (probe >= from && probe < to && bytes[probe] !== 0) return false
-    return Buffer.compare(bytes.subarray(from, to), zeroes.subarray(0, to - from)) === 0
+    return isZero(bytes.subarray(from, to))
   }
 
   #endPage(): void {

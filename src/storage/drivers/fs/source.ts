@@ -1,16 +1,12 @@
-import { constants } from 'node:fs'
 import type { Awaitable, ByteSource } from '../../../kit/bytes.ts'
 import { throwIfCancelled } from '../../../kit/clock.ts'
 import { errnoOf } from '../../../kit/errors.ts'
 import { call, type FileSteps, runBlocking, runPooled } from '../../../kit/file-steps.ts'
-import type { FileSystem } from '../../../kit/file-system.ts'
+import { type FileSystem, READ_NOW } from '../../../kit/file-system.ts'
 import { type ObjectRange, rangeWithin } from '../../ranges.ts'
 import type { GetOptions, ObjectInfo } from '../../storage.ts'
 import { checkRootThere, type FsPlace, fromFsError, objectNotFound, resolveKey } from './place.ts'
 import type { CallMode } from './sink.ts'
-
-// Without O_NONBLOCK opening a FIFO that lies in the folder would wait for its writer.
-const READ = constants.O_RDONLY | constants.O_NONBLOCK
 
 interface OpenedObject extends ObjectRange {
   readonly fd: number
@@ -51,7 +47,7 @@ function* openObject(place: FsPlace, key: string, options: GetOptions): FileStep
   const path = yield* resolveKey(place, key)
   let fd = -1
   try {
-    fd = yield* call('open', path, READ)
+    fd = yield* call('open', path, READ_NOW)
     const stat = yield* call('fstat', fd)
     if (!stat.isFile()) throw objectNotFound(key, place.name)
     return { fd, ...rangeWithin(key, place.name, Number(stat.size), options.range) }
