@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describeUnless } from '../support/skip.ts'
 import { missingSmallDisk, runOnSmallDisk, type SmallDiskResult } from '../support/small-disk.ts'
@@ -56,6 +57,24 @@ describeUnless(missingSmallDisk(), 'a disk that fills up', () => {
       expect([run.exit, run.left]).toEqual([1, []])
       expect(run.stderr).toMatch(/no space|full/i)
     })
+
+    for (const method of ['lz4', 'zstd']) {
+      test(`backup-push fails while all threads compress the last large file with ${method}`, () => {
+        const large = path.join(data, 'base/1/99999')
+        writeFileSync(large, randomBytes(80 * MIB))
+        const env = {
+          ...scene.repository.env,
+          WALG_FILE_PREFIX: scene.place.at('disk'),
+          WALG_COMPRESSION_METHOD: method,
+          WALG_UPLOAD_DISK_CONCURRENCY: '2',
+        }
+        // everything else fits, and half of it
+        const run = onDisk(48 * MIB, env, ['backup-push', data])
+        rmSync(large)
+        expect([run.exit, run.left]).toEqual([1, []])
+        expect(run.stderr).toMatch(/no space|full/i)
+      }, 60_000)
+    }
 
     test('backup-push fails when only the documents at the end find no room', () => {
       // everything but the last kilobytes fits
