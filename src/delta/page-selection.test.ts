@@ -2,7 +2,8 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { applyIncrement } from './apply.ts'
 import { encodeIncrementHead, incrementSizeBytes } from './increment.ts'
-import { PageSelector, type ParentFile, type Selection } from './page-selection.ts'
+import { BLOCKS_MAX, PageSelector, type ParentFile, type Selection } from './page-selection.ts'
+import { zeroRunsOf } from './zero-runs.ts'
 
 const seed = Number(process.env['SEED'] ?? '20261122')
 const PAGE = 8192
@@ -77,9 +78,14 @@ describe('choosing the pages of a delta', () => {
     expect(blocksOf([OLD, 'zero', SINCE], { blocks: 3, usedBlocks: 3 })).toBe('zero page 1')
   })
 
-  test('what comes before the zeros at the end is told', () => {
-    expect(select([OLD, SINCE, 'zero', OLD, 'zero', 'zero'], { blocks: 4, usedBlocks: 4 }).usedBlocks).toBe(4)
+  test('what comes before the zeros at the end is told, and what older backups may have behind the end', () => {
+    const pages = [OLD, SINCE, 'zero', OLD, 'zero', 'zero'] as const
+    expect(select(pages, { blocks: 4, usedBlocks: 4 }).usedBlocks).toBe(4)
+    expect(select(pages, { blocks: 9, usedBlocks: 3, zeroes: new Uint32Array() }).usedBlocks).toBe(4)
     expect(select(['zero', 'zero'], { blocks: 0, usedBlocks: 0 }).usedBlocks).toBe(0)
+    // the file was cut, or the parent does not tell
+    expect(select([OLD], { blocks: 9, usedBlocks: 9 }).usedBlocks).toBe(9)
+    expect(select([OLD]).usedBlocks).toBe(BLOCKS_MAX)
   })
 
   test('old pages that are marked all-visible are taken on demand, and still prove that a zero page before them is old', () => {
@@ -107,11 +113,12 @@ describe('choosing the pages of a delta', () => {
     selector.begin()
     selector.take(fileOf([OLD, 'garbage']), 3)
     selector.take(fileOf(['zero']), 9)
-    expect(selector.end({ blocks: 9, usedBlocks: 9 })).toEqual({
+    const parent = { blocks: 9, usedBlocks: 9, zeroes: new Uint32Array([1, 3]) }
+    expect(selector.end(parent, true)).toEqual({
       blocks: new Uint32Array([3, 4]),
       whole: undefined,
-      usedBlocks: 5,
-      zeroes: new Uint32Array(0),
+      usedBlocks: 9,
+      zeroes: new Uint32Array([1, 2]),
     })
   })
 
@@ -131,25 +138,28 @@ describe('choosing the pages of a delta', () => {
 })
 
 /** A file that changes as PostgreSQL changes one: pages get newer, the file is cut and grows, by zeros or by pages. */
+const change = fc.oneof(
+  fc.record({ kind: fc.constant('write' as const), at: fc.nat(20) }),
+  fc.record({ kind: fc.constant('cut' as const), at: fc.nat(12) }),
+  fc.record({ kind: fc.constant('extend' as const), at: fc.integer({ min: 1, max: 4 }) }),
+)
+
 const histories = fc.record({
   parent: fc.array(fc.oneof(fc.constant('zero' as const), fc.bigInt({ min: 1n, max: SINCE + 5n })), {
     maxLength: 12,
   }),
-  changes: fc.array(
-    fc.oneof(
-      fc.record({ kind: fc.constant('write' as const), at: fc.nat(20) }),
-      fc.record({ kind: fc.constant('cut' as const), at: fc.nat(12) }),
-      fc.record({ kind: fc.constant('extend' as const), at: fc.integer({ min: 1, max: 4 }) }),
-    ),
-    { maxLength: 8 },
-  ),
+  changes: fc.array(change, { maxLength: 8 }),
   isKnown: fc.boolean(),
   pagesAtOnce: fc.integer({ min: 1, max: 5 }),
 })
 
-function changed(parent: readonly PageSpec[], changes: readonly { kind: string; at: number }[]): PageSpec[] {
+function changed(
+  parent: readonly PageSpec[],
+  changes: readonly { kind: string; at: number }[],
+  lsn = SINCE + 10n,
+): PageSpec[] {
   let file = [...parent]
-  let next = SINCE + 10n
+  let next = lsn
   for (const { kind, at } of changes) {
     if (kind === 'cut') file = file.slice(0, at)
     else if (kind === 'extend') file.push(...Array.from({ length: at }, () => 'zero' as const))
@@ -158,20 +168,23 @@ function changed(parent: readonly PageSpec[], changes: readonly { kind: string; 
   return file
 }
 
-/** The original's reverse restore: pages of the older backup fill what begins with zeros. */
-function reverse(
-  fileBlocks: number,
-  increment: ReadonlyMap<number, Uint8Array>,
-  parent: Uint8Array,
-): Uint8Array {
+type Pages = ReadonlyMap<number, Uint8Array>
+
+/** The original's reverse restore, increments from the newest on: older pages fill what begins with zeros. */
+function reverse(fileBlocks: number, increments: readonly Pages[], whole: Uint8Array): Uint8Array {
   const file = new Uint8Array(fileBlocks * PAGE)
-  for (const [block, page] of increment) file.set(page, block * PAGE)
-  for (let block = 0; block < fileBlocks; block++) {
-    const isHole = file.subarray(block * PAGE, block * PAGE + 24).every(byte => byte === 0)
-    const page = parent.subarray(block * PAGE, (block + 1) * PAGE)
-    if (isHole && page.length === PAGE) file.set(page, block * PAGE)
+  for (const pages of [...increments, pagesOf(whole)]) {
+    for (const [block, page] of pages) {
+      const place = file.subarray(block * PAGE, (block + 1) * PAGE)
+      if (place.subarray(0, 24).every(byte => byte === 0)) place.set(page.subarray(0, place.length))
+    }
   }
   return file
+}
+
+function pagesOf(file: Uint8Array, blocks?: Iterable<number>): Pages {
+  const all = blocks ?? Array.from({ length: file.length / PAGE }, (_, block) => block)
+  return new Map([...all].map(block => [block, file.slice(block * PAGE, (block + 1) * PAGE)]))
 }
 
 test('an increment gives the file back exactly, forward and in reverse, or there is none', () => {
@@ -184,8 +197,8 @@ test('an increment gives the file back exactly, forward and in reverse, or there
       if (whole !== undefined) return
       const before = fileOf(parent)
       const after = fileOf(now)
-      const pages = new Map([...blocks].map(block => [block, after.slice(block * PAGE, (block + 1) * PAGE)]))
-      expect(reverse(now.length, pages, before)).toEqual(new Uint8Array(after))
+      const pages = pagesOf(after, blocks)
+      expect(reverse(now.length, [pages], before)).toEqual(new Uint8Array(after))
 
       const increment = Buffer.concat([encodeIncrementHead(after.length, blocks), ...pages.values()])
       expect(increment.length).toBe(incrementSizeBytes(blocks.length, PAGE))
@@ -204,5 +217,57 @@ test('an increment gives the file back exactly, forward and in reverse, or there
       expect(file).toEqual(new Uint8Array(after))
     }),
     { seed, numRuns: 300 },
+  )
+})
+
+/** What a backup that has the file whole tells of it. */
+function wholeParent(file: readonly PageSpec[]): ParentFile {
+  const usedBlocks = file.findLastIndex(spec => spec !== 'zero') + 1
+  const zeroes = [...file.keys()].filter(block => file[block] === 'zero')
+  return { blocks: file.length, usedBlocks, zeroes: zeroRunsOf(zeroes, usedBlocks) }
+}
+
+/** As a block map has it: every block that is another one now, and those behind the end of the parent. */
+function mapOf(before: readonly PageSpec[], after: readonly PageSpec[]): number[] {
+  return [...after.keys()].filter(block => before[block] !== after[block])
+}
+
+test('no block of a chain comes back from below when it is restored in reverse', () => {
+  const step = fc.record({
+    changes: fc.array(change, { maxLength: 6 }),
+    isMapped: fc.boolean(),
+    /** False: the backup is the original's, which tells no sizes. */
+    isTold: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(histories, fc.array(step, { minLength: 1, maxLength: 4 }), ({ parent, isKnown }, steps) => {
+      let since = SINCE
+      let file: readonly PageSpec[] = parent.map(spec => (spec !== 'zero' && spec >= SINCE ? OLD : spec))
+      let whole = fileOf(file)
+      let known = isKnown ? wholeParent(file) : undefined
+      let increments: Pages[] = []
+      for (const { changes, isMapped, isTold } of steps) {
+        const now = changed(file, changes, since + 10n)
+        const selector = new PageSelector(PAGE, since)
+        selector.begin()
+        const content = fileOf(now)
+        if (!isMapped) selector.judge(content, 0)
+        else for (const [block, page] of pagesOf(content, mapOf(file, now))) selector.take(page, block)
+        const { blocks, whole: reason, usedBlocks, zeroes } = selector.end(known, isMapped)
+        if (reason === undefined) {
+          increments = [pagesOf(content, blocks), ...increments]
+          known = { blocks: now.length, usedBlocks, zeroes }
+        } else {
+          whole = content
+          increments = []
+          known = wholeParent(now)
+        }
+        if (!isTold) known = undefined
+        expect(reverse(now.length, increments, whole)).toEqual(new Uint8Array(content))
+        file = now
+        since += 100n
+      }
+    }),
+    { seed, numRuns: 2000 },
   )
 })

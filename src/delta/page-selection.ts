@@ -1,15 +1,28 @@
 import { isAllVisibleAt, judgePageAt, PAGE_HEADER_BYTES } from '../postgres/page-header.ts'
 import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../postgres/unlogged-page.ts'
-import { firstOutside, isZero, NO_ZERO_RUNS, type ZeroRuns, zeroRunsOf } from './zero-runs.ts'
+import {
+  firstOutside,
+  isZero,
+  NO_ZERO_RUNS,
+  type ZeroRuns,
+  zeroBlocksAfter,
+  zeroRunsOf,
+} from './zero-runs.ts'
 
 /** What the parent backup holds of a file, in blocks; a backup of the original does not tell. */
 export interface ParentFile {
   readonly blocks: number
-  /** Every block from here on is zero in the parent; `blocks` when it does not end in zeros. */
+  /**
+   * Every block from here on is zero, or not there, in the parent and in each older file that the parent's is an increment of: it
+   * may lie behind `blocks`, where a file was cut.
+   */
   readonly usedBlocks: number
-  /** Blocks before those that are zero in the parent; absent: not known. */
+  /** Blocks before those that are zero in all of them; absent: not known. */
   readonly zeroes?: ZeroRuns | undefined
 }
+
+/** As many blocks as PostgreSQL can number: what older files of a chain may have used, when nothing is known of them. */
+export const BLOCKS_MAX = 0xffff_ffff
 
 /** Why a file is stored whole although the parent has it. */
 export type WholeReason =
@@ -23,9 +36,8 @@ export interface Selection {
   /** Ascending. */
   readonly blocks: Uint32Array
   readonly whole: WholeReason | undefined
-  /** Blocks up to the last one that is not zero. */
+  /** As in `ParentFile`, for the next delta; nothing is known of files beneath that the parent does not tell of. */
   readonly usedBlocks: number
-  /** Blocks before that which are zero; of pages that a map names, only those of them. */
   readonly zeroes: ZeroRuns
 }
 
@@ -95,19 +107,18 @@ export class PageSelector {
     }
   }
 
-  /** `parent` is undefined when the parent does not tell its sizes. */
-  end(parent: ParentFile | undefined): Selection {
-    const zeroFrom = parent?.usedBlocks ?? Number.POSITIVE_INFINITY
+  /** `parent` is undefined when the parent does not tell its sizes. `isMapped`: only pages that a map names were looked at. */
+  end(parent: ParentFile | undefined, isMapped = false): Selection {
+    const zeroFrom = parent?.usedBlocks ?? BLOCKS_MAX
     const isDoubtful = (block: number): boolean => block >= this.#oldEnd && block < zeroFrom
-    const zeroes = this.#zeroes.subarray(0, this.#zeroCount)
-    const block = firstOutside(parent?.zeroes ?? NO_ZERO_RUNS, zeroes, isDoubtful)
+    const found = this.#zeroes.subarray(0, this.#zeroCount)
+    const parentZeroes = parent?.zeroes ?? NO_ZERO_RUNS
+    const block = firstOutside(parentZeroes, found, isDoubtful)
     if (block !== undefined) this.#whole ??= { kind: 'zero page', block }
-    return {
-      blocks: this.#blocks.slice(0, this.#count),
-      whole: this.#whole,
-      usedBlocks: this.#usedBlocks,
-      zeroes: zeroRunsOf(zeroes, this.#usedBlocks),
-    }
+    const usedBlocks = Math.max(this.#usedBlocks, zeroFrom)
+    const blocks = this.#blocks.slice(0, this.#count)
+    const zeroes = isMapped ? zeroBlocksAfter(parentZeroes, blocks, found) : found
+    return { blocks, whole: this.#whole, usedBlocks, zeroes: zeroRunsOf(zeroes, usedBlocks) }
   }
 
   #judgePage(bytes: Uint8Array, view: DataView, at: number, block: number): void {

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { firstOutside, runsWithout, ZERO_RUNS_MAX, type ZeroRuns, zeroRunsOf } from './zero-runs.ts'
+import { firstOutside, ZERO_RUNS_MAX, type ZeroRuns, zeroBlocksAfter, zeroRunsOf } from './zero-runs.ts'
 
 const seed = Number(process.env['SEED'] ?? '20261122')
 
@@ -36,11 +36,15 @@ test('the first block outside that matters is found', () => {
   )
 })
 
-test('what is written or cut away is zero no longer', () => {
+test('what is written is zero no longer, and what was found zero is, too', () => {
   fc.assert(
-    fc.property(ascending, ascending, fc.nat(70), (zero, written, end) => {
-      const expected = zero.filter(block => block < end && !written.includes(block))
-      expect(blocksOf(runsWithout(runsOf(zero), Uint32Array.from(written), end))).toEqual(expected)
+    fc.property(ascending, ascending, ascending, (zero, written, found) => {
+      const added = found.filter(block => !written.includes(block))
+      const isZero = (block: number): boolean =>
+        added.includes(block) || (zero.includes(block) && !written.includes(block))
+      const expected = Array.from({ length: 61 }, (_, block) => block).filter(isZero)
+      const after = zeroBlocksAfter(runsOf(zero), Uint32Array.from(written), Uint32Array.from(added))
+      expect([...after]).toEqual(expected)
     }),
     { seed },
   )

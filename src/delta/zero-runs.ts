@@ -70,17 +70,22 @@ export function firstOutside(
   return undefined
 }
 
-/** What is left of `runs` when `blocks` (ascending) are something else now, and nothing is there from `end` on. */
-export function runsWithout(runs: ZeroRuns, blocks: Uint32Array, end: number): ZeroRuns {
-  if (runs.length === 0) return runs
-  const left = new ZeroRunsBuilder()
+/** The blocks that are zero after `written` ones of those in `runs` are something else and `added` ones are zero, too; all ascending. */
+export function* zeroBlocksAfter(
+  runs: ZeroRuns,
+  written: Uint32Array,
+  added: Uint32Array,
+): Generator<number> {
   let at = 0
+  let more = 0
   for (let run = 0; run < runs.length; run += 2) {
-    const stop = Math.min(end, runs[run]! + runs[run + 1]!)
+    const stop = runs[run]! + runs[run + 1]!
     for (let block = runs[run]!; block < stop; block++) {
-      while (at < blocks.length && blocks[at]! < block) at++
-      if (at >= blocks.length || blocks[at] !== block) left.add(block)
+      for (; more < added.length && added[more]! <= block; more++)
+        if (added[more]! < block) yield added[more]!
+      while (at < written.length && written[at]! < block) at++
+      if (at >= written.length || written[at] !== block) yield block
     }
   }
-  return left.before(end)
+  yield* added.subarray(more)
 }

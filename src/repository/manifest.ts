@@ -29,9 +29,12 @@ export interface ManifestFile {
   readonly hash: string
   /** Of an increment: size of the whole file. */
   readonly fileSizeBytes?: number
-  /** Of a file of pages that ends in zeros, or an increment of one: what comes before them. */
+  /**
+   * Of a file of pages, unless its size says the same: from here on it is zero, or at its end, and so is each older file of the chain
+   * that an increment lies upon; so it may be more than the size.
+   */
   readonly usedBytes?: number
-  /** Of such a file: runs of zero blocks before that, first block and count of each. */
+  /** Of such a file, and all that it lies upon: runs of zero blocks before that, first block and count of each. */
   readonly zeroes?: Uint32Array | undefined
 }
 

@@ -23,10 +23,18 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'blocks that a map names are not taken for zero any longer',
     file: 'src/delta/zero-runs.ts',
-    find: 'if (at >= blocks.length || blocks[at] !== block) left.add(block)',
-    replace: 'left.add(block)',
+    find: 'if (at >= written.length || written[at] !== block) yield block',
+    replace: 'yield block',
     test: 'src/delta/zero-runs.test.ts',
     title: 'is zero no longer',
+  },
+  {
+    guard: 'what older backups of a chain have behind the end of a file that was cut is not forgotten',
+    file: SELECTION,
+    find: 'const usedBlocks = Math.max(this.#usedBlocks, zeroFrom)',
+    replace: 'const usedBlocks = this.#usedBlocks',
+    test: SELECTION_TEST,
+    title: 'comes back from below',
   },
   {
     guard: 'a page changed exactly at the start of the parent belongs to the delta',

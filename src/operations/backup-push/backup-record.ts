@@ -1,4 +1,5 @@
 import { incrementSizeBytes } from '../../delta/increment.ts'
+import { BLOCKS_MAX } from '../../delta/page-selection.ts'
 import { HASH_ALGORITHM } from '../../kit/hash.ts'
 import { localTimestampFromNs } from '../../kit/timestamp.ts'
 import { isPagedFile } from '../../postgres/relation-file.ts'
@@ -130,7 +131,7 @@ function fileOf({ files, pageBytes }: PackedContents, index: number): Omit<Manif
   const sizeBytes = files.sizeBytes(index)
   const usedBytes = files.usedBlocks(index) * pageBytes
   const isPaged = isPagedFile(name, sizeBytes, pageBytes)
-  const used = { ...(isPaged && usedBytes < sizeBytes ? { usedBytes } : {}), zeroes: files.zeroes(index) }
+  const used = { ...(isPaged && usedBytes !== sizeBytes ? { usedBytes } : {}), zeroes: files.zeroes(index) }
   if (files.state(index) !== 'incremented') return { name, sizeBytes, ...used }
   const storedBytes = incrementSizeBytes(files.pages(index), pageBytes)
   return { name, sizeBytes: storedBytes, fileSizeBytes: sizeBytes, ...used }
@@ -142,8 +143,8 @@ function keptOf({ files, pageBytes }: PackedContents, index: number): KeptFile |
   const sizeBytes = files.sizeBytes(index)
   if (!isPagedFile(name, sizeBytes, pageBytes)) return undefined
   const parent = files.parent(index)
-  const usedBytes = (parent?.usedBlocks ?? Number.POSITIVE_INFINITY) * pageBytes
-  return { name, sizeBytes, ...(usedBytes < sizeBytes ? { usedBytes } : {}), zeroes: parent?.zeroes }
+  const usedBytes = (parent?.usedBlocks ?? BLOCKS_MAX) * pageBytes
+  return { name, sizeBytes, ...(usedBytes === sizeBytes ? {} : { usedBytes }), zeroes: parent?.zeroes }
 }
 
 function listedCount(packed: PackedContents): number {

@@ -1,3 +1,4 @@
+import type { ZeroRuns } from '../../../delta/zero-runs.ts'
 import type { ManifestObject } from '../../../repository/manifest.ts'
 
 /** A part that is copied inside the storage. */
@@ -21,6 +22,8 @@ export interface CopiedFiles {
   readonly hashes: BigUint64Array
   /** Blocks up to the last that is not zero. */
   readonly usedBlocks: Uint32Array
+  /** Blocks before those that are zero, by entry, where there are any. */
+  readonly zeroes: ReadonlyMap<number, ZeroRuns>
   /** `UpdatesCount` by entry. */
   readonly updates: ReadonlyMap<number, bigint>
 }

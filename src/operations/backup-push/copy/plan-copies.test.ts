@@ -25,6 +25,7 @@ interface FileSpec {
   readonly isCorrupt?: boolean
   readonly updatesCount?: bigint
   readonly usedBytes?: number
+  readonly zeroes?: Uint32Array
 }
 
 const A = { name: '/base/5/16384', part: 'part_002.tar.lz4' }
@@ -58,7 +59,7 @@ function plan(files: readonly FileSpec[], { alsoIn = {}, extension = 'lz4', ...r
   const parts = new SourceParts(listed)
   const names = [...new Set(files.map(({ part }) => part))]
   for (const part of names) parts.takeObject({ key: `tar_partitions/${part}`, sizeBytes: 100, hash: part })
-  for (const { name, part, hash = '0'.repeat(32), usedBytes = -1 } of files) {
+  for (const { name, part, hash = '0'.repeat(32), usedBytes = -1, zeroes } of files) {
     const bytes = new TextEncoder().encode(name)
     const file = { bytes, nameFrom: 0, nameTo: bytes.length, object: names.indexOf(part), sizeBytes: PAGE }
     for (const sink of [sizes, parts]) {
@@ -67,7 +68,7 @@ function plan(files: readonly FileSpec[], { alsoIn = {}, extension = 'lz4', ...r
         hash: Uint8Array.fromHex(hash),
         fileSizeBytes: -1,
         usedBytes,
-        zeroes: undefined,
+        zeroes,
       })
     }
   }
@@ -136,10 +137,11 @@ test('a part with an increment in it, or with a name that another part has too, 
   expect([0, 1, 2, 3].map(part => parts.isPlain(part))).toEqual([false, false, false, true])
 })
 
-test('the files of copied parts keep hash, used blocks and count of updates, and nobody is handed them', () => {
+test('the files of copied parts keep hash, used blocks, zero blocks and count of updates, and nobody is handed them', () => {
   const hash = 'fedcba9876543210000000000000000f'
+  const zeroes = new Uint32Array([0, 1])
   const { entries, copied } = plan([
-    { ...A, hash, updatesCount: 7n, usedBytes: 1 },
+    { ...A, hash, updatesCount: 7n, usedBytes: 1, zeroes },
     { ...C, now: { sizeBytes: 2 * PAGE } },
   ])
   const files = new PackedFiles(entries, () => true, undefined, undefined, copied)
@@ -153,7 +155,8 @@ test('the files of copied parts keep hash, used blocks and count of updates, and
     part: files.part(index!),
     hash: files.hash(index!),
     usedBlocks: files.usedBlocks(index!),
+    zeroes: files.zeroes(index!),
     updatesCount: files.updatesCount(index!),
-  }).toEqual({ state: 'packed', part: 9, hash, usedBlocks: 1, updatesCount: 7n })
+  }).toEqual({ state: 'packed', part: 9, hash, usedBlocks: 1, zeroes, updatesCount: 7n })
   expect(files.copiedParts()).toMatchObject([{ contentBytes: PAGE, source: { hash: A.part } }])
 })

@@ -1,3 +1,4 @@
+import type { ZeroRuns } from '../../../delta/zero-runs.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
 import { copiedPartName, isLatePart, partExtension } from '../../../repository/layout.ts'
 import type { ParentFiles } from '../delta/parent-files.ts'
@@ -89,6 +90,7 @@ function columnsOf(
   const partOf = new Uint32Array(filesCount)
   const hashes = new BigUint64Array(filesCount * 2)
   const usedBlocks = new Uint32Array(filesCount)
+  const zeroes = new Map<number, ZeroRuns>()
   const updates = new Map<number, bigint>()
   let at = 0
   for (const [index, row] of rows.entries()) {
@@ -98,10 +100,12 @@ function columnsOf(
     partOf[at] = position
     hashes[at * 2] = source.hashHalf(row, 0)
     hashes[at * 2 + 1] = source.hashHalf(row, 1)
-    usedBlocks[at] = parent.sizes.at(row)?.usedBlocks ?? 0
+    const known = parent.sizes.at(row)
+    usedBlocks[at] = known?.usedBlocks ?? 0
+    if (known?.zeroes !== undefined) zeroes.set(index, known.zeroes)
     const count = parent.files.updatesCount(row)
     if (count > 0n) updates.set(index, count)
     at += 1
   }
-  return { indexes, partOf, hashes, usedBlocks, updates }
+  return { indexes, partOf, hashes, usedBlocks, zeroes, updates }
 }

@@ -23,6 +23,8 @@ import type { ParentBackup } from './choose-parent.ts'
 export interface ParentFiles {
   readonly files: FilesMetadata
   readonly sizes: ParentSizes
+  /** Every file of it is whole. */
+  readonly isFull: boolean
   /** Undefined unless asked for, and for a parent without a content manifest. */
   readonly parts: SourceParts | undefined
   /**
@@ -121,7 +123,8 @@ export async function readParentFiles(
     await readLinkedManifest({ storage, codec, backup: parent.name, link, signal }, open)
     checkObjects(parent, sizes.objects, stored)
   }
-  return { files, sizes, parts, settledNs: sizes.walkedNs ?? foreignStart(parent), control }
+  const settledNs = sizes.walkedNs ?? foreignStart(parent)
+  return { files, sizes, isFull: document.sentinel.delta === null, parts, settledNs, control }
 }
 
 function both(first: Required<ManifestSink>, second: ManifestSink): ManifestSink {

@@ -62,7 +62,7 @@ function plan(files: readonly FileSpec[], changed?: ChangedPages, settledNs: big
   const made = planFiles({
     entries,
     isFile: () => true,
-    parent: { files: listed, sizes, settledNs },
+    parent: { files: listed, sizes, isFull: true, settledNs },
     pageBytes: PAGE,
     changed,
   })

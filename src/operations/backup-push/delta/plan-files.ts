@@ -14,7 +14,7 @@ export interface PlanInput {
   readonly entries: DataEntries
   /** Which entries are files of the backup. */
   readonly isFile: (index: number) => boolean
-  readonly parent: Pick<ParentFiles, 'files' | 'sizes' | 'settledNs'>
+  readonly parent: Pick<ParentFiles, 'files' | 'sizes' | 'isFull' | 'settledNs'>
   readonly pageBytes: number
   /** Absent: changed pages are found by reading. */
   readonly changed: ChangedPages | undefined
@@ -58,7 +58,7 @@ export function planFiles(input: PlanInput): FilePlan {
     const known = parent.sizes.at(row)
     const sizeBytes = entries.sizeBytes(index)
     if (isSettled(input, index, row, known)) {
-      plan.set(index, 'skip', known)
+      plan.set(index, 'skip', known ?? wholeInParent(parent, sizeBytes / pageBytes))
       continue
     }
     const name = entries.memberName(index)
@@ -91,6 +91,11 @@ function planPages(plan: FilePlan, { changed, entries, marks }: PlanInput, file:
   else plan.setBlocks(index, withNewBlocks(changes, blocks, parent), parent)
 }
 
+/** What a full backup that tells no sizes has of a file to which nothing has happened since. */
+function wholeInParent({ isFull }: PlanInput['parent'], blocks: number): ParentFile | undefined {
+  return isFull && Number.isInteger(blocks) ? { blocks, usedBlocks: blocks } : undefined
+}
+
 /** No map knows of the one block that the server writes without WAL: the file itself is asked, by its first bytes. */
 function changesOutsideWal(path: string): boolean {
   const fd = openFile(path)
@@ -115,9 +120,13 @@ function withNewBlocks(changes: Uint32Array, blocks: number, parent: ParentFile 
   return all
 }
 
+type SettledInput = Pick<PlanInput, 'entries' | 'pageBytes'> & {
+  readonly parent: Pick<ParentFiles, 'files' | 'settledNs'>
+}
+
 /** Nothing at all happened to the file since the parent looked. */
 export function isSettled(
-  { entries, parent, pageBytes }: Pick<PlanInput, 'entries' | 'parent' | 'pageBytes'>,
+  { entries, parent, pageBytes }: SettledInput,
   index: number,
   row: number,
   known: ParentFile | undefined,

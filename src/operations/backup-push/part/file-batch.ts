@@ -77,7 +77,7 @@ const METHOD = 11
 /** Of the parent's file, plus 1; 0: not known. */
 const PARENT_BLOCKS = 16
 const PARENT_USED = 17
-/** Results: pages of the increment; blocks up to the last that is not zero. */
+/** Results: pages of the increment; `usedBlocks` of the file, as in `ParentFile`. */
 const PAGES = 18
 const USED_BLOCKS = 19
 /** Columns, in 64-bit words. */
@@ -264,7 +264,7 @@ export class FileBatch {
     return this.#words[row * WORDS + PAGES]!
   }
 
-  /** Blocks up to the last that is not zero, of a file that is made of pages. */
+  /** What the next delta wants to know of a file that is made of pages, as in `ParentFile`. */
   setUsedBlocks(row: number, count: number): void {
     this.#words[row * WORDS + USED_BLOCKS] = count
   }
@@ -273,7 +273,6 @@ export class FileBatch {
     return this.#words[row * WORDS + USED_BLOCKS]!
   }
 
-  /** Blocks before those that are known to be zero, of a file that is made of pages. */
   setZeroes(row: number, zeroes: ZeroRuns): void {
     if (zeroes.length === 0) this.data.zeroes.delete(row)
     else this.data.zeroes.set(row, zeroes)

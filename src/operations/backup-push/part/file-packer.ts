@@ -1,5 +1,4 @@
 import { closeSync } from 'node:fs'
-import { NO_ZERO_RUNS, runsWithout, type ZeroRuns } from '../../../delta/zero-runs.ts'
 import type { Awaitable } from '../../../kit/bytes.ts'
 import { isPagedFile } from '../../../postgres/relation-file.ts'
 import type { BatchFile, FileBatch, FileOrder } from './file-batch.ts'
@@ -68,10 +67,8 @@ export class FilePacker {
         const hash = await part.packer.packIncrement(file, fd, blocks, this.#pageBytes)
         batch.setIncremented(row, number, hash, blocks.length)
       }
-      const isMapped = order.blocks !== undefined
-      const fileUse = isMapped ? this.#mappedUse(usedBlocks, order, file) : usedBlocks
-      batch.setUsedBlocks(row, fileUse)
-      batch.setZeroes(row, isMapped ? mappedZeroes(order, fileUse) : zeroes)
+      batch.setUsedBlocks(row, usedBlocks)
+      batch.setZeroes(row, zeroes)
       this.#endCheck(check)
     } finally {
       closeSync(fd)
@@ -99,12 +96,6 @@ export class FilePacker {
     return packed instanceof Promise ? packed.then(record) : record(packed)
   }
 
-  /** Of a file that was not read whole: what the parent had used of it, or what was read behind that. */
-  #mappedUse(usedBlocks: number, { parent }: FileOrder, { sizeBytes }: BatchFile): number {
-    const fileBlocks = sizeBytes / this.#pageBytes
-    return Math.min(fileBlocks, Math.max(usedBlocks, parent?.usedBlocks ?? fileBlocks))
-  }
-
   #openCheck(file: BatchFile): PageObserver | undefined {
     const check = this.#check?.open(file) ?? 'none'
     if (check === 'odd') this.#report({ kind: 'odd size', turn: this.#queue.turn })
@@ -115,11 +106,6 @@ export class FilePacker {
     const blocks = check?.end().blocks ?? []
     if (blocks.length > 0) this.#report({ kind: 'damage', turn: this.#queue.turn, blocks })
   }
-}
-
-/** Blocks that a map names are not looked for: those that are zero still are, those that became zero are left out. */
-function mappedZeroes({ blocks, parent }: FileOrder, usedBlocks: number): ZeroRuns {
-  return runsWithout(parent?.zeroes ?? NO_ZERO_RUNS, blocks!, usedBlocks)
 }
 
 function observerOf(

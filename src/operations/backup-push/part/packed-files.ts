@@ -187,6 +187,8 @@ export class PackedFiles {
     for (const [at, index] of copied.indexes.entries()) {
       this.#parts[index] = first + copied.partOf[at]!
       this.#usedBlocks[index] = copied.usedBlocks[at]!
+      const zeroes = copied.zeroes.get(index)
+      if (zeroes !== undefined) this.#zeroes.set(index, zeroes)
       this.#hashes[index * 2] = copied.hashes[at * 2]!
       this.#hashes[index * 2 + 1] = copied.hashes[at * 2 + 1]!
     }
@@ -246,12 +248,12 @@ export class PackedFiles {
     return this.#pages[index]! - 1
   }
 
-  /** Blocks up to the last that is not zero, of a packed file that is made of pages. */
+  /** Of a packed file that is made of pages, as in `ParentFile`. */
   usedBlocks(index: number): number {
     return this.#usedBlocks[index]!
   }
 
-  /** Blocks before that which are known to be zero, of a packed file. */
+  /** Blocks before those that are known to be zero, of a packed file. */
   zeroes(index: number): ZeroRuns | undefined {
     return this.#zeroes.get(index)
   }

@@ -55,7 +55,7 @@ export class PageScan {
     this.#selector.begin(order.method === 'scan visible')
     if (order.blocks === undefined) await this.#scan(file, fd, observer)
     else await this.#lookAt(file, fd, order.blocks, observer)
-    return this.#selector.end(order.parent)
+    return this.#selector.end(order.parent, order.blocks !== undefined)
   }
 
   async #scan(file: BatchFile, fd: number, observer: PageObserver | undefined): Promise<void> {
