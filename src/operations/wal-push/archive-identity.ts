@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
 import { writeFileDurably } from '../../kit/atomic-file.ts'
 import { errnoOf, hasCode, WalgError } from '../../kit/errors.ts'
+import { judgeSegmentHead } from '../../postgres/wal/segment-head.ts'
+import { LONG_HEADER_BYTES } from '../../postgres/wal/wal-page.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { listBackups, readSentinel } from '../../repository/catalog.ts'
 import { listWal, type WalObject } from '../../repository/wal-catalog.ts'
@@ -17,10 +19,7 @@ export interface IdentityOptions {
   readonly isRequired: boolean
 }
 
-/** Offset of the system identifier in a segment's long page header (XLogLongPageHeaderData). */
-const SYSTEM_IDENTIFIER_OFFSET = 24
-const LONG_HEADER_FLAG = 0x0002
-const LONG_HEADER_BYTES = 40
+const PARTIAL = /\.partial$/
 /** What this process found out already. */
 const knownHere = new Map<string, bigint>()
 /** Objects looked at to learn whose archive it is, so that a huge archive costs no more than a small one. */
@@ -28,15 +27,19 @@ const WAL_OBJECTS_MAX = 64
 
 /**
  * Notices a segment of another cluster: two clusters that archive to one place ruin each other's history.
- * WARNING, or WAL_INVALID when required. An empty archive takes anybody.
+ * WARNING, or WAL_INVALID when required. An empty archive takes anybody. A file with the name of a segment that is none is a WARNING:
+ * what the server asks for is archived, but no wal-fetch will give it out.
  */
 export async function checkArchiveIdentity(
   context: OperationContext,
   source: WalSource,
   options: IdentityOptions,
 ): Promise<void> {
-  if (!isSegmentName(source.name.slice(0, 24))) return
-  const own = systemIdentifierOf(headOf(source))
+  if (!isSegmentName(source.name.replace(PARTIAL, ''))) return
+  const { systemIdentifier: own, fault } = judgeSegmentHead(source.name, headOf(source), source.sizeBytes)
+  if (fault !== undefined) {
+    context.log.warning(`"${source.path}" ${fault}: it is archived as it is, and wal-fetch will refuse it`)
+  }
   if (own === undefined) return
   const place = storageIdentity(context.storageDescription)
   if (knownHere.get(place) === own) return
@@ -61,13 +64,6 @@ function headOf(source: WalSource): Uint8Array {
   return head.subarray(0, source.readAt(head, 0))
 }
 
-function systemIdentifierOf(head: Uint8Array): bigint | undefined {
-  if (head.length < LONG_HEADER_BYTES) return undefined
-  const view = new DataView(head.buffer, head.byteOffset, head.length)
-  const hasLongHeader = (view.getUint16(2, true) & LONG_HEADER_FLAG) !== 0
-  return hasLongHeader ? view.getBigUint64(SYSTEM_IDENTIFIER_OFFSET, true) : undefined
-}
-
 /** Of the newest backup that says it, else of the oldest segment in the archive; undefined when neither exists. */
 async function lookUpArchive(context: OperationContext): Promise<bigint | undefined> {
   const backups = await listBackups(context.storage, { signal: context.signal })
@@ -83,7 +79,7 @@ async function lookUpArchive(context: OperationContext): Promise<bigint | undefi
     }
   }
   for (const segment of await oldestSegments(context)) {
-    const identifier = await identifierOfObject(context, segment.key, segment.extension)
+    const identifier = await identifierOfObject(context, segment)
     if (identifier !== undefined) return identifier
   }
   return undefined
@@ -102,15 +98,14 @@ async function oldestSegments(context: OperationContext): Promise<WalObject[]> {
 
 async function identifierOfObject(
   context: OperationContext,
-  key: string,
-  extension: string,
+  { file, key, extension }: WalObject,
 ): Promise<bigint | undefined> {
   try {
     const codec = openCodec(context.codecDescription)
     const reader = await codec.open(await context.storage.openSource(key), extension)
     try {
       const first = await reader.next()
-      return first === null ? undefined : systemIdentifierOf(first)
+      return first === null ? undefined : judgeSegmentHead(file, first, first.length).systemIdentifier
     } finally {
       await reader.close()
     }

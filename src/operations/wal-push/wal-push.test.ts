@@ -94,6 +94,28 @@ describe('a push', () => {
     }
   })
 
+  test('warns of a file with the name of a segment that no wal-fetch would give out', async () => {
+    const whole = Buffer.from(walBytes(first))
+    const path = writeSegment(first)
+    await push(path)
+    await push(writeSegment(segmentName(3)))
+    expect(context.messages.filter(message => message.startsWith('WARNING'))).toEqual([])
+    for (const [number, content, fault] of [
+      [4, '', 'has 0 bytes, less than one page header'],
+      [5, Buffer.alloc(whole.length), 'does not begin with the header of a segment'],
+      [6, whole.subarray(0, MIB / 2), `has ${MIB / 2} bytes, its header says ${whole.length}`],
+      [7, whole, 'holds the pages of another segment'],
+    ] as const) {
+      const name = segmentName(number)
+      writeFileSync(join(wal, name), content)
+      await push(join(wal, name))
+      expect(context.messages).toContain(
+        `WARNING: "${join(wal, name)}" ${fault}: it is archived as it is, and wal-fetch will refuse it`,
+      )
+      expect(Buffer.from(await archived(name)).equals(Buffer.from(content))).toBe(true)
+    }
+  })
+
   test('names a missing file and leaves nothing', async () => {
     await expect(push(join(wal, first))).rejects.toMatchObject({ code: 'FILE_NOT_FOUND' })
     expect(objects()).toEqual([])
