@@ -371,7 +371,7 @@ describe('corrupt pages', () => {
     await spoil()
     const { messages, corruptPagesCount } = await push({ isVerifying: true, stepsMax: 0 })
     expect(corruptPagesCount).toBe(1)
-    const at = messages.findIndex(line => line === 'WARNING: 1 corrupt pages in 1 files:')
+    const at = messages.indexOf('WARNING: 1 corrupt pages in 1 files:')
     expect(messages[at + 1]).toMatch(/^WARNING: public\.spoilt of database postgres "\/base\/\d+\/\d+": 3$/)
     const { messages: ofDelta } = await push({ isVerifying: true })
     expect(ofDelta.filter(line => line.includes('Corruption found'))).toEqual([])

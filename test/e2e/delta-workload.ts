@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { MIB } from '../../src/kit/sizes.ts'
 import { backupPush } from '../../src/operations/backup-push/backup-push.ts'
 import type { ChangesOptions } from '../../src/operations/backup-push/changes/find-changed-pages.ts'
+import { succeed, type Tool } from '../interop/reference-pair.ts'
 import { compareTrees, readTree, type Tree } from '../interop/restored-tree.ts'
 import { type Cluster, startCluster, startRestored } from '../support/cluster.ts'
 import { giveToClusterUser } from '../support/cluster-user.ts'
@@ -14,7 +15,6 @@ import { untilTrue } from '../support/until-true.ts'
 import { walgCommand } from '../support/walg.ts'
 import { type Contents, readContents } from '../support/workload/contents.ts'
 import { openWorkload, type Workload } from '../support/workload/workload.ts'
-import { walg } from './archiving-cluster.ts'
 import { NO_DELTA, pushOptions } from './backup-push-support.ts'
 import { checkIntegrity } from './integrity.ts'
 
@@ -26,9 +26,16 @@ export interface ChainOptions {
   readonly place: TempDirectory
   /** Deltas of each way. */
   readonly steps: number
-  /** Each of these is restored with; '' is the plain restore. */
-  readonly modes: readonly (readonly string[])[]
+  /** Every backup is restored in each of these. */
+  readonly modes: readonly RestoreMode[]
 }
+
+export interface RestoreMode {
+  readonly tool: Tool
+  readonly flags: readonly string[]
+}
+
+export const PLAIN_RESTORE: RestoreMode = { tool: 'ours', flags: [] }
 
 /** A backup with what the cluster held when it, and the restore point after it, were done. */
 interface Taken {
@@ -216,10 +223,10 @@ async function fetch(
   scene: Scene,
   name: string,
   spec: Taken['spec'],
-  mode: readonly string[],
+  { tool, flags: ownFlags }: RestoreMode,
 ): Promise<string> {
   const target = scene.place.at('restored')
-  const flags = [...mode]
+  const flags = [...ownFlags]
   if (spec !== undefined) {
     const oids = (spec as { tablespaces: string[] }).tablespaces
     const links = oids.map(oid => [oid, { loc: `${target}.spc/${oid}`, link: `pg_tblspc/${oid}` }])
@@ -231,7 +238,7 @@ async function fetch(
     giveToClusterUser(file, 0o644)
     flags.push('--restore-spec', file)
   }
-  await walg(['backup-fetch', target, name, ...flags], scene.settings)
+  await succeed(tool, ['backup-fetch', target, name, ...flags], scene.settings)
   return target
 }
 
@@ -255,15 +262,15 @@ function filesOf(tree: Tree): Tree {
 async function twinOf(scene: Scene, name: string, spec: Taken['spec']): Promise<Tree> {
   const known = scene.twins.get(name)
   if (known !== undefined) return known
-  const tree = filesOf(readTree(await fetch(scene, name, spec, [])))
+  const tree = filesOf(readTree(await fetch(scene, name, spec, PLAIN_RESTORE)))
   removeRestored(scene)
   scene.twins.set(name, tree)
   return tree
 }
 
-async function proveRestore(scene: Scene, backup: Taken, mode: readonly string[]): Promise<void> {
+async function proveRestore(scene: Scene, backup: Taken, mode: RestoreMode): Promise<void> {
   const { name, way, twin, spec } = backup
-  const what = `${name} (${way} ${mode.join(' ')})`
+  const what = `${name} (${way}) by ${[mode.tool, ...mode.flags].join(' ')}`
   const target = await fetch(scene, name, spec, mode)
   if (twin !== undefined) {
     const tree = filesOf(readTree(target))
