@@ -112,7 +112,7 @@ async function openScene(major: Major, place: TempDirectory): Promise<Scene> {
     segmentSizeMiB: 1,
     archiveCommand: walgCommand(settings, 'wal-push %p'),
     settings: {
-      max_prepared_transactions: 10,
+      max_prepared_transactions: 50,
       autovacuum: 'off',
       // segments leave pg_wal as soon as they may
       wal_keep_size: 0,

@@ -114,7 +114,7 @@ async function openRig(major: Major, place: TempDirectory): Promise<Rig> {
     archiveCommand: walgCommand(settings, 'wal-push %p'),
     settings: {
       wal_keep_size: '2GB',
-      max_prepared_transactions: 10,
+      max_prepared_transactions: 50,
       autovacuum: 'off',
       ...(major >= 17 ? { summarize_wal: 'on' } : {}),
     },
