@@ -34,11 +34,11 @@ function fileOf(specs: readonly PageSpec[]): Uint8Array {
 function select(specs: readonly PageSpec[], parent?: ParentFile, pagesAtOnce = specs.length): Selection {
   const selector = new PageSelector(PAGE, SINCE)
   const file = fileOf(specs)
-  selector.begin()
+  selector.begin(parent)
   for (let at = 0; at < specs.length; at += pagesAtOnce) {
     selector.judge(file.subarray(at * PAGE, (at + pagesAtOnce) * PAGE), at)
   }
-  return selector.end(parent)
+  return selector.end()
 }
 
 const blocksOf = (specs: readonly PageSpec[], parent?: ParentFile): number[] | string => {
@@ -54,14 +54,21 @@ describe('choosing the pages of a delta', () => {
     expect(blocksOf([])).toEqual([])
   })
 
+  test('takes all that the parent does not have, however old: copied files keep their LSNs', () => {
+    expect(blocksOf([OLD, OLD, OLD], { blocks: 1, usedBlocks: 1 })).toEqual([1, 2])
+    expect(blocksOf([OLD, OLD], { blocks: 0, usedBlocks: 0 })).toEqual([0, 1])
+    // and they prove nothing about zero pages before them
+    expect(blocksOf([SINCE, 'zero', OLD], { blocks: 2, usedBlocks: 2 })).toBe('zero page 1')
+  })
+
   test('a page that is none makes the file whole', () => {
     expect(blocksOf([OLD, 'garbage', SINCE])).toBe('invalid page 1')
     const half = fileOf([OLD, 'zero'])
     half[PAGE + 5000] = 1
     const selector = new PageSelector(PAGE, SINCE)
-    selector.begin()
+    selector.begin(undefined)
     selector.judge(half, 0)
-    expect(selector.end(undefined).whole).toEqual({ kind: 'invalid page', block: 1 })
+    expect(selector.end().whole).toEqual({ kind: 'invalid page', block: 1 })
   })
 
   test('a zero page is never taken: left out where the parent is zero, too', () => {
@@ -97,24 +104,23 @@ describe('choosing the pages of a delta', () => {
       [true, [0, 2]],
       [false, [0]],
     ] as const) {
-      selector.begin(takesVisible)
+      selector.begin({ blocks: 4, usedBlocks: 4 }, takesVisible)
       selector.judge(file, 0)
-      const selection = selector.end({ blocks: 4, usedBlocks: 4 })
+      const selection = selector.end()
       const zeroes = new Uint32Array([1, 1])
       expect(selection).toEqual({ blocks: new Uint32Array(blocks), whole: undefined, usedBlocks: 4, zeroes })
     }
-    selector.begin()
+    selector.begin(undefined)
     selector.judge(visible, 0)
-    expect(selector.end(undefined).blocks.length).toBe(0)
+    expect(selector.end().blocks.length).toBe(0)
   })
 
   test('pages that a map names are taken whatever their LSN', () => {
     const selector = new PageSelector(PAGE, SINCE)
-    selector.begin()
+    selector.begin({ blocks: 9, usedBlocks: 9, zeroes: new Uint32Array([1, 3]) })
     selector.take(fileOf([OLD, 'garbage']), 3)
     selector.take(fileOf(['zero']), 9)
-    const parent = { blocks: 9, usedBlocks: 9, zeroes: new Uint32Array([1, 3]) }
-    expect(selector.end(parent, true)).toEqual({
+    expect(selector.end(true)).toEqual({
       blocks: new Uint32Array([3, 4]),
       whole: undefined,
       usedBlocks: 9,
@@ -249,11 +255,11 @@ test('no block of a chain comes back from below when it is restored in reverse',
       for (const { changes, isMapped, isTold } of steps) {
         const now = changed(file, changes, since + 10n)
         const selector = new PageSelector(PAGE, since)
-        selector.begin()
+        selector.begin(known)
         const content = fileOf(now)
         if (!isMapped) selector.judge(content, 0)
         else for (const [block, page] of pagesOf(content, mapOf(file, now))) selector.take(page, block)
-        const { blocks, whole: reason, usedBlocks, zeroes } = selector.end(known, isMapped)
+        const { blocks, whole: reason, usedBlocks, zeroes } = selector.end(isMapped)
         if (reason === undefined) {
           increments = [pagesOf(content, blocks), ...increments]
           known = { blocks: now.length, usedBlocks, zeroes }

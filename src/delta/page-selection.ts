@@ -46,7 +46,8 @@ const LSN_WORD = 0xffffffffn
 
 /**
  * Chooses the pages of one file that a delta must hold (storage-format 3.4): those that a record at or behind the parent's
- * start LSN has changed. Pages are judged by their headers, which costs next to nothing beside reading them.
+ * start LSN has changed, and those that the parent does not have. Pages are judged by their headers, which costs next to nothing
+ * beside reading them.
  *
  * Zero pages are never chosen: the original's reverse restore takes them for holes and fills them with what an older backup
  * has. They are left out where that is zero as well: behind the end of the parent's file or of what was used of it, where
@@ -65,6 +66,7 @@ export class PageSelector {
   /** One more than the last block that is older than the parent. */
   #oldEnd = 0
   #takesVisible = false
+  #parent: ParentFile | undefined
   #whole: WholeReason | undefined
 
   constructor(pageBytes: number, sinceLsn: bigint) {
@@ -73,8 +75,12 @@ export class PageSelector {
     this.#sinceLow = Number(sinceLsn & LSN_WORD)
   }
 
-  /** Begins with another file. `takesVisible`: old pages that are marked all-visible are chosen as well. */
-  begin(takesVisible = false): void {
+  /**
+   * Begins with another file. `parent` is undefined when the parent does not tell its sizes. `takesVisible`: old pages that are marked
+   * all-visible are chosen as well.
+   */
+  begin(parent: ParentFile | undefined, takesVisible = false): void {
+    this.#parent = parent
     this.#takesVisible = takesVisible
     this.#count = 0
     this.#zeroCount = 0
@@ -107,8 +113,9 @@ export class PageSelector {
     }
   }
 
-  /** `parent` is undefined when the parent does not tell its sizes. `isMapped`: only pages that a map names were looked at. */
-  end(parent: ParentFile | undefined, isMapped = false): Selection {
+  /** `isMapped`: only pages that a map names were looked at. */
+  end(isMapped = false): Selection {
+    const parent = this.#parent
     const zeroFrom = parent?.usedBlocks ?? BLOCKS_MAX
     const isDoubtful = (block: number): boolean => block >= this.#oldEnd && block < zeroFrom
     const found = this.#zeroes.subarray(0, this.#zeroCount)
@@ -129,8 +136,11 @@ export class PageSelector {
       this.#addEmpty(bytes.subarray(at, at + this.#pageBytes), block)
     } else {
       const high = view.getUint32(at, true)
+      const isBehind = this.#parent !== undefined && block >= this.#parent.blocks
       const isChanged =
-        high > this.#sinceHigh || (high === this.#sinceHigh && view.getUint32(at + 4, true) >= this.#sinceLow)
+        isBehind ||
+        high > this.#sinceHigh ||
+        (high === this.#sinceHigh && view.getUint32(at + 4, true) >= this.#sinceLow)
       const isOutside = block === 0 && changesWithoutWal(bytes.subarray(at, at + UNLOGGED_PROBE_BYTES))
       if (!isChanged && !isOutside) this.#oldEnd = block + 1
       if (isChanged || isOutside || (this.#takesVisible && isAllVisibleAt(view, at))) this.#add(block)

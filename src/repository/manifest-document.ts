@@ -29,11 +29,12 @@ export async function* encodeContentManifest(manifest: ManifestSource): AsyncGen
 }
 
 function* lines(manifest: ManifestSource): Generator<string> {
-  const { backup, hashAlgorithm, walkedNs } = manifest.header
+  const { backup, hashAlgorithm, walkedNs, databases } = manifest.header
   const hash = quoteJson(hashAlgorithm, 'v2')
   const walked = walkedNs === undefined ? '' : `,"walked":"${formatTimestamp(timestampFromNs(walkedNs))}"`
   const head = `"format":"${FORMAT}","version":${VERSION},"backup":${quoteJson(backup, 'v2')}`
-  yield `{${head},"hash":${hash}${walked}}\n`
+  const homes = databases === undefined ? '' : `,"databases":${JSON.stringify(Object.fromEntries(databases))}`
+  yield `{${head},"hash":${hash}${walked}${homes}}\n`
   const numbers = new Map<string, number>()
   for (const { key, sizeBytes, hash } of manifest.objects()) {
     yield `{"object":${numbers.size},"key":${quoteJson(key, 'v2')},"size":${sizeBytes},"hash":"${hash}"}\n`
@@ -217,10 +218,18 @@ function parseHeader(line: Record<string, unknown>): ManifestHeader {
     )
   }
   const header = { backup: text(line['backup'], 'backup'), hashAlgorithm: text(line['hash'], 'hash') }
-  const { walked } = line
-  return walked === undefined
-    ? header
-    : { ...header, walkedNs: epochNs(parseTimestamp(text(walked, 'walked'))) }
+  const { walked, databases } = line
+  return {
+    ...header,
+    ...(walked === undefined ? {} : { walkedNs: epochNs(parseTimestamp(text(walked, 'walked'))) }),
+    ...(databases === undefined ? {} : { databases: oidMap(databases, 'databases') }),
+  }
+}
+
+/** An object from oids to oids. */
+function oidMap(value: unknown, field: string): ReadonlyMap<number, number> {
+  if (typeof value !== 'object' || value === null) throw invalid(`"${field}" is no object`)
+  return new Map(Object.entries(value).map(([key, oid]) => [size(Number(key), field), size(oid, field)]))
 }
 
 function scannedOf(line: Record<string, unknown>): ScannedManifestFile {

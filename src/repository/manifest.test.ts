@@ -50,10 +50,11 @@ test('the document is what docs/FORMAT.md says', async () => {
 test('what the next delta wants to know travels along, by the fast way and by the general one', async () => {
   const key = 'tar_partitions/part_001.tar.lz4'
   const names = ['/base/5/1259', '/base/5/Ünï']
+  const databases = new Map([5, 16_385].map(oid => [oid, 1663]))
   const text = new TextDecoder().decode(
     await collect(
       encodeContentManifest({
-        header: { ...header, walkedNs: 1_795_000_000_123_456_789n },
+        header: { ...header, walkedNs: 1_795_000_000_123_456_789n, databases },
         filesCount: 4,
         objects: () => [{ key, sizeBytes: 1, hash: HASH }],
         files: () =>
@@ -72,6 +73,7 @@ test('what the next delta wants to know travels along, by the fast way and by th
       1 << 20,
     ),
   )
+  expect(text).toContain(',"databases":{"5":1663,"16385":1663}}\n')
   expect(text).toContain(`"hash":"${HASH}","fileSize":24576,"used":8192}`)
   expect(text).toContain('{"kept":"/base/5/1259.2","size":16384,"used":0}')
   expect(text).toEndWith('{"objects":1,"files":4,"kept":2}\n')
@@ -88,6 +90,7 @@ test('what the next delta wants to know travels along, by the fast way and by th
     let walkedNs: bigint | undefined
     await readManifest('x', streamOf(new TextEncoder().encode(document)), opened => {
       walkedNs = opened.walkedNs
+      expect(opened.databases).toEqual(databases)
       return { takeObject: () => undefined, takeFile: take('file'), takeKept: take('kept') }
     })
     return walkedNs
@@ -103,6 +106,10 @@ test('what the next delta wants to know travels along, by the fast way and by th
   const cut = text.replace('{"kept":"/base/5/1259.2","size":16384,"used":0}\n', '')
   await expect(read(cut)).rejects.toThrow('counts of the last line')
   await expect(read(text.replace('"used":8192', '"used":-1'))).rejects.toThrow('used')
+  for (const wrong of ['null', '{"x":1}', '{"5":-1}', '{"5":"1663"}']) {
+    const document = text.replace('{"5":1663,"16385":1663}', wrong)
+    await expect(read(document)).rejects.toThrow(/databases|JSON/)
+  }
   for (const runs of ['[1]', '[1,0]', '[5,2,6,1]', '[1,-1]', '{}', '[4294967296,1]', '[1,4294967297]'])
     await expect(read(text.replace('[1,2,40,1]', runs))).rejects.toThrow('zeroes')
 })

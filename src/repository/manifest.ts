@@ -6,10 +6,15 @@ export interface ManifestHeader {
   /** `xxh3-128`. */
   readonly hashAlgorithm: string
   /**
-   * Nothing that was written before this moment, by the clock of the file system, can have changed between the look at its
-   * time and the reading of its content. Absent in manifests that do not say.
+   * What was last written before this moment, by the clock of the file system, lies in the backup (and what that hangs on) as it
+   * stayed. Absent in manifests that do not say.
    */
   readonly walkedNs?: bigint
+  /**
+   * Databases that were complete before the backup began, with their default tablespaces, by oid: the files of another one may have
+   * been in the making. Absent when no server was asked.
+   */
+  readonly databases?: ReadonlyMap<number, number>
 }
 
 /** One stored object. `key` is relative to `<BACKUP>/`; size and hash are of the stored bytes. */

@@ -13,6 +13,7 @@ import { chooseCopySource, isCopying } from './copy/copy-source.ts'
 import { type DamagedFile, reportDamage } from './damage-report.ts'
 import { chooseParent } from './delta/choose-parent.ts'
 import { assertParentStored, beginReadingParent, markAncestors } from './delta/open-delta.ts'
+import { pastMoment } from './delta/settled-moment.ts'
 import type { BackupPushOptions, BackupPushResult } from './options.ts'
 import type { NumberedPart } from './part/pack-task.ts'
 import { PartWorkers } from './part/part-workers.ts'
@@ -47,13 +48,18 @@ export async function backupPush(
     codec: context.codecDescription,
   })
   const startTime = ceilToMicroseconds(nowNs())
+  const begunNs = pastMoment(directory.root)
   const reading = beginReadingParent(context, chosen, options.pageBytes, isCopied)
   await using source = await openSource(context, directory, options)
   const push: OperationContext = { ...context, signal: AbortSignal.any([context.signal, source.failed]) }
   log.info(
     `Started backup with name ${formatBackupName(source.startWalFile)} at LSN ${formatLsn(source.startLsn)}`,
   )
-  const { contents, parent } = await planBackup(push, { directory, source, chosen, reading }, options)
+  const { contents, parent } = await planBackup(
+    push,
+    { directory, source, chosen, reading, begunNs },
+    options,
+  )
   const { name } = contents.identity
   await claimName(push, name)
   return await takingBackOnFailure(context, name, async tentative => {

@@ -92,11 +92,17 @@ export function filesMetadataOf(packed: PackedContents, databases: string | null
 
 /** The content manifest straight from the columns of the push. */
 export function contentManifestOf(packed: PackedContents): ManifestSource {
-  const { files, identity } = packed
+  const { files } = packed
+  const { name, walkedNs, databases } = packed.identity
   const byPart = filesByPart(files)
   const keyOf = (part: string): string => `${PARTS_FOLDER}/${part}`
   return {
-    header: { backup: identity.name, hashAlgorithm: HASH_ALGORITHM, walkedNs: identity.walkedNs },
+    header: {
+      backup: name,
+      hashAlgorithm: HASH_ALGORITHM,
+      walkedNs,
+      ...(databases === undefined ? {} : { databases }),
+    },
     filesCount: byPart.packedCount + packed.smallParts.reduce((sum, part) => sum + part.members.length, 0),
     *objects(): Generator<ManifestObject> {
       for (const { name, storedBytes, storedHash } of [...packed.parts, ...packed.smallParts]) {

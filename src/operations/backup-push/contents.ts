@@ -1,3 +1,4 @@
+import type { DatabaseHomes } from '../../postgres/cluster/cluster-facts.ts'
 import type { ControlEntry, DataDirectory } from '../../postgres/data-directory.ts'
 import type { Lsn } from '../../postgres/lsn.ts'
 import type { DataEntries } from '../../postgres/walk/data-entries.ts'
@@ -21,6 +22,8 @@ export interface BackupIdentity {
   readonly parentHash?: string
   /** By the clock of the file system, see `ManifestHeader`. */
   readonly walkedNs: bigint
+  /** See `ManifestHeader`. */
+  readonly databases?: DatabaseHomes | undefined
 }
 
 /** What a backup will hold, decided before the first byte is read. */

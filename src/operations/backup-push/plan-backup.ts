@@ -1,7 +1,4 @@
-import { lstatSync } from 'node:fs'
-import { join } from 'node:path'
-import { fromSystemError, WalgError } from '../../kit/errors.ts'
-import { nowNs } from '../../kit/timestamp.ts'
+import { WalgError } from '../../kit/errors.ts'
 import { walkDataDirectory } from '../../postgres/data-directory.ts'
 import { formatLsn, type Lsn } from '../../postgres/lsn.ts'
 import { LEFT_TO_STANDBY } from '../../postgres/walk/left-out.ts'
@@ -16,6 +13,7 @@ import { openDelta, type ParentReading } from './delta/open-delta.ts'
 import type { ParentFiles } from './delta/parent-files.ts'
 import { planCatchup } from './delta/plan-catchup.ts'
 import { type DeltaBase, planDelta } from './delta/plan-delta.ts'
+import { pastMoment, settledMoment } from './delta/settled-moment.ts'
 import { visibleMarks } from './delta/visible-pages.ts'
 import type { BackupPushOptions } from './options.ts'
 import type { BackupSource } from './source/backup-source.ts'
@@ -27,6 +25,8 @@ export interface PlanBackupInput {
   /** The parent that was chosen, or the backup that parts are copied of, and its lists. */
   readonly chosen: ParentBackup | undefined
   readonly reading: ParentReading
+  /** A moment before the backup began, see `pastMoment`. */
+  readonly begunNs: bigint
 }
 
 export interface PlannedBackup {
@@ -38,17 +38,19 @@ export interface PlannedBackup {
 /** Walks the data directory and decides what the backup will hold, and whether it is a delta after all. */
 export async function planBackup(
   context: OperationContext,
-  { directory, source, chosen, reading }: PlanBackupInput,
+  { directory, source, chosen, reading, begunNs }: PlanBackupInput,
   options: BackupPushOptions,
 ): Promise<PlannedBackup> {
   if (isCopying(options)) {
     const files = await openCopies(context, directory, source, chosen, reading)
     const copies = files === undefined ? undefined : { chosen: chosen!, files }
-    const contents = await walkAndPlan(context, directory, source, { base: undefined, copies }, options)
+    const foundation = { base: undefined, copies, begunNs }
+    const contents = await walkAndPlan(context, directory, source, foundation, options)
     return { contents, parent: undefined }
   }
   const base = await openDelta(context, directory, source, chosen, reading, options.delta.changes)
-  const contents = await walkAndPlan(context, directory, source, { base, copies: undefined }, options)
+  const foundation = { base, copies: undefined, begunNs }
+  const contents = await walkAndPlan(context, directory, source, foundation, options)
   return { contents, parent: contents.identity.delta === null ? undefined : chosen }
 }
 
@@ -56,19 +58,20 @@ export async function planBackup(
 interface Foundation {
   readonly base: DeltaBase | undefined
   readonly copies: { readonly chosen: ParentBackup; readonly files: ParentFiles } | undefined
+  readonly begunNs: bigint
 }
 
 async function walkAndPlan(
   context: OperationContext,
   { root, control }: CheckedDirectory,
   source: BackupSource,
-  { base, copies }: Foundation,
+  { base, copies, begunNs }: Foundation,
   options: BackupPushOptions,
 ): Promise<Contents> {
   const { log, signal } = context
   log.info('Starting a new tar bundle')
   log.info('Walking ...')
-  const walkedNs = settledBefore(root)
+  const walkedNs = pastMoment(root)
   const { catchupFromLsn } = options
   const leftOut = catchupFromLsn === undefined ? [] : LEFT_TO_STANDBY
   const directory = await walkDataDirectory(root, { log, signal, leftOut })
@@ -88,8 +91,15 @@ async function walkAndPlan(
   const plan =
     base === undefined
       ? undefined
-      : planDelta(context, base, { entries, isFile, pageBytes, options: options.delta })
-  const identity = identityOf(source, plan === undefined ? undefined : base, walkedNs)
+      : planDelta(context, base, {
+          entries,
+          isFile,
+          pageBytes,
+          databases: source.databases,
+          options: options.delta,
+        })
+  const taken = plan === undefined ? undefined : base
+  const identity = identityOf(source, taken, settledMoment(source, taken, { begunNs, walkedNs }))
   const arrangement = await arrange(options.composer ?? 'regular', entries, source, log)
   let copied: CopiedFiles | undefined
   if (copies !== undefined) {
@@ -110,28 +120,15 @@ function assertBehind(fromLsn: Lsn, { startLsn }: BackupSource): void {
 }
 
 function identityOf(source: BackupSource, base: DeltaBase | undefined, walkedNs: bigint): BackupIdentity {
-  if (base === undefined) return { name: formatBackupName(source.startWalFile), delta: null, walkedNs }
+  const { startWalFile, databases } = source
+  if (base === undefined) return { name: formatBackupName(startWalFile), delta: null, walkedNs, databases }
   const { name, startLsn, full, count, chain } = base.parent
   const parentHash = chain[0]!.document.sentinel.contentManifest?.hash
   return {
-    name: formatBackupName(source.startWalFile, name),
+    name: formatBackupName(startWalFile, name),
     delta: { lsn: startLsn, parent: name, full, count },
     walkedNs,
+    databases,
     ...(parentHash === undefined ? {} : { parentHash }),
-  }
-}
-
-/**
- * A moment that is past, by the clock of the file system: the server has just written pg_control there. The clock of this host
- * may be ahead of it.
- */
-function settledBefore(root: string): bigint {
-  const path = join(root, 'global', 'pg_control')
-  try {
-    const { mtimeNs } = lstatSync(path, { bigint: true })
-    const now = nowNs()
-    return mtimeNs < now ? mtimeNs : now
-  } catch (error) {
-    throw fromSystemError(error, 'stat', path)
   }
 }

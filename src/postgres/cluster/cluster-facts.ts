@@ -22,7 +22,11 @@ export interface ClusterFacts {
   readonly archiveLibrary: string
   readonly walSegmentBytes: number
   readonly blockBytes: number
+  readonly databases: DatabaseHomes
 }
+
+/** Oid of each database, of which the creation is committed, to that of its default tablespace. */
+export type DatabaseHomes = ReadonlyMap<number, number>
 
 /** `pg_stat_archiver`. */
 export interface ArchiverState {
@@ -52,7 +56,8 @@ const FACTS_SQL = `
     pg_catalog.current_setting('archive_command') as archive_command,
     pg_catalog.current_setting('archive_library', true) as archive_library,
     (select setting from pg_catalog.pg_settings where name = 'wal_segment_size') as wal_segment_size,
-    pg_catalog.current_setting('block_size') as block_size`
+    pg_catalog.current_setting('block_size') as block_size,
+    (select pg_catalog.json_object_agg(oid, dattablespace::bigint)::text from pg_catalog.pg_database) as databases`
 
 /** Reads the facts. Throws CLUSTER_QUERY with a hint about the grants when the role may not. */
 export async function readClusterFacts(cluster: Cluster): Promise<ClusterFacts> {
@@ -73,7 +78,13 @@ export async function readClusterFacts(cluster: Cluster): Promise<ClusterFacts> 
     archiveLibrary: row?.['archive_library'] ?? '',
     walSegmentBytes: Number(text('wal_segment_size')),
     blockBytes: Number(text('block_size')),
+    databases: databaseHomes(JSON.parse(text('databases')) as Record<string, number>),
   }
+}
+
+/** From oids in decimal to oids. */
+export function databaseHomes(homes: Readonly<Record<string, number>>): DatabaseHomes {
+  return new Map(Object.entries(homes).map(([database, tablespace]) => [Number(database), tablespace]))
 }
 
 /** Whether the server hands finished WAL to an archiver: as PostgreSQL itself decides when a backup stops. */

@@ -67,7 +67,7 @@ function changedShare(
   const page = new Uint8Array(pageBytes)
   const blocks = entries.sizeBytes(index) / pageBytes
   let looked = 0
-  selector.begin(plan.method(index) === 'scan visible')
+  selector.begin(plan.parent(index), plan.method(index) === 'scan visible')
   try {
     for (; looked < count; looked++) {
       const block = Math.floor((looked * blocks) / count)
@@ -78,5 +78,5 @@ function changedShare(
   } finally {
     closeSync(fd)
   }
-  return looked === 0 ? 0 : selector.end(undefined).blocks.length / looked
+  return looked === 0 ? 0 : selector.end().blocks.length / looked
 }

@@ -3,6 +3,7 @@ import type { ZeroRuns } from '../../../delta/zero-runs.ts'
 import { collect } from '../../../kit/bytes.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import { epochNs } from '../../../kit/timestamp.ts'
+import type { DatabaseHomes } from '../../../postgres/cluster/cluster-facts.ts'
 import { type ControlFile, parseControlFile } from '../../../postgres/control-file.ts'
 import { readFilesMetadata } from '../../../repository/catalog.ts'
 import type { FilesMetadata } from '../../../repository/files-metadata.ts'
@@ -32,6 +33,8 @@ export interface ParentFiles {
    * nothing is known.
    */
   readonly settledNs: bigint | undefined
+  /** Databases that were complete before it began; undefined when it does not tell. */
+  readonly databases: DatabaseHomes | undefined
   /** `pg_control` as the parent has it. */
   readonly control: ControlFile
 }
@@ -51,6 +54,7 @@ export class ParentSizes implements ManifestSink {
   readonly #zeroes = new Map<number, ZeroRuns>()
   readonly objects: ManifestObject[] = []
   walkedNs: bigint | undefined
+  databases: DatabaseHomes | undefined
 
   constructor(files: FilesMetadata, pageBytes: number) {
     this.#files = files
@@ -117,6 +121,7 @@ export async function readParentFiles(
   else {
     const open = (header: ManifestHeader): ManifestSink => {
       sizes.walkedNs = header.walkedNs
+      sizes.databases = header.databases
       return parts === undefined ? sizes : both(sizes, parts)
     }
     const { codec, signal } = context
@@ -124,7 +129,8 @@ export async function readParentFiles(
     checkObjects(parent, sizes.objects, stored)
   }
   const settledNs = sizes.walkedNs ?? foreignStart(parent)
-  return { files, sizes, isFull: document.sentinel.delta === null, parts, settledNs, control }
+  const { databases } = sizes
+  return { files, sizes, isFull: document.sentinel.delta === null, parts, settledNs, databases, control }
 }
 
 function both(first: Required<ManifestSink>, second: ManifestSink): ManifestSink {

@@ -1,5 +1,6 @@
 import type { ChangedPages } from '../../../delta/changed-pages.ts'
 import { formatByteSize } from '../../../kit/sizes.ts'
+import type { DatabaseHomes } from '../../../postgres/cluster/cluster-facts.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
 import type { OperationContext } from '../../context.ts'
 import type { ParentBackup } from './choose-parent.ts'
@@ -7,7 +8,7 @@ import { measureDelta } from './delta-size.ts'
 import type { FilePlan } from './file-plan.ts'
 import type { DeltaOptions } from './options.ts'
 import type { ParentFiles } from './parent-files.ts'
-import { planFiles } from './plan-files.ts'
+import { movedDatabases, planFiles } from './plan-files.ts'
 import { tellVisible, type VisibleMarks } from './visible-pages.ts'
 
 /** A parent that a delta can be made from. */
@@ -24,6 +25,8 @@ export interface DeltaPlanInput {
   readonly entries: DataEntries
   readonly isFile: (index: number) => boolean
   readonly pageBytes: number
+  /** Before the backup began; undefined when no server can be asked. */
+  readonly databases: DatabaseHomes | undefined
   readonly options: DeltaOptions
 }
 
@@ -31,9 +34,10 @@ export interface DeltaPlanInput {
 export function planDelta(
   { log }: OperationContext,
   { parent, files, changed, marks }: DeltaBase,
-  { entries, isFile, pageBytes, options }: DeltaPlanInput,
+  { entries, isFile, pageBytes, databases, options }: DeltaPlanInput,
 ): FilePlan | undefined {
-  const plan = planFiles({ entries, isFile, parent: files, pageBytes, changed, marks })
+  const movedIn = files.databases && databases ? movedDatabases(files.databases, databases) : undefined
+  const plan = planFiles({ entries, isFile, parent: files, pageBytes, changed, marks, movedIn })
   if (!isAnythingReused(entries, plan)) {
     log.info(`Nothing of ${parent.name} can be used. Doing full backup.`)
     return undefined

@@ -6,7 +6,7 @@ import { DataEntryColumns } from '../../../postgres/walk/data-entries.ts'
 import { FilesMetadata } from '../../../repository/files-metadata.ts'
 import type { FilePlan } from './file-plan.ts'
 import { ParentSizes } from './parent-files.ts'
-import { planFiles } from './plan-files.ts'
+import { movedDatabases, planFiles } from './plan-files.ts'
 
 const PAGE = 8192
 const SETTLED = 1_700_000_000_500_000_000n
@@ -29,7 +29,12 @@ class SizesOfTest extends ParentSizes {
   }
 }
 
-function plan(files: readonly FileSpec[], changed?: ChangedPages, settledNs: bigint | undefined = SETTLED) {
+function plan(
+  files: readonly FileSpec[],
+  changed?: ChangedPages,
+  settledNs: bigint | undefined = SETTLED,
+  movedIn?: ReadonlySet<string>,
+) {
   const entries = new DataEntryColumns()
   const listed = new FilesMetadata()
   const parents: [string, ParentFile][] = []
@@ -65,6 +70,7 @@ function plan(files: readonly FileSpec[], changed?: ChangedPages, settledNs: big
     parent: { files: listed, sizes, isFull: true, settledNs },
     pageBytes: PAGE,
     changed,
+    movedIn,
   })
   return { made, of: (name: string) => methodOf(entries, made, name) }
 }
@@ -163,6 +169,44 @@ describe('what becomes of the files of a delta', () => {
       ...files.slice(1),
     ])
     expect(copy.of('/base/5/1259')).toBe('scan')
+  })
+
+  test('a database that was moved or made since the parent began is stored whole where it lies now, and no other', () => {
+    const changed = { mtimeNs: SETTLED + 1n }
+    const files: FileSpec[] = [
+      { name: '/PG_VERSION' },
+      { name: '/base/5/PG_VERSION' },
+      { name: '/base/5/1259', ...changed },
+      { name: '/pg_tblspc/16400/PG_15_202209061/5/PG_VERSION', parentTimeNs: null },
+      { name: '/pg_tblspc/16400/PG_15_202209061/5/1259', ...changed },
+    ]
+    const { of } = plan(files, undefined, SETTLED, new Set(['16400/5']))
+    expect(of('/base/5/1259')).toBe('scan')
+    expect(of('/pg_tblspc/16400/PG_15_202209061/5/1259')).toBe('whole')
+    // in one that only has more tables there now, nothing is suspect
+    expect(plan(files, undefined, SETTLED, new Set()).of('/pg_tblspc/16400/PG_15_202209061/5/1259')).toBe(
+      'scan',
+    )
+    const before = new Map([5, 6, 7].map(oid => [oid, 1663]))
+    const now = new Map(
+      Object.entries({ 5: 16400, 6: 1663, 8: 1663 }).map(([oid, home]) => [Number(oid), home]),
+    )
+    expect(movedDatabases(before, now)).toEqual(new Set(['16400/5', '1663/8']))
+  })
+
+  test('where no server was asked, a database is suspect whose folder is younger than the look of the parent', () => {
+    const young = { mtimeNs: LONG_AGO, ctimeNs: SETTLED }
+    const files: FileSpec[] = [
+      { name: '/PG_VERSION' },
+      { name: '/base/5/PG_VERSION', ...young },
+      { name: '/base/5/1259', mtimeNs: SETTLED + 1n },
+      { name: '/base/6/PG_VERSION' },
+      { name: '/base/6/1259', mtimeNs: SETTLED + 1n },
+    ]
+    expect(plan(files).of('/base/5/1259')).toBe('whole')
+    expect(plan(files).of('/base/6/1259')).toBe('scan')
+    // a restored cluster is young everywhere
+    expect(plan([{ name: '/PG_VERSION', ...young }, ...files.slice(1)]).of('/base/5/1259')).toBe('scan')
   })
 })
 

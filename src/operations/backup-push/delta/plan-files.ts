@@ -2,6 +2,7 @@ import { closeSync } from 'node:fs'
 import type { ChangedPages } from '../../../delta/changed-pages.ts'
 import type { ParentFile } from '../../../delta/page-selection.ts'
 import { collectGarbage } from '../../../kit/thread.ts'
+import type { DatabaseHomes } from '../../../postgres/cluster/cluster-facts.ts'
 import { isPagedFile, parseRelationFile, type RelationFile } from '../../../postgres/relation-file.ts'
 import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../../../postgres/unlogged-page.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
@@ -20,6 +21,8 @@ export interface PlanInput {
   readonly changed: ChangedPages | undefined
   /** Absent: VACUUM moves the LSN of the pages that it marks all-visible. */
   readonly marks?: VisibleMarks | undefined
+  /** See `movedDatabases`; absent: times have to tell. */
+  readonly movedIn?: ReadonlySet<string> | undefined
 }
 
 /** The times of a file do not tell two changes within this span apart: one tick of the kernel. */
@@ -42,8 +45,9 @@ const DATABASE_VERSION = /^\/(?:base\/(\d+)|pg_tblspc\/\d+\/PG_[^/]+\/(\d+))\/PG
  *   was taken is therefore read again.
  * * Read page by page, or by the block map, is the main fork of a permanent relation that the parent has under this name.
  *   `visible-pages.ts` says which of its pages an LSN does not tell.
- * * Everything else is stored whole: so is every file of a database that was created again with its old number, whose pages may
- *   be older than the parent and still others, and of unlogged relations, whose pages tell nothing.
+ * * Everything else is stored whole: so is every file of a database whose files were copied while or after the parent was taken, or
+ *   that was created again with its old number: pages may be older than the parent and still others, or the parent has half of
+ *   them; and of unlogged relations, whose pages tell nothing.
  */
 export function planFiles(input: PlanInput): FilePlan {
   const { entries, isFile, parent, pageBytes } = input
@@ -64,7 +68,7 @@ export function planFiles(input: PlanInput): FilePlan {
     const name = entries.memberName(index)
     if (!isPagedFile(name, sizeBytes, pageBytes)) continue
     const relation = parseRelationFile(name)!
-    if (oddities.newDatabases.has(relation.databaseOid) || oddities.unlogged.has(keyOf(relation))) continue
+    if (oddities.isNewDatabase(relation) || oddities.unlogged.has(keyOf(relation))) continue
     planPages(plan, input, { index, relation, blocks: sizeBytes / pageBytes, parent: known })
   }
   return plan
@@ -139,36 +143,66 @@ export function isSettled(
   return changedNs + tickNs < settledNs
 }
 
+/**
+ * Databases that lie in another tablespace than before the parent began, or were made since, as `tablespace/database`: CREATE DATABASE and
+ * ALTER DATABASE copy files under their old LSNs, and the parent may have seen half of that.
+ */
+export function movedDatabases(before: DatabaseHomes, now: DatabaseHomes): ReadonlySet<string> {
+  const moved = [...now].filter(([database, tablespace]) => before.get(database) !== tablespace)
+  return new Set(moved.map(([database, tablespace]) => `${tablespace}/${database}`))
+}
+
 interface Oddities {
-  /** Oids of databases whose directory was made anew since the parent. */
-  readonly newDatabases: ReadonlySet<number>
+  /** The parent may have other files of this database at this place. */
+  readonly isNewDatabase: (relation: RelationFile) => boolean
   /** Relations with an init fork, by `keyOf`. */
   readonly unlogged: ReadonlySet<string>
 }
 
 function findOddities(input: PlanInput): Oddities {
-  const { entries, isFile, parent } = input
-  const newDatabases = new Set<number>()
+  const { entries, isFile, parent, movedIn } = input
+  const madeAnew = new Set<string>()
+  const young = new Set<string>()
   const unlogged = new Set<string>()
-  let isRootSame = false
+  const root = { isSame: false, isOld: false }
   for (let index = 0; index < entries.count; index++) {
     if (!isFile(index)) continue
     if (entries.endsIn(index, VERSION_NAME)) {
       const name = entries.memberName(index)
       const row = parent.files.find(name)
       const isSame = row >= 0 && parent.files.mtimeNs(row) === entries.mtimeNs(index)
-      if (name === '/PG_VERSION') isRootSame = isSame
-      const oid = DATABASE_VERSION.exec(name)
-      if (oid !== null && !isSame) newDatabases.add(Number(oid[1] ?? oid[2]))
+      const isOld = parent.settledNs !== undefined && entries.ctimeNs(index) < parent.settledNs
+      if (name === '/PG_VERSION') Object.assign(root, { isSame, isOld })
+      const database = databaseOf(name)
+      if (database === undefined) continue
+      // a folder that the parent does not have tells nothing more when the server was asked
+      if (!isSame && (row >= 0 || movedIn === undefined)) madeAnew.add(database)
+      if (!isOld) young.add(database)
     } else if (entries.endsIn(index, INIT_ENDING)) {
       const relation = parseRelationFile(entries.memberName(index))
       if (relation?.fork === 'init') unlogged.add(keyOf(relation))
     }
   }
   // a copy of the whole cluster has new times everywhere, and the old pages
-  return { newDatabases: isRootSame ? newDatabases : new Set(), unlogged }
+  if (!root.isSame) madeAnew.clear()
+  const suspected = movedIn === undefined && root.isOld ? madeAnew.union(young) : madeAnew
+  return {
+    isNewDatabase: relation =>
+      suspected.has(String(relation.databaseOid)) || movedIn?.has(placeOf(relation)) === true,
+    unlogged,
+  }
 }
 
-function keyOf({ tablespaceOid, databaseOid, relfilenode }: RelationFile): string {
-  return `${tablespaceOid}/${databaseOid}/${relfilenode}`
+/** Oid of the database whose folder a version file lies in. */
+function databaseOf(versionFile: string): string | undefined {
+  const parts = DATABASE_VERSION.exec(versionFile)
+  return parts?.[1] ?? parts?.[2]
+}
+
+function placeOf({ tablespaceOid, databaseOid }: RelationFile): string {
+  return `${tablespaceOid}/${databaseOid}`
+}
+
+function keyOf(relation: RelationFile): string {
+  return `${placeOf(relation)}/${relation.relfilenode}`
 }

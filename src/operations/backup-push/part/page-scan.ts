@@ -52,10 +52,10 @@ export class PageScan {
     order: FileOrder,
     observer: PageObserver | undefined,
   ): Promise<Selection> {
-    this.#selector.begin(order.method === 'scan visible')
+    this.#selector.begin(order.parent, order.method === 'scan visible')
     if (order.blocks === undefined) await this.#scan(file, fd, observer)
     else await this.#lookAt(file, fd, order.blocks, observer)
-    return this.#selector.end(order.parent, order.blocks !== undefined)
+    return this.#selector.end(order.blocks !== undefined)
   }
 
   async #scan(file: BatchFile, fd: number, observer: PageObserver | undefined): Promise<void> {

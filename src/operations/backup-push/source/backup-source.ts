@@ -1,3 +1,4 @@
+import type { DatabaseHomes } from '../../../postgres/cluster/cluster-facts.ts'
 import type { DatabasesByNames } from '../../../postgres/cluster/database-names.ts'
 import type { RelationUpdates } from '../../../postgres/cluster/relation-updates.ts'
 import type { Lsn } from '../../../postgres/lsn.ts'
@@ -17,6 +18,8 @@ export interface BackupSource extends AsyncDisposable {
   readonly startWalFile: string
   readonly timeline: TimelineId
   readonly startLsn: Lsn
+  /** False on a standby: it starts where its last restartpoint does, which may be long ago. */
+  readonly startsNow: boolean
   /** `server_version_num`. */
   readonly versionNumber: number
   readonly systemIdentifier: bigint
@@ -29,6 +32,8 @@ export interface BackupSource extends AsyncDisposable {
    * checksums, or `wal_log_hints` is on, and neither can be switched while the server runs. Undefined: that is not known.
    */
   readonly hasMarksInLsnSinceNs: bigint | undefined
+  /** As they were before the backup began; undefined when no server can be asked. */
+  readonly databases: DatabaseHomes | undefined
   /** WAL that travels inside the backup. */
   readonly wal: readonly WalMember[]
   /** The server sums up its WAL as it goes (`summarize_wal`, 17 and later). */

@@ -80,6 +80,8 @@ async function readRestingSource(
     pages: control.checksumVersion === 0 ? undefined : { pageBytes: blockBytes, blocksPerSegment },
     // it may have run with other settings than it was shut down with
     hasMarksInLsnSinceNs: undefined,
+    databases: undefined,
+    startsNow: labels === undefined && control.state !== 'shut down in recovery',
     wal: [...(await segmentsOf(place, needed, control)), ...needed.extras],
     isSummarizing: async () => false,
     async stop(): Promise<SourceStop> {

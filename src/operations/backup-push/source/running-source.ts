@@ -81,11 +81,13 @@ class RunningSource implements BackupSource {
   readonly startWalFile: string
   readonly timeline: TimelineId
   readonly startLsn: Lsn
+  readonly startsNow: boolean
   readonly versionNumber: number
   readonly systemIdentifier: bigint
   readonly failed: AbortSignal
   readonly pages: BackupSource['pages']
   readonly hasMarksInLsnSinceNs: bigint | undefined
+  readonly databases: BackupSource['databases']
   readonly wal: BackupSource['wal'] = []
   readonly #context: OperationContext
   readonly #directory: CheckedDirectory
@@ -112,9 +114,11 @@ class RunningSource implements BackupSource {
     this.startWalFile = session.startWalFile
     this.timeline = session.timeline
     this.startLsn = session.startLsn
+    this.startsNow = !session.isStandby
     this.versionNumber = facts.versionNumber
     this.systemIdentifier = facts.systemIdentifier
     this.failed = session.failed
+    this.databases = facts.databases
     const { blocksPerSegment } = directory.control
     this.hasMarksInLsnSinceNs = facts.hasDataChecksums || facts.hasLoggedHints ? facts.startedNs : undefined
     this.pages = facts.hasDataChecksums ? { pageBytes: facts.blockBytes, blocksPerSegment } : undefined
