@@ -54,6 +54,18 @@ async function lastBackup({ archiving }: RemoteScene): Promise<string> {
   return (JSON.parse(stdout) as { backup_name: string }[]).at(-1)!.backup_name
 }
 
+function damage(file: string, blocks: readonly number[]): void {
+  const bytes = readFileSync(file)
+  for (const block of blocks) bytes[block * 8192 + 4000]! ^= 0x40
+  writeFileSync(file, bytes)
+}
+
+/** What `files_metadata.json` of the latest backup says of each file. */
+async function filesOf(scene: RemoteScene): Promise<Record<string, { CorruptBlocks?: unknown }>> {
+  const folder = path.join(scene.archiving.repository, 'basebackups_005', await lastBackup(scene))
+  return JSON.parse(readFileSync(path.join(folder, 'files_metadata.json'), 'utf8')).Files
+}
+
 /** Restores LATEST beside the original, the tablespace in a place of its own. */
 async function restore(scene: RemoteScene, program: 'ours' | 'original'): Promise<string> {
   const { archiving } = scene
@@ -144,31 +156,37 @@ describe('backup-push without a directory', () => {
     test(`PostgreSQL ${major}: pages that the server finds damaged are recorded, and fatal when asked for`, async () => {
       await using scene = await openScene(major)
       const { cluster } = scene.archiving
-      const [row] = await cluster.query<{ file: string }>("select pg_relation_filepath('t') as file")
+      const [row] = await cluster.query<{ file: string; there: string }>(
+        "select pg_relation_filepath('t') as file, pg_relation_filepath('there') as there",
+      )
+      const { file, there } = row!
       await cluster.stop()
-      const file = path.join(cluster.dataDirectory, row!.file)
-      const bytes = readFileSync(file)
-      for (const block of [3, 7]) bytes[block * 8192 + 4000]! ^= 0x40
-      writeFileSync(file, bytes)
+      // the server itself names no more than five pages of a file, and tablespaces by their place
+      const many = Array.from({ length: 12 }, (_, at) => 2 * at + 3)
+      damage(path.join(cluster.dataDirectory, file), many)
+      damage(path.join(cluster.dataDirectory, there), [1])
       await cluster.start()
 
       const strict = await push(scene, { WALG_FAIL_ON_CORRUPT: 'true' }, '--verify')
       expect(strict.exit).toBe(1)
-      expect(strict.stderr).toContain('2 corrupt pages in 1 files')
+      expect(strict.stderr).toContain('13 corrupt pages in 2 files: WALG_FAIL_ON_CORRUPT is set')
 
       const run = await push(scene, {}, '--verify')
       expect(run.exit).toBe(0)
-      expect(run.stderr).toContain(`Corruption found in ${row!.file}/[3]`)
-      const metadata = path.join(
-        scene.archiving.repository,
-        'basebackups_005',
-        await lastBackup(scene),
-        'files_metadata.json',
-      )
-      const { Files } = JSON.parse(readFileSync(metadata, 'utf8')) as {
-        Files: Record<string, { CorruptBlocks?: unknown }>
-      }
-      expect(Files[row!.file]?.CorruptBlocks).toEqual({ CorruptBlocksCount: 2, SomeCorruptBlocks: [3, 7] })
+      expect(run.stderr).toContain(`Corruption found in ${file}/[3, 5,`)
+      expect(run.stderr).toContain(`public.t of database postgres "${file}": 3, 5,`)
+      expect(run.stderr).toContain(`public.there of database postgres "${there}": 1`)
+      const first = await filesOf(scene)
+      expect(first[file]?.CorruptBlocks).toEqual({
+        CorruptBlocksCount: 12,
+        SomeCorruptBlocks: many.slice(0, 10),
+      })
+      expect(first[there]?.CorruptBlocks).toEqual({ CorruptBlocksCount: 1, SomeCorruptBlocks: [1] })
+      expect((await push(scene, {}, '--verify', '--store-all-corrupt')).exit).toBe(0)
+      expect((await filesOf(scene))[file]?.CorruptBlocks).toEqual({
+        CorruptBlocksCount: 12,
+        SomeCorruptBlocks: many,
+      })
       expect((await push(scene)).exit).toBe(0)
     }, 120_000)
   }

@@ -55,6 +55,7 @@ describe.each(MAJORS.map(major => [major] as [Major]))('PostgreSQL %d', major =>
       archiveLibrary: '',
       walSegmentBytes: 16 * 1024 * 1024,
       blockBytes: 8192,
+      blocksPerSegment: 131_072,
     })
     expect(isArchiving(facts)).toBe(true)
     expect(cluster.majorVersion).toBe(major)

@@ -28,6 +28,12 @@ export function describeDamage(
   return lines
 }
 
+/** What is said as soon as damage is found in a file. */
+export function describeFound(file: string, blocks: readonly number[]): string {
+  const more = blocks.length > BLOCKS_SAID_MAX ? `, ${blocks.length} in all` : ''
+  return `Corruption found in ${file}/[${blocks.slice(0, BLOCKS_SAID_MAX).join(', ')}]${more}`
+}
+
 /** Says at the end what is damaged. Throws CHECKSUM_MISMATCH instead when damage is to fail the backup. */
 export function reportDamage(
   log: Logger,

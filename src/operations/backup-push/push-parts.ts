@@ -6,6 +6,7 @@ import { partName } from '../../repository/layout.ts'
 import type { OperationContext } from '../context.ts'
 import type { Contents } from './contents.ts'
 import { isCopying } from './copy/copy-source.ts'
+import { describeFound } from './damage-report.ts'
 import type { BackupPushOptions } from './options.ts'
 import type { NumberedPart, PackReport, PartsTask } from './part/pack-task.ts'
 import type { PackedFiles } from './part/packed-files.ts'
@@ -19,7 +20,6 @@ export interface PushedParts {
   readonly damage: ReadonlyMap<number, readonly number[]>
 }
 
-const BLOCKS_SAID_MAX = 10
 /** A worker's own calls are bounded by the storage; this one catches what hangs while reading. */
 const STALL_GRACE_MS = 10_000
 
@@ -47,9 +47,7 @@ export async function pushParts(
     } else {
       const index = files.indexOfTurn(report.turn)
       damage.set(index, report.blocks)
-      const more = report.blocks.length > BLOCKS_SAID_MAX ? `, ${report.blocks.length} in all` : ''
-      const blocks = report.blocks.slice(0, BLOCKS_SAID_MAX).join(', ')
-      log.warning(`Corruption found in ${files.path(index)}/[${blocks}]${more}`)
+      log.warning(describeFound(files.path(index), report.blocks))
     }
   }
   log.info('Packing ...')

@@ -23,6 +23,8 @@ export interface ClusterFacts {
   readonly walSegmentBytes: number
   readonly blockBytes: number
   readonly databases: DatabaseHomes
+  /** Of a file of a relation, before the next one begins. */
+  readonly blocksPerSegment: number
 }
 
 /** Oid of each database, of which the creation is committed, to that of its default tablespace. */
@@ -57,7 +59,8 @@ const FACTS_SQL = `
     pg_catalog.current_setting('archive_library', true) as archive_library,
     (select setting from pg_catalog.pg_settings where name = 'wal_segment_size') as wal_segment_size,
     pg_catalog.current_setting('block_size') as block_size,
-    (select pg_catalog.json_object_agg(oid, dattablespace::bigint)::text from pg_catalog.pg_database) as databases`
+    (select pg_catalog.json_object_agg(oid, dattablespace::bigint)::text from pg_catalog.pg_database) as databases,
+    (select setting from pg_catalog.pg_settings where name = 'segment_size') as segment_size`
 
 /** Reads the facts. Throws CLUSTER_QUERY with a hint about the grants when the role may not. */
 export async function readClusterFacts(cluster: Cluster): Promise<ClusterFacts> {
@@ -79,6 +82,7 @@ export async function readClusterFacts(cluster: Cluster): Promise<ClusterFacts> 
     walSegmentBytes: Number(text('wal_segment_size')),
     blockBytes: Number(text('block_size')),
     databases: databaseHomes(JSON.parse(text('databases')) as Record<string, number>),
+    blocksPerSegment: Number(text('segment_size')),
   }
 }
 

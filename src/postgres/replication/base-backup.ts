@@ -34,13 +34,8 @@ export type BaseBackupEvent =
   | { readonly kind: 'archive'; readonly tablespace: string | null }
   | { readonly kind: 'data'; readonly bytes: Uint8Array }
   | { readonly kind: 'end'; readonly stopLsn: Lsn; readonly timeline: TimelineId }
-
-/** A page whose checksum the server found wrong. */
-export interface DamagedPage {
-  /** As the server names it, without a leading `./`. */
-  readonly file: string
-  readonly block: number
-}
+  /** Behind the end: page checksums were wrong in what the server has sent. */
+  | { readonly kind: 'damaged' }
 
 const RATE_KIB_MIN = 32
 const RATE_KIB_MAX = 1_048_576
@@ -49,22 +44,16 @@ const DATA_CORRUPTED = 'XX001'
 const MAJOR_OF_ONE_STREAM = 15
 
 /**
- * Takes a base backup (protocol-replication of the PostgreSQL manual, BASE_BACKUP). Damaged pages are told by `onDamage` and
- * do not end it, although the server ends such a backup with an error after everything has been sent. Throws
+ * Takes a base backup (protocol-replication of the PostgreSQL manual, BASE_BACKUP). Damaged pages do
+ * not end it, although the server ends such a backup with an error after everything has been sent. Throws
  * CLUSTER_QUERY, CLUSTER_UNREACHABLE, TIMEOUT, FORMAT_INVALID for an answer that is no base backup, CANCELLED.
  */
 export async function* readBaseBackup(
   session: ReplicationSession,
   options: BaseBackupOptions,
-  onDamage: (page: DamagedPage) => void,
   onNotice: (notice: ServerNotice) => void,
 ): AsyncGenerator<BaseBackupEvent> {
-  const noticed = (notice: ServerNotice): void => {
-    const page = damagedPageOf(notice)
-    if (page === undefined) onNotice(notice)
-    else onDamage(page)
-  }
-  const reply = session.run(baseBackupCommand(options), { onNotice: noticed, silenceMs: options.silenceMs })
+  const reply = session.run(baseBackupCommand(options), { onNotice, silenceMs: options.silenceMs })
   const reader = new BaseBackupReader(options.majorVersion >= MAJOR_OF_ONE_STREAM)
   try {
     for await (const event of reply) yield* reader.take(event)
@@ -72,6 +61,7 @@ export async function* readBaseBackup(
     const isAllSent =
       reader.hasEnded && hasCode(error, 'CLUSTER_QUERY') && error.facts['sqlState'] === DATA_CORRUPTED
     if (!isAllSent) throw error
+    yield { kind: 'damaged' }
   }
   if (!reader.hasEnded) throw unexpected('it ended before it said where the backup ends')
 }
@@ -214,12 +204,6 @@ function positionOf(row: readonly (string | null)[] | undefined): { stopLsn: Lsn
   const [lsn, timeline] = row ?? []
   if (lsn == null || timeline == null) throw unexpected('it does not say where the backup begins or ends')
   return { stopLsn: parseLsn(lsn), timeline: toTimelineId(Number(timeline)) }
-}
-
-/** `checksum verification failed in file "./base/5/16384", block 3: …`; blocks count from the beginning of the file. */
-function damagedPageOf({ message }: ServerNotice): DamagedPage | undefined {
-  const match = /^checksum verification failed in file "(?:\.\/)?(.+)", block (\d+)/.exec(message)
-  return match === null ? undefined : { file: match[1]!, block: Number(match[2]) }
 }
 
 function unexpected(what: string): WalgError {

@@ -10,6 +10,7 @@ import {
   readClusterFacts,
 } from '../../../postgres/cluster/cluster-facts.ts'
 import { connectCluster } from '../../../postgres/cluster/connect.ts'
+import { readDatabaseNames } from '../../../postgres/cluster/database-names.ts'
 import { formatLsn, type Lsn, toLsn } from '../../../postgres/lsn.ts'
 import { type BaseBackupEvent, readBaseBackup } from '../../../postgres/replication/base-backup.ts'
 import { formatSegmentName, segmentOfLsn, type TimelineId } from '../../../postgres/wal-segment.ts'
@@ -19,13 +20,14 @@ import { storageIdentity } from '../../../storage/storage-identity.ts'
 import type { OperationContext } from '../../context.ts'
 import { claimName, takingBackOnFailure } from '../claim-name.ts'
 import { commitBackup } from '../commit-backup.ts'
+import { reportDamage } from '../damage-report.ts'
 import type { BackupPushOptions, BackupPushResult } from '../options.ts'
 import { checkSegmentSize } from '../source/segment-size-check.ts'
 import { waitForStandbyWal } from '../source/standby-wal.ts'
 import { waitForArchive } from '../source/wait-for-archive.ts'
-import { DamageLog } from './damage-log.ts'
 import { RemoteParts } from './remote-parts.ts'
 import { remoteFilesMetadata, remoteManifest } from './remote-record.ts'
+import { StreamedPages } from './streamed-pages.ts'
 
 /** What a backup without a data directory needs to know. */
 export type RemoteBackupOptions = Pick<
@@ -46,6 +48,7 @@ export type RemoteBackupOptions = Pick<
 
 /** The original's word; it stands in the label file. */
 const LABEL = 'wal-g'
+const NO_DAMAGE: ReadonlyMap<string, readonly number[]> = new Map()
 
 /**
  * Takes a full backup over the replication protocol, from anywhere. The sentinel is written last, when everything it speaks
@@ -69,17 +72,16 @@ export async function remoteBackupPush(
   await using session = await cluster.openReplication()
   log.info('Starting remote backup')
   const startTime = ceilToMicroseconds(nowNs())
-  const damage = new DamageLog(log)
+  const isVerifying = options.isVerifying && facts.hasDataChecksums
   const events = readBaseBackup(
     session,
     {
       label: LABEL,
       majorVersion: cluster.majorVersion,
-      isVerifying: options.isVerifying && facts.hasDataChecksums,
+      isVerifying,
       bytesPerSecond: options.diskBytesPerSecond,
       silenceMs: context.storageDescription.stallTimeoutMs,
     },
-    page => damage.note(page),
     ({ severity, message }) => log.debug(`${severity} of the server: ${message}`),
   )
   const begin = await nextEvent(events, 'begin')
@@ -88,8 +90,12 @@ export async function remoteBackupPush(
   log.info(`Started backup with name ${name} at LSN ${formatLsn(begin.startLsn)}`)
   await claimName(context, name)
   return await takingBackOnFailure(context, name, async tentative => {
-    const received = await receive(context, name, begin, events, options)
-    damage.end(options.failsOnCorrupt)
+    const { startLsn } = begin
+    const { blockBytes: pageBytes, blocksPerSegment } = facts
+    const pages = isVerifying ? new StreamedPages({ pageBytes, blocksPerSegment, startLsn, log }) : undefined
+    const received = await receive(context, name, begin, events, options, pages)
+    const damage = pages?.damage ?? NO_DAMAGE
+    await reportAll(context, cluster, damage, received.isDamaged, options.failsOnCorrupt)
     await waitForWal(context, cluster, facts, begin, received.stopLsn, options)
     log.info('Updating metadata')
     const { parts, files } = received.packed
@@ -105,7 +111,7 @@ export async function remoteBackupPush(
       spec: specOf(facts, begin),
       parts,
       uncompressedBytes: received.receivedBytes,
-      files: remoteFilesMetadata(files, damage.pages, options.storesAllCorrupt),
+      files: remoteFilesMetadata(files, damage, options.storesAllCorrupt),
       manifest: remoteManifest(name, parts, files),
       assertParent: async () => {},
     }
@@ -119,7 +125,7 @@ export async function remoteBackupPush(
       ...sizes,
       filesCount: files.length,
       partsCount: parts.length,
-      corruptPagesCount: damage.count,
+      corruptPagesCount: [...damage.values()].reduce((sum, blocks) => sum + blocks.length, 0),
     }
   })
 }
@@ -153,6 +159,8 @@ interface Received {
   readonly stopLsn: Lsn
   readonly receivedBytes: number
   readonly beganNs: bigint
+  /** The server says that it has sent damaged pages. */
+  readonly isDamaged: boolean
 }
 
 /** Packs the archives as they come, until the server says where the backup ends. */
@@ -162,10 +170,11 @@ async function receive(
   begin: Begin,
   events: AsyncGenerator<BaseBackupEvent>,
   options: RemoteBackupOptions,
+  pages: StreamedPages | undefined,
 ): Promise<Received> {
   const { log, progress, signal } = context
   const beganNs = nowNs()
-  const packed = new RemoteParts(context, name, options.partBytesMax)
+  const packed = new RemoteParts(context, name, options.partBytesMax, pages)
   let receivedBytes = 0
   log.info('Streaming remote backup')
   progress.begin('backup-push', begin.totalBytes)
@@ -195,14 +204,36 @@ async function receive(
     const { stopLsn, timeline } = event.value
     checkTimeline(begin, timeline)
     // what the server still has to say: that it found damaged pages, say
-    for (event = await events.next(); event.done !== true; event = await events.next());
+    let isDamaged = false
+    for (event = await events.next(); event.done !== true; event = await events.next()) {
+      if (event.value.kind === 'damaged') isDamaged = true
+    }
     await packed.packControlFile()
-    return { packed, stopLsn, receivedBytes, beganNs }
+    return { packed, stopLsn, receivedBytes, beganNs, isDamaged }
   } catch (error) {
     await packed.abort()
     throw error
   } finally {
     progress.end()
+  }
+}
+
+/** Which relations have damaged pages; a server that has found some where none are seen here is believed, too. */
+async function reportAll(
+  { log }: OperationContext,
+  cluster: Cluster,
+  damage: ReadonlyMap<string, readonly number[]>,
+  isToldDamaged: boolean,
+  isFatal: boolean,
+): Promise<void> {
+  if (damage.size > 0) {
+    const files = [...damage].map(([memberName, blocks]) => ({ memberName, blocks }))
+    reportDamage(log, files, await readDatabaseNames(cluster), isFatal)
+  } else if (isToldDamaged) {
+    const message = 'the server has found damaged pages in what it sent'
+    const hint = 'the log of the server names the files'
+    if (isFatal) throw new WalgError('CHECKSUM_MISMATCH', `${message}: WALG_FAIL_ON_CORRUPT is set`, { hint })
+    log.warning(`${message}: ${hint}`)
   }
 }
 

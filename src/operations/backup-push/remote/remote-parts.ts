@@ -8,6 +8,7 @@ import type { TarMember } from '../../../tar/pack.ts'
 import type { OperationContext } from '../../context.ts'
 import { type OpenPart, openPart, type StoredPart } from '../part/part.ts'
 import { packedBytes } from '../part/part-packer.ts'
+import type { StreamedPages } from './streamed-pages.ts'
 
 /** A regular file that the server sent. */
 export interface RemoteFile {
@@ -29,13 +30,21 @@ export class RemoteParts {
   readonly #context: OperationContext
   readonly #backup: BackupName
   readonly #partBytesMax: number
+  readonly #pages: StreamedPages | undefined
   #open: { readonly part: OpenPart; readonly name: string } | undefined
   #control: { readonly member: TarMember; readonly content: Uint8Array } | undefined
 
-  constructor(context: OperationContext, backup: BackupName, partBytesMax: number) {
+  /** Without `pages` their checksums are not verified. */
+  constructor(
+    context: OperationContext,
+    backup: BackupName,
+    partBytesMax: number,
+    pages: StreamedPages | undefined,
+  ) {
     this.#context = context
     this.#backup = backup
     this.#partBytesMax = partBytesMax
+    this.#pages = pages
   }
 
   /** The members of one archive, from a part of their own on. `tablespace` null: the data directory. */
@@ -102,8 +111,12 @@ export class RemoteParts {
       return
     }
     const { part, name } = await this.#partFor(member)
-    if (member.kind === 'directory') await part.packer.packHeader(member)
-    else this.files.push(fileOf(member, name, await part.packer.packStream(member, content)))
+    if (member.kind === 'directory') {
+      await part.packer.packHeader(member)
+      return
+    }
+    const verified = this.#pages?.verify(member.name, member.sizeBytes, content) ?? content
+    this.files.push(fileOf(member, name, await part.packer.packStream(member, verified)))
   }
 
   async #partFor(member: TarMember): Promise<{ readonly part: OpenPart; readonly name: string }> {
