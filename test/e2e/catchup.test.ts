@@ -194,6 +194,47 @@ testUnless(
   120_000,
 )
 
+for (const major of [13, 17] as const satisfies readonly Major[]) {
+  testUnless(
+    missingPostgres(major),
+    `PostgreSQL ${major}: a standby that is ahead of the backup is left alone`,
+    async () => {
+      await using source = await startArchivingCluster({
+        major,
+        segmentSizeMiB: 1,
+        settings: { wal_keep_size: '64MB' },
+      })
+      const { cluster: primary, settings } = source
+      await primary.query(LEDGER_SQL)
+      await using standby = await startStandby(source, 'standby')
+      await untilCaughtUp(primary, standby)
+      await standby.stop()
+      const fromLsn = formatLsn((await readControlFile(standby.dataDirectory)).redoLsn)
+      await primary.query('create table made as select g from generate_series(1, 5000) g')
+      await walg(['catchup-push', primary.dataDirectory, '--from-lsn', fromLsn], source.connection())
+
+      await standby.start()
+      for (const sql of ['drop table made', 'vacuum full ledger', 'checkpoint']) await primary.query(sql)
+      await untilCaughtUp(primary, standby)
+      await standby.query('checkpoint')
+      await standby.stop()
+      const refused = await runWalg(['catchup-fetch', standby.dataDirectory, 'LATEST'], {
+        env: settings,
+        asClusterUser: true,
+      })
+      expect(refused).toMatchObject({
+        exit: 1,
+        stderr: expect.stringMatching(/the standby has come to 0\/\w+, and the backup was begun at 0\//),
+      })
+      await standby.start()
+      await primary.query(`insert into ledger (note) values ('afterwards')`)
+      await untilCaughtUp(primary, standby)
+      expect(await digest(standby, 'ledger')).toBe(await digest(primary, 'ledger'))
+    },
+    180_000,
+  )
+}
+
 async function replayedBy(primary: Cluster, standby: Cluster): Promise<string> {
   await untilCaughtUp(primary, standby)
   const [row] = await standby.query<{ lsn: string }>('select pg_last_wal_replay_lsn() as lsn')

@@ -1,11 +1,12 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { WalgError } from '../../../kit/errors.ts'
-import { readControlFile } from '../../../postgres/control-file.ts'
+import { type ControlFile, readControlFile } from '../../../postgres/control-file.ts'
 import { formatLsn } from '../../../postgres/lsn.ts'
 import { runningServer } from '../../../postgres/server/postmaster-file.ts'
 import { walFileOfName } from '../../../repository/backup-name.ts'
 import type { ChainBackup } from '../../../repository/chain.ts'
+import type { Sentinel } from '../../../repository/sentinel.ts'
 import type { TablespaceSpec } from '../../../repository/tablespace-spec.ts'
 import type { OperationContext } from '../../context.ts'
 import type { FetchPlan } from '../plan/chain-plan.ts'
@@ -51,6 +52,12 @@ export async function checkStandby(
       hint: 'they may have parted before the standby stopped: repeat catchup-push with --from-lsn 0, or use pg_rewind',
     })
   }
+  const ahead = aheadOf(sentinel, control)
+  if (ahead !== undefined) {
+    throw unfit(root, name, `${ahead}: it would be left with pages of two times`, {
+      hint: 'let it stream on from where it is; where its WAL is gone, repeat catchup-push now, or name a newer backup',
+    })
+  }
   if (fromLsn <= control.redoLsn) return
   const reason = await findUnwritten({
     root,
@@ -66,6 +73,18 @@ export async function checkStandby(
   throw unfit(root, name, `${told}: ${reason}`, {
     hint: `repeat catchup-push with --from-lsn ${redo}, the REDO location of the latest checkpoint that pg_controldata shows for the stopped standby`,
   })
+}
+
+/** How the standby is further than the backup, if it is: recovery begins and is consistent where the backup says. */
+function aheadOf({ lsn, finishLsn }: Sentinel, control: ControlFile): string | undefined {
+  const { redoLsn, minRecoveryLsn } = control
+  if (lsn !== null && redoLsn > lsn) {
+    return `the standby has come to ${formatLsn(redoLsn)}, and the backup was begun at ${formatLsn(lsn)}`
+  }
+  if (finishLsn !== null && minRecoveryLsn > finishLsn) {
+    return `the standby has come to ${formatLsn(minRecoveryLsn)}, and the backup ended at ${formatLsn(finishLsn)}`
+  }
+  return undefined
 }
 
 function unfit(
