@@ -1,9 +1,10 @@
 import { expect } from 'bun:test'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
 import { readControlFile } from '../../src/postgres/control-file.ts'
 import { formatLsn } from '../../src/postgres/lsn.ts'
 import type { Cluster } from '../support/cluster.ts'
+import { giveToClusterUser } from '../support/cluster-user.ts'
 import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
 import { testUnless } from '../support/skip.ts'
 import { untilTrue } from '../support/until-true.ts'
@@ -192,6 +193,43 @@ testUnless(
     expect(await standby.query(VISIBILITY_OF_T)).toEqual([{ visible: 133, unmarked: 0 }])
   },
   120_000,
+)
+
+testUnless(
+  missingPostgres(16),
+  'a tablespace that is new goes where the standby has its link, and never into the directory of the primary',
+  async () => {
+    await using source = await startArchivingCluster({
+      major: 16,
+      segmentSizeMiB: 1,
+      settings: { wal_keep_size: '64MB' },
+    })
+    const { cluster: primary, place, settings } = source
+    await primary.query(LEDGER_SQL)
+    await using standby = await startStandby(source, 'standby')
+    await untilCaughtUp(primary, standby)
+    await standby.stop()
+    const fromLsn = formatLsn((await readControlFile(standby.dataDirectory)).redoLsn)
+    const [own, other] = [place.at('of the primary'), place.at('of the standby')]
+    for (const directory of [own, other]) {
+      mkdirSync(directory)
+      giveToClusterUser(directory, 0o700)
+    }
+    await primary.query(`create tablespace made location '${own}'`)
+    await primary.query('create table there tablespace made as select g from generate_series(1, 5000) g')
+    await walg(['catchup-push', primary.dataDirectory, '--from-lsn', fromLsn], source.connection())
+    const fetch = ['catchup-fetch', standby.dataDirectory, 'LATEST']
+    const refused = await runWalg(fetch, { env: settings, asClusterUser: true })
+    const link = /the link "(pg_tblspc\/\d+)" to it/.exec(refused.stderr)?.[1]
+    expect([refused.exit, link]).toEqual([1, expect.any(String)])
+    symlinkSync(other, path.join(standby.dataDirectory, link!))
+    await walg(fetch, settings)
+    await standby.start()
+    await untilCaughtUp(primary, standby)
+    expect(await digest(standby, 'there')).toBe(await digest(primary, 'there'))
+    expect(readdirSync(other)).toHaveLength(1)
+  },
+  180_000,
 )
 
 for (const major of [13, 17] as const satisfies readonly Major[]) {

@@ -55,7 +55,7 @@ export async function backupFetch(
     : mappedLocations(spec, options.tablespaceMapping ?? [])
   const tablespaces = planTablespaces(destination.root, spec, options.restoreSpec, moved)
   const links = destination.isExisting ? existingLinks(destination.root, tablespaces) : new Map()
-  if (!destination.isInterrupted) checkTablespaceLocations(tablespaces, links)
+  if (!destination.isInterrupted) checkTablespaceLocations(tablespaces, links, options.isCatchup)
   const layout = layoutOf(destination.root, tablespaces, links)
   // the threads get ready while the lists of files are read
   await using pool = openPool(context, options, layout)

@@ -81,11 +81,12 @@ function isWithin(inner: string, outer: string): boolean {
 
 /**
  * Throws TARGET_NOT_EMPTY unless every location outside is absent or an empty directory, or belongs to the very directory
- * that is restored over (`existing`: its links).
+ * that is restored over (`existing`: its links); `isCatchup` is for the advice.
  */
 export function checkTablespaceLocations(
   plan: TablespacePlan,
   existing: ReadonlyMap<string, string> = new Map(),
+  isCatchup = false,
 ): void {
   for (const { location, isInside, link } of plan.tablespaces) {
     if (isInside || existing.has(link)) continue
@@ -102,11 +103,19 @@ export function checkTablespaceLocations(
         `the tablespace directory "${location}" (${link}) is not empty`,
         {
           facts: { path: location },
-          hint: `another server may be using it. Restore the tablespace elsewhere with --tablespace-mapping "${location}=/new/place" or --restore-spec, or empty the directory`,
+          hint: `another server may be using it. ${isCatchup ? linkAdvice(link) : mappingAdvice(location)}, or empty the directory`,
         },
       )
     }
   }
+}
+
+function mappingAdvice(location: string): string {
+  return `Restore the tablespace elsewhere with --tablespace-mapping "${location}=/new/place" or --restore-spec`
+}
+
+function linkAdvice(link: string): string {
+  return `Make an empty directory for the standby and in its data directory the link "${link}" to it: tablespaces go where it has them`
 }
 
 /** Makes the locations (0700) and the links to them; a link that is there and right is left. */
