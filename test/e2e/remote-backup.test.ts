@@ -212,6 +212,23 @@ describe('backup-push without a directory', () => {
     expect(left.filter(name => name.includes('.tar'))).toEqual([])
   }, 120_000)
 
+  for (const major of [14, 18] as const) {
+    test(`PostgreSQL ${major}: a tablespace that could not be restored is an error, and there is no backup`, async () => {
+      await using scene = await openScene(major)
+      const client = await scene.archiving.cluster.client()
+      await client.query('set allow_in_place_tablespaces = on')
+      await client.query(`create tablespace in_place location ''`)
+      const refused = await push(scene)
+      expect(refused.exit).toBe(1)
+      expect(refused.stderr).toMatch(
+        /"in_place" \(pg_tblspc\/\d+\) cannot be backed up over the replication protocol/,
+      )
+      expect((await runWalg(['backup-list', '--json'], { env: scene.archiving.settings })).stdout).toBe(
+        '[]\n',
+      )
+    }, 120_000)
+  }
+
   test('two at once are refused, and a role without REPLICATION is told what it needs', async () => {
     await using scene = await openScene(18)
     const first = startWalg(['backup-push'], { env: { ...scene.env, WALG_DISK_RATE_LIMIT: '2000000' } })

@@ -27,6 +27,7 @@ import { waitForStandbyWal } from '../source/standby-wal.ts'
 import { waitForArchive } from '../source/wait-for-archive.ts'
 import { RemoteParts } from './remote-parts.ts'
 import { remoteFilesMetadata, remoteManifest } from './remote-record.ts'
+import { assertAllSent, readTablespaceNames } from './sent-tablespaces.ts'
 import { StreamedPages } from './streamed-pages.ts'
 
 /** What a backup without a data directory needs to know. */
@@ -69,6 +70,7 @@ export async function remoteBackupPush(
   checkSettings(context, facts, options)
   await using lock = await cluster.openSession()
   await takeBackupLock(lock, storageIdentity(context.storageDescription))
+  const tablespacesBefore = await readTablespaceNames(cluster)
   await using session = await cluster.openReplication()
   log.info('Starting remote backup')
   const startTime = ceilToMicroseconds(nowNs())
@@ -85,6 +87,7 @@ export async function remoteBackupPush(
     ({ severity, message }) => log.debug(`${severity} of the server: ${message}`),
   )
   const begin = await nextEvent(events, 'begin')
+  assertAllSent(tablespacesBefore, await readTablespaceNames(cluster), begin.tablespaces)
   const walFile = segmentName(begin.timeline, begin.startLsn, options)
   const name = formatBackupName(walFile)
   log.info(`Started backup with name ${name} at LSN ${formatLsn(begin.startLsn)}`)
