@@ -9,7 +9,13 @@ import { type Finished, startProcess } from '../support/process.ts'
 import { missingReference, reference, testUnless } from '../support/skip.ts'
 import { untilTrue } from '../support/until-true.ts'
 import { runWalg, startWalg, walgCommand } from '../support/walg.ts'
-import { type ArchivingCluster, archiveEverything, HBA, startArchivingCluster } from './archiving-cluster.ts'
+import {
+  type ArchivingCluster,
+  archiveEverything,
+  complaints,
+  HBA,
+  startArchivingCluster,
+} from './archiving-cluster.ts'
 
 const MAJORS: readonly Major[] = [13, 14, 15, 16, 17, 18]
 const ROWS = 20_000
@@ -228,6 +234,24 @@ describe('backup-push without a directory', () => {
       )
     }, 120_000)
   }
+
+  test('sessions that rest while the server sends are not ended by its limits, and when they are, so is the backup', async () => {
+    await using scene = await openScene(17)
+    const { cluster } = scene.archiving
+    const slow = { WALG_DISK_RATE_LIMIT: '8000000' }
+    await cluster.query(`alter role wal_g set idle_session_timeout = '300ms'`)
+    await cluster.query(`alter role wal_g set transaction_timeout = '300ms'`)
+    expect(complaints((await push(scene, slow)).stderr)).toEqual([])
+
+    const started = startWalg(['backup-push'], { env: { ...scene.env, WALG_DISK_RATE_LIMIT: '500000' } })
+    await untilTrue(async () => started.stderr().includes('Streaming remote backup'))
+    await cluster.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where usename = 'wal_g' and backend_type = 'client backend'`,
+    )
+    const { exit, stderr } = await started.finished
+    expect([exit, stderr]).toEqual([1, expect.stringContaining('lost the connection to PostgreSQL')])
+    expect(stderr).not.toContain('Finishing backup')
+  }, 120_000)
 
   test('two at once are refused, and a role without REPLICATION is told what it needs', async () => {
     await using scene = await openScene(18)

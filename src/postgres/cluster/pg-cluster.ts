@@ -22,6 +22,15 @@ const GRACE_MS = 10_000
 const CLOSE_TIMEOUT_MS = 5000
 const CANCEL_TIMEOUT_MS = 5000
 
+/**
+ * A session rests for hours while a backup is copied, and the checkpoint at its beginning takes its time: limits that an administrator
+ * has set for clients that forget to go are not for it. Not every version has both.
+ */
+const OPENING_SQL = `
+  select pg_catalog.pg_backend_pid() as pid, pg_catalog.current_setting('server_version_num') as version,
+    (select count(pg_catalog.set_config(name, '0', false)) from pg_catalog.pg_settings
+      where name in ('idle_session_timeout', 'transaction_timeout') and setting <> '0') as unlimited`
+
 /** A session over `pg`. One statement at a time; callers that overlap are queued. */
 export class PgCluster implements Cluster {
   readonly address: string
@@ -54,9 +63,7 @@ export class PgCluster implements Cluster {
   ): Promise<PgCluster> {
     const cluster = new PgCluster(source, source.client, options)
     try {
-      const [row] = await cluster.query(
-        "select pg_catalog.pg_backend_pid() as pid, pg_catalog.current_setting('server_version_num') as version",
-      )
+      const [row] = await cluster.query(OPENING_SQL)
       cluster.#versionNumber = Number(row?.['version'])
       cluster.#backendId = Number(row?.['pid'])
       return cluster

@@ -96,7 +96,9 @@ export async function remoteBackupPush(
     const { startLsn } = begin
     const { blockBytes: pageBytes, blocksPerSegment } = facts
     const pages = isVerifying ? new StreamedPages({ pageBytes, blocksPerSegment, startLsn, log }) : undefined
-    const received = await receive(context, name, begin, events, options, pages)
+    // nobody need wait for the end when the sessions that it takes are gone
+    const signal = AbortSignal.any([context.signal, cluster.lost, lock.lost])
+    const received = await receive({ ...context, signal }, name, begin, events, options, pages)
     const damage = pages?.damage ?? NO_DAMAGE
     await reportAll(context, cluster, damage, received.isDamaged, options.failsOnCorrupt)
     await waitForWal(context, cluster, facts, begin, received.stopLsn, options)
