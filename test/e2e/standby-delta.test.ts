@@ -1,5 +1,5 @@
 import { expect } from 'bun:test'
-import { startRestored } from '../support/cluster.ts'
+import { type Cluster, startRestored } from '../support/cluster.ts'
 import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
 import { testUnless } from '../support/skip.ts'
 import { untilTrue } from '../support/until-true.ts'
@@ -133,25 +133,28 @@ testUnless(
 
 testUnless(
   missingPostgres(17),
-  'WALG_PRIMARY_CONNINFO that leads to a standby or to another cluster is an error, and there is no backup',
+  'a primary that cannot be asked in the end is an error before the backup begins, beside the data directory and over the wire',
   async () => {
     await using source = await startArchivingCluster({ major: 17, segmentSizeMiB: 1 })
     await using standby = await startStandby(source, 'standby')
     await using other = await startArchivingCluster({ major: 17, segmentSizeMiB: 1 })
     await archiveEverything(source.cluster)
     await source.cluster.query('create table t (a int)')
-    for (const [server, what] of [
-      [standby, 'is a standby'],
-      [other.cluster, 'is of system'],
+    const address = ({ host, port }: Cluster): string => `host=${host} port=${port} dbname=postgres`
+    for (const [primary, what] of [
+      [`${address(standby)} user=postgres`, 'is a standby'],
+      [`${address(other.cluster)} user=postgres`, 'is of system'],
+      ['host=127.0.0.1 port=1 user=postgres', 'the primary (WALG_PRIMARY_CONNINFO): failed to connect'],
+      [address(source.cluster), 'GRANT EXECUTE ON FUNCTION pg_switch_wal()'],
     ] as const) {
-      const { exit, stderr } = await runWalg(['backup-push', standby.dataDirectory], {
-        env: {
-          ...source.connection(standby),
-          WALG_PRIMARY_CONNINFO: `host=${server.host} port=${server.port} user=postgres dbname=postgres`,
-        },
-        asClusterUser: true,
-      })
-      expect([exit, stderr]).toEqual([1, expect.stringContaining(what)])
+      for (const directory of [[standby.dataDirectory], []]) {
+        const { exit, stderr } = await runWalg(['backup-push', ...directory], {
+          env: { ...source.connection(standby), WALG_PRIMARY_CONNINFO: primary },
+          asClusterUser: true,
+        })
+        expect([exit, stderr]).toEqual([1, expect.stringContaining(what)])
+        expect(stderr).not.toContain('Started backup')
+      }
     }
     const { stdout } = await runWalg(['backup-list'], { env: source.settings, asClusterUser: true })
     expect(stdout).not.toContain('base_')

@@ -23,7 +23,7 @@ import { commitBackup } from '../commit-backup.ts'
 import { reportDamage } from '../damage-report.ts'
 import type { BackupPushOptions, BackupPushResult } from '../options.ts'
 import { checkSegmentSize } from '../source/segment-size-check.ts'
-import { waitForStandbyWal } from '../source/standby-wal.ts'
+import { checkPrimary, waitForStandbyWal } from '../source/standby-wal.ts'
 import { waitForArchive } from '../source/wait-for-archive.ts'
 import { RemoteParts } from './remote-parts.ts'
 import { remoteFilesMetadata, remoteManifest } from './remote-record.ts'
@@ -68,6 +68,9 @@ export async function remoteBackupPush(
   await using cluster = await connectCluster(options.connection, { log, signal })
   const facts = await readClusterFacts(cluster)
   checkSettings(context, facts, options)
+  if (facts.isInRecovery) {
+    await checkPrimary({ log, signal, systemIdentifier: facts.systemIdentifier, primary: options.primary })
+  }
   await using lock = await cluster.openSession()
   await takeBackupLock(lock, storageIdentity(context.storageDescription))
   const tablespacesBefore = await readTablespaceNames(cluster)

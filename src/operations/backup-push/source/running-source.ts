@@ -22,7 +22,7 @@ import type { BackupPushOptions } from '../options.ts'
 import type { BackupSource, SourceStop } from './backup-source.ts'
 import type { CheckedDirectory } from './data-directory-check.ts'
 import { checkSegmentSize } from './segment-size-check.ts'
-import { waitForStandbyWal } from './standby-wal.ts'
+import { checkPrimary, waitForStandbyWal } from './standby-wal.ts'
 import { waitForArchive } from './wait-for-archive.ts'
 
 /**
@@ -40,6 +40,10 @@ export async function openRunningSource(
     const facts = await readClusterFacts(cluster)
     checkFacts(directory, facts, options)
     warnOfSettings(context, facts, options)
+    if (facts.isInRecovery) {
+      const { systemIdentifier } = facts
+      await checkPrimary({ log, signal, systemIdentifier, primary: options.primary })
+    }
     log.info('Calling pg_start_backup()')
     const session = await beginBackup(cluster, {
       label: backupLabel(),

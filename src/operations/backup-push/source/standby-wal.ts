@@ -1,4 +1,4 @@
-import { WalgError } from '../../../kit/errors.ts'
+import { hasCode, WalgError } from '../../../kit/errors.ts'
 import type { Logger } from '../../../kit/log.ts'
 import type { Cluster, ConnectionSettings } from '../../../postgres/cluster/cluster.ts'
 import { readArchiverState } from '../../../postgres/cluster/cluster-facts.ts'
@@ -48,15 +48,31 @@ export async function waitForStandbyWal(standby: StandbyWal): Promise<void> {
   await waitForArchive({ ...base, readArchiver: undefined })
 }
 
-async function connectPrimary(standby: StandbyWal, settings: ConnectionSettings): Promise<Cluster> {
-  const primary = await connectCluster(settings, standby)
+type PrimaryOf = Pick<StandbyWal, 'systemIdentifier' | 'primary' | 'log' | 'signal'>
+
+/** Asked before the backup begins: a primary that cannot be asked would show hours later. Throws as `waitForStandbyWal`. */
+export async function checkPrimary(standby: PrimaryOf): Promise<void> {
+  if (standby.primary === undefined) return
+  await using _ = await connectPrimary(standby, standby.primary)
+}
+
+async function connectPrimary(standby: PrimaryOf, settings: ConnectionSettings): Promise<Cluster> {
+  const primary = await reachPrimary(standby, settings)
   try {
     const [row] = await primary.query(
       `select pg_catalog.pg_is_in_recovery() as standby,
-         (select system_identifier::text from pg_catalog.pg_control_system()) as system`,
+         (select system_identifier::text from pg_catalog.pg_control_system()) as system,
+         pg_catalog.has_function_privilege('pg_catalog.pg_switch_wal()', 'execute') as may_switch`,
     )
     const system = BigInt.asUintN(64, BigInt(row?.['system'] ?? '0'))
-    if (row?.['standby'] === 'f' && system === standby.systemIdentifier) return primary
+    if (row?.['standby'] === 'f' && system === standby.systemIdentifier) {
+      if (row['may_switch'] === 't') return primary
+      throw new WalgError(
+        'CLUSTER_QUERY',
+        `permission denied for function pg_switch_wal() at ${primary.address} (WALG_PRIMARY_CONNINFO)`,
+        { hint: `GRANT EXECUTE ON FUNCTION pg_switch_wal() to the role, in database "${primary.database}"` },
+      )
+    }
     const what = row?.['standby'] === 't' ? 'is a standby' : `is of system ${system}, the standby of another`
     throw new WalgError('CLUSTER_STATE', `the server at ${primary.address} (WALG_PRIMARY_CONNINFO) ${what}`, {
       facts: { address: primary.address },
@@ -65,6 +81,19 @@ async function connectPrimary(standby: StandbyWal, settings: ConnectionSettings)
   } catch (error) {
     await primary.close()
     throw error
+  }
+}
+
+async function reachPrimary(standby: PrimaryOf, settings: ConnectionSettings): Promise<Cluster> {
+  try {
+    return await connectCluster(settings, standby)
+  } catch (error) {
+    if (!hasCode(error, 'CLUSTER_UNREACHABLE')) throw error
+    throw new WalgError('CLUSTER_UNREACHABLE', `the primary (WALG_PRIMARY_CONNINFO): ${error.message}`, {
+      facts: error.facts,
+      cause: error,
+      hint: 'let it lead to the primary of this standby; what it leaves out (role, password, TLS) is as for the standby. Without it nobody asks the primary',
+    })
   }
 }
 
