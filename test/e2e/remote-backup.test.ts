@@ -235,6 +235,16 @@ describe('backup-push without a directory', () => {
     }, 120_000)
   }
 
+  test('what has no effect is said, and the backup is taken', async () => {
+    await using scene = await openScene(15)
+    const run = await push(scene, { WALG_FAIL_ON_CORRUPT: 'true' }, '--delta-from-name', 'nosuch', '--full')
+    expect(run.exit).toBe(0)
+    expect(complaints(run.stderr)).toEqual([
+      expect.stringContaining('WALG_FAIL_ON_CORRUPT has no effect'),
+      expect.stringContaining('--delta-from-name has no effect without a data directory'),
+    ])
+  }, 120_000)
+
   test('sessions that rest while the server sends are not ended by its limits, and when they are, so is the backup', async () => {
     await using scene = await openScene(17)
     const { cluster } = scene.archiving

@@ -83,6 +83,7 @@ export const command: CommandDefinition = {
     const dataDirectory = invocation.positionals[0] || undefined
     const { flags, settings } = invocation
     const options = await readPushOptions(invocation, dataDirectory ?? '')
+    if (dataDirectory === undefined) warnOfLocalFlags(invocation)
     const policy =
       flags['apply-policy'] === true ? readPolicy({ flags: {}, positionals: [] }, settings) : null
     await withOpened(await invocation.openForPush(), async push => {
@@ -110,6 +111,12 @@ export async function readPushOptions(
   dataDirectory: string,
 ): Promise<BackupPushOptions> {
   const { flags, settings } = invocation
+  const isVerifying = flags['verify'] === true || settings.WALG_VERIFY_PAGE_CHECKSUMS
+  if (settings.WALG_FAIL_ON_CORRUPT && !isVerifying) {
+    invocation.log.warning(
+      'WALG_FAIL_ON_CORRUPT has no effect: page checksums are verified with --verify or WALG_VERIFY_PAGE_CHECKSUMS only',
+    )
+  }
   const { defaultPartsAtOnce } = await import('../../operations/backup-push/parts-at-once.ts')
   return {
     dataDirectory,
@@ -119,7 +126,7 @@ export async function readPushOptions(
     userData: userDataOf(invocation),
     delta: deltaOptions(invocation),
     composer: composerOf(invocation),
-    isVerifying: flags['verify'] === true || settings.WALG_VERIFY_PAGE_CHECKSUMS,
+    isVerifying,
     failsOnCorrupt: settings.WALG_FAIL_ON_CORRUPT,
     storesAllCorrupt: flags['store-all-corrupt'] === true || settings.WALG_STORE_ALL_CORRUPT_BLOCKS,
     hasFilesMetadata: flags['without-files-metadata'] !== true && !settings.WALG_WITHOUT_FILES_METADATA,
@@ -131,6 +138,24 @@ export async function readPushOptions(
     pageBytes: settings.WALG_PG_BLOCK_SIZE,
     aliveCheckMs: settings.WALG_ALIVE_CHECK_INTERVAL,
     stopTimeoutMs: settings.WALG_STOP_BACKUP_TIMEOUT,
+  }
+}
+
+const LOCAL_FLAGS: readonly string[] = [
+  'delta-from-name',
+  'delta-from-user-data',
+  'rating-composer',
+  'copy-composer',
+  'database-composer',
+]
+
+/** Settings may be meant for other backups of the same host; a flag is meant for this one. */
+function warnOfLocalFlags({ flags, log }: Invocation): void {
+  for (const name of LOCAL_FLAGS) {
+    if (flags[name] === undefined || flags[name] === false || flags[name] === '') continue
+    log.warning(
+      `--${name} has no effect without a data directory: a backup over the replication protocol is a full one`,
+    )
   }
 }
 
