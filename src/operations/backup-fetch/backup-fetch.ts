@@ -23,6 +23,7 @@ import { fromAnyCopy, selectTarget } from './select-target.ts'
 import { type Destination, inspectDestination, makeDestination } from './target/destination.ts'
 import { checkExisting, existingLinks, removeForeign } from './target/existing.ts'
 import {
+  checkSpecNames,
   checkTablespaceLocations,
   makeTablespaces,
   planTablespaces,
@@ -50,6 +51,7 @@ export async function backupFetch(
   const destination = inspectDestination(options.destination, options.isResume, options.isIntoExisting)
   const { spec } = target.document.sentinel
   if (destination.isExisting) await checkExisting(destination, target.document.sentinel)
+  if (options.mask === '') checkSpecNames(context, spec, options.restoreSpec)
   const moved = options.isCatchup
     ? standbyTablespaces(destination.root, spec)
     : mappedLocations(spec, options.tablespaceMapping ?? [])

@@ -155,9 +155,14 @@ function rolesOfTarget(
   { mask }: BackupFetchOptions,
   choice: RelationChoice | null = null,
 ): Roles {
-  const isMatching = mask === '' ? undefined : compileGlob(`/${mask}`)
-  if (choice === null) return targetRoles(table, isMatching)
-  return targetRoles(table, name => choice.isWanted(name) && isMatching?.(name) !== false)
+  if (mask === '') return targetRoles(table, choice === null ? undefined : name => choice.isWanted(name))
+  const isMatching = compileGlob(`/${mask}`)
+  const roles = targetRoles(table, name => isMatching(name) && choice?.isWanted(name) !== false)
+  if (roles.some(role => role !== 0)) return roles
+  throw new WalgError('BACKUP_NOT_FOUND', `nothing in the backup matches the mask "${mask}"`, {
+    facts: { mask },
+    hint: 'a mask is a shell pattern such as "global/*", without a slash in front; * and ? do not cross a slash',
+  })
 }
 
 /** What `--restore-only` means in this backup; null when everything is wanted. */

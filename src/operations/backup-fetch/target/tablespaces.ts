@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
+import type { Logger } from '../../../kit/log.ts'
 import type { TablespaceSpec } from '../../../repository/tablespace-spec.ts'
 
 /** A tablespace as it will be restored. */
@@ -41,15 +42,47 @@ export function planTablespaces(
     return { link: `pg_tblspc/${oid}`, location: path.normalize(target), isInside }
   })
   for (const [index, one] of tablespaces.entries()) {
-    const other = tablespaces.slice(0, index).find(({ location }) => isWithin(location, one.location))
+    const other = tablespaces
+      .slice(0, index)
+      .find(({ location }) => isWithin(location, one.location) || isWithin(one.location, location))
     if (other !== undefined) {
-      throw new WalgError('USAGE', `"${one.link}" and "${other.link}" would share "${one.location}"`, {
+      const shared = isWithin(one.location, other.location) ? other.location : one.location
+      throw new WalgError('USAGE', `"${one.link}" and "${other.link}" would share "${shared}"`, {
         hint: 'give each tablespace a directory of its own with --tablespace-mapping or in --restore-spec',
       })
     }
   }
   const isMoved = tablespaces.some(({ isInside }) => isInside) && destination !== spec.basePrefix
   return { tablespaces, keepsTablespaceMap: ofUser === null && !isMoved && moved.size === 0 }
+}
+
+/**
+ * A restore spec names every tablespace of the backup: the files of one that it leaves out would land in the data directory, on
+ * which PostgreSQL does not start. Throws USAGE. A tablespace that only the spec has is a WARNING.
+ */
+export function checkSpecNames(
+  { log }: { readonly log: Logger },
+  ofBackup: TablespaceSpec | null,
+  ofUser: TablespaceSpec | null,
+): void {
+  if (ofUser === null) return
+  const known = ofBackup?.tablespaces ?? []
+  const missing = known.find(({ oid }) => !ofUser.tablespaces.some(each => each.oid === oid))
+  if (missing !== undefined) {
+    const { oid, location } = missing
+    throw new WalgError(
+      'USAGE',
+      `the restore spec does not name tablespace ${oid}, which was at "${location}"`,
+      {
+        facts: { tablespace: oid },
+        hint: 'add it to the spec; to move only some tablespaces use --tablespace-mapping',
+      },
+    )
+  }
+  const foreign = ofUser.tablespaces.filter(({ oid }) => !known.some(each => each.oid === oid))
+  if (foreign.length === 0) return
+  const names = foreign.map(({ oid }) => oid).join(', ')
+  log.warning(`the restore spec names tablespaces that the backup does not have: ${names}`)
 }
 
 function checkTablespace(oid: string, link: string, location: string, destination: string | null): void {
@@ -95,7 +128,11 @@ export function checkTablespaceLocations(
       names = fs.readdirSync(location)
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') continue
-      throw fromSystemError(error, 'read', location)
+      if (errnoOf(error) !== 'ENOTDIR') throw fromSystemError(error, 'read', location)
+      throw new WalgError('TARGET_MISMATCH', `the place "${location}" of ${link} is not a directory`, {
+        facts: { path: location },
+        hint: 'name an empty or missing directory with --tablespace-mapping or in --restore-spec',
+      })
     }
     if (names.length > 0) {
       throw new WalgError(

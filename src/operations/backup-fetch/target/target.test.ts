@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import fs from 'node:fs'
 import { FetchRig, fullBackup } from '../../../../test/support/fetch-rig.ts'
+import type { TablespaceSpec } from '../../../repository/tablespace-spec.ts'
+import { planTablespaces } from './tablespaces.ts'
 
 let rig: FetchRig
 
@@ -116,6 +118,55 @@ describe('tablespaces', () => {
     expect(fs.readlinkSync(rig.restored('pg_tblspc/16400'))).toBe(rig.restored('mine'))
     expect(rig.read('pg_tblspc/16400/PG_15_202209061/5/1')).toBe('ts')
     expect(fs.existsSync(rig.restored('tablespace_map'))).toBe(false)
+  })
+
+  test('a mask that nothing matches is an error, and nothing is made', async () => {
+    rig.make(fullBackup)
+    for (const mask of ['nosuch*', '/global/*']) {
+      const error = await rig.failure(rig.fetch({ mask }))
+      expect([error.code, error.message]).toEqual(['BACKUP_NOT_FOUND', expect.stringContaining(`"${mask}"`)])
+      expect(fs.existsSync(rig.target)).toBe(false)
+    }
+    await rig.fetch({ mask: 'global/*' })
+    expect(fs.existsSync(rig.restored('global/pg_control'))).toBe(true)
+  })
+
+  test('that a restore spec leaves out, or puts at a file, are refused before anything is made', async () => {
+    withTablespace('/nonexistent/place')
+    const left = await rig.failure(rig.fetch({ restoreSpec: { basePrefix: rig.target, tablespaces: [] } }))
+    expect([left.code, left.message]).toEqual([
+      'USAGE',
+      'the restore spec does not name tablespace 16400, which was at "/nonexistent/place"',
+    ])
+    fs.writeFileSync(rig.folder.at('file'), '')
+    const at = { oid: '16400', location: rig.folder.at('file'), link: 'pg_tblspc/16400' }
+    const file = await rig.failure(rig.fetch({ restoreSpec: { basePrefix: rig.target, tablespaces: [at] } }))
+    expect([file.code, file.message]).toEqual([
+      'TARGET_MISMATCH',
+      expect.stringContaining('is not a directory'),
+    ])
+    expect(fs.existsSync(rig.target)).toBe(false)
+    const foreign = { oid: '16999', location: rig.folder.at('more'), link: 'pg_tblspc/16999' }
+    const both = [{ ...at, location: rig.folder.at('other') }, foreign]
+    await rig.fetch({ restoreSpec: { basePrefix: rig.target, tablespaces: both } })
+    expect(rig.context.messages.filter(line => line.startsWith('WARNING'))).toEqual([
+      'WARNING: the restore spec names tablespaces that the backup does not have: 16999',
+    ])
+  })
+
+  test('of which one would lie in another are refused, whichever comes first', () => {
+    const at = (oid: string, location: string): TablespaceSpec['tablespaces'][number] => ({
+      oid,
+      location,
+      link: `pg_tblspc/${oid}`,
+    })
+    const [outer, inner] = [at('16400', '/ts'), at('16401', '/ts/inner')]
+    for (const tablespaces of [
+      [outer, inner],
+      [inner, outer],
+    ]) {
+      expect(() => planTablespaces('/data', { basePrefix: '/old', tablespaces }, null)).toThrow('would share')
+    }
   })
 
   test('that would climb out or overlap are refused', async () => {
