@@ -26,7 +26,8 @@ for (const major of [13, 18] as const satisfies readonly Major[]) {
       await using standby = await startStandby(source, 'standby')
       const load = await startWriteLoad(primary)
       const push = await walg(['backup-push', standby.dataDirectory], source.connection(standby))
-      expect(complaints(push.stderr)).toEqual([expect.stringContaining('the backup is of a standby')])
+      // none at all when the load has filled the segment, and the primary has archived it, by then
+      for (const line of complaints(push.stderr)) expect(line).toContain('the backup is of a standby')
       await load.stop()
       const noted = await digest(primary, 'ledger')
       await primary.query(`select pg_create_restore_point('noted')`)
