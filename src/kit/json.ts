@@ -110,7 +110,7 @@ export class JsonMembers {
     return this.#raw.get(key.toLowerCase())
   }
 
-  /** Throws FORMAT_INVALID when the value is of another type; so do the four below. */
+  /** Throws FORMAT_INVALID when the value is of another type; so do all below. */
   string(key: string): string | undefined {
     const raw = this.raw(key)
     if (raw === undefined) return undefined
@@ -154,6 +154,16 @@ export class JsonMembers {
       throw mismatch(key, 'an array of strings', raw)
     }
     return value as string[]
+  }
+
+  integers(key: string): number[] | undefined {
+    const raw = this.raw(key)
+    if (raw === undefined) return undefined
+    const value = JSON.parse(raw) as unknown
+    if (!Array.isArray(value) || !value.every(Number.isSafeInteger)) {
+      throw mismatch(key, 'an array of whole numbers', raw)
+    }
+    return value as number[]
   }
 }
 

@@ -215,6 +215,9 @@ test('names of databases, relations and partitions are recorded with their files
   )
   await server.query('create table part_1a partition of part_1 for values from (0) to (5)')
   await server.query('create table "t x" (a int)')
+  await server.query('create table heir (b int) inherits ("t x")')
+  await server.query('create table other_top (c int)')
+  await server.query('create table heir_of_two () inherits (heir, other_top)')
   await server.query('create table moved as select 1')
   await server.query('truncate moved')
   await server.query('create database "Zwei"')
@@ -232,5 +235,20 @@ test('names of databases, relations and partitions are recorded with their files
   expect(tables.get('public.part')!.relfilenode).toBe(0)
   expect([...tables.get('public.part')!.subtables.keys()]).toEqual(['public.part_1', 'public.part_1a'])
   expect(tables.has('public.part_1a')).toBe(false)
+  const oidOf = (top: string, name = top): number => {
+    const relation = tables.get(`public.${top}`)!
+    return (top === name ? relation : relation.subtables.get(`public.${name}`)!).oid
+  }
+  expect(tables.get('public.part')!.subtables.get('public.part_1')).not.toHaveProperty('parentOids')
+  expect(tables.get('public.part')!.subtables.get('public.part_1a')!.parentOids).toEqual([
+    oidOf('part', 'part_1'),
+  ])
+  expect([...tables.get('public.t x')!.subtables.keys()]).toEqual(['public.heir', 'public.heir_of_two'])
+  expect([...tables.get('public.other_top')!.subtables.keys()]).toEqual(['public.heir_of_two'])
+  expect(tables.get('public.other_top')!.subtables.get('public.heir_of_two')!.parentOids).toEqual([
+    oidOf('t x', 'heir'),
+    oidOf('other_top'),
+  ])
+  expect(['heir', 'heir_of_two'].filter(name => tables.has(`public.${name}`))).toEqual([])
   expect(warnings).toEqual([])
 }, 60_000)

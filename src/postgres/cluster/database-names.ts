@@ -7,9 +7,11 @@ export interface RelationNode {
   readonly relfilenode: number
   /** The table that an index, a TOAST table or a sequence of its own belongs to. */
   readonly tableOid?: number
+  /** What it is a partition of, or inherits from, where that is not the top of the tree. */
+  readonly parentOids?: readonly number[]
 }
 
-/** A relation with the partitions below it, however deep, by `schema.name`. */
+/** A relation with what is below it, partitions and tables that inherit from it, however deep, by `schema.name`. */
 export interface NamedRelation extends RelationNode {
   readonly subtables: ReadonlyMap<string, RelationNode>
 }
@@ -26,13 +28,31 @@ export type DatabasesByNames = ReadonlyMap<string, NamedDatabase>
 const DATABASES_SQL = `
   select datname, oid::text from pg_catalog.pg_database where datallowconn and not datistemplate order by datname`
 
-/** Everything with a file, and partitioned parents, which have none; `root` is the top of a partition's tree. */
+/**
+ * Everything with a file, and partitioned parents, which have none. `roots` are the tops of the trees that it is in (a table may
+ * inherit from several), `parents` what is directly above it. Foreign tables have no files and are not there.
+ */
 const RELATIONS_SQL = `
+  with recursive edges as (
+    select h.inhrelid as child, h.inhparent as parent from pg_catalog.pg_inherits h
+    join pg_catalog.pg_class p on p.oid = h.inhparent where p.relkind in ('r', 'p', 'I')
+  ), above as (
+    select child, parent from edges
+    union
+    select a.child, e.parent from above a join edges e on e.child = a.parent
+  ), roots as (
+    select child, string_agg(parent::text, ',' order by parent) as oids from above a
+    where not exists (select from edges e where e.child = a.parent) group by child
+  ), parents as (
+    select child, string_agg(parent::text, ',' order by parent) as oids from edges group by child
+  )
   select c.oid::text, n.nspname || '.' || c.relname as name,
     coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::text as relfilenode,
-    case when c.relispartition then pg_catalog.pg_partition_root(c.oid)::oid::text end as root,
+    roots.oids as roots, parents.oids as parents,
     coalesce(toasted.oid, i.indrelid, t.oid, s.refobjid)::text as of
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  left join roots on roots.child = c.oid
+  left join parents on parents.child = c.oid
   left join pg_catalog.pg_index i on i.indexrelid = c.oid
   left join pg_catalog.pg_class t on t.reltoastrelid = c.oid and c.relkind = 't'
   left join pg_catalog.pg_class toasted on toasted.reltoastrelid = i.indrelid and toasted.reltoastrelid <> 0
@@ -69,23 +89,24 @@ async function readRelations(cluster: Cluster, database: string): Promise<Map<st
   const byOid = new Map<string, Map<string, RelationNode>>()
   const tables = new Map<string, NamedRelation>()
   for (const row of rows) {
-    if (row['root'] !== null && row['root'] !== row['oid']) continue
+    if (row['roots'] !== null) continue
     const subtables = new Map<string, RelationNode>()
     byOid.set(textOf(row, 'oid'), subtables)
     tables.set(textOf(row, 'name'), { ...nodeOf(row), subtables })
   }
   for (const row of rows) {
-    const root = row['root'] ?? undefined
-    if (root !== undefined && root !== row['oid']) byOid.get(root)?.set(textOf(row, 'name'), nodeOf(row))
+    for (const root of row['roots']?.split(',') ?? []) byOid.get(root)?.set(textOf(row, 'name'), nodeOf(row))
   }
   return tables
 }
 
 function nodeOf(row: Readonly<Record<string, string | null>>): RelationNode {
   const tableOid = row['of'] ?? undefined
+  const parents = row['parents'] === row['roots'] ? [] : (row['parents']?.split(',') ?? [])
   return {
     oid: Number(textOf(row, 'oid')),
     relfilenode: Number(textOf(row, 'relfilenode')),
     ...(tableOid === undefined ? {} : { tableOid: Number(tableOid) }),
+    ...(parents.length === 0 ? {} : { parentOids: parents.map(Number) }),
   }
 }

@@ -184,13 +184,18 @@ function readChoice(
 const LEFT_OUT_SHOWN_MAX = 50
 
 function reportChoice({ log }: OperationContext, choice: RelationChoice): void {
-  const { leftOut, unknownDatabases, hasUnknownIndexes } = choice
+  const { leftOut, unknownDatabases, hasUnknownIndexes, withUnnamed } = choice
   for (const name of leftOut.slice(0, LEFT_OUT_SHOWN_MAX)) log.info(`Left out: ${name}`)
   log.info(`Tables that are left out: ${leftOut.length}`)
   if (unknownDatabases.size > 0) {
     const oids = [...unknownDatabases].sort((left, right) => left - right).join(', ')
     log.warning(
       `the backup does not know the tables of the databases with oid ${oids}: they are restored whole`,
+    )
+  }
+  if (withUnnamed.length > 0) {
+    log.warning(
+      `the backup does not name partitions of partitions: all files of ${withUnnamed.join(', ')} that belong to no table it names are restored`,
     )
   }
   if (hasUnknownIndexes) {

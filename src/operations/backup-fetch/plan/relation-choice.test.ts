@@ -68,6 +68,57 @@ describe('--restore-only', () => {
     expect(isKept(16_500, 17_600)).toBe(false)
   })
 
+  test('of a table somewhere in a tree keeps what is below it, of each tree it is in', () => {
+    const leaf = { oid: 16_904, relfilenode: 16_904, below: [16_902, 16_903] }
+    const tree = {
+      oid: 16_500,
+      tables_new: {
+        'public.top': {
+          oid: 16_901,
+          relfilenode: 0,
+          subtables: {
+            'public.middle': { oid: 16_902, relfilenode: 0 },
+            'public.leaf': leaf,
+            'public.other': { oid: 16_905, relfilenode: 16_905 },
+          },
+        },
+        'public.second_pkey': { oid: 16_906, relfilenode: 16_906, of: 16_903 },
+        'public.second': { oid: 16_903, relfilenode: 16_903, subtables: { 'public.leaf': leaf } },
+      },
+    }
+    const kept = (item: string): number[] => {
+      const { isWanted } = chooseRelations(databases({ app: tree }), [item])
+      return [16_903, 16_904, 16_905].filter(file => isWanted(`/base/16500/${file}`))
+    }
+    expect(kept('app/top')).toEqual([16_904, 16_905])
+    expect(kept('app/middle')).toEqual([16_904])
+    expect(kept('app/second')).toEqual([16_903, 16_904])
+    expect(kept('app/leaf')).toEqual([16_904])
+    expect(chooseRelations(databases({ app: tree }), ['app/other']).leftOut).toEqual(
+      ['leaf', 'middle', 'second', 'top'].map(name => `app/public.${name}`),
+    )
+  })
+
+  test('of a partitioned table keeps what a backup of the original does not name, and says so', () => {
+    const names = structuredClone(NAMES) as unknown as Record<string, { tables_new: Record<string, object> }>
+    const tables = names['app']!.tables_new
+    for (const [name, relation] of Object.entries(tables)) {
+      if ('of' in relation) delete tables[name]
+    }
+    tables['pg_toast.pg_toast_16803'] = { oid: 16_811, relfilenode: 16_811 }
+    tables['pg_toast.pg_toast_16600'] = { oid: 16_603, relfilenode: 17_603 }
+    const part = chooseRelations(databases(names), ['app/part'])
+    expect(part.isWanted('/base/16500/16803')).toBe(true)
+    expect(part.isWanted('/base/16500/16811')).toBe(true)
+    expect([17_600, 17_603].filter(file => part.isWanted(`/base/16500/${file}`))).toEqual([])
+    expect(part.isWanted('/base/16501/16803')).toBe(false)
+    expect(part.withUnnamed).toEqual(['app'])
+    const table = chooseRelations(databases(names), ['app/orders'])
+    expect(table.isWanted('/base/16500/16803')).toBe(false)
+    expect(table.withUnnamed).toEqual([])
+    expect(chooseRelations(databases(), ['app/part']).withUnnamed).toEqual([])
+  })
+
   test('takes wildcards for databases and tables, and nothing but the whole name', () => {
     const isKept = keptFiles('ap*/*orders')
     expect([isKept(16_500, 17_600), isKept(16_501, 16_600), isKept(16_500, 16_700)]).toEqual([

@@ -15,17 +15,22 @@ export interface RelationChoice {
   readonly unknownDatabases: ReadonlySet<number>
   /** Tables whose indexes cannot be told: the backup does not say which index belongs to which table. */
   readonly hasUnknownIndexes: boolean
+  /** Databases of which all files are restored that belong to no relation the backup names, sorted. */
+  readonly withUnnamed: readonly string[]
 }
 
 interface DatabaseChoice {
   /** Null: every file. */
   readonly relfilenodes: ReadonlySet<number> | null
+  /** Of all relations that the backup names, when files of others are wanted, too. */
+  readonly named: ReadonlySet<number> | null
 }
 
 /**
  * Resolves `--restore-only` items: `db`, `db/table` (schema public), `db/schema.table`, `db/schema/table`; `*` stands for
- * any characters. A table brings its partitions, its TOAST tables and, where the backup says which they are, its
- * indexes and sequences. Throws BACKUP_NOT_FOUND for an item that matches nothing.
+ * any characters. A table brings its partitions, the tables that inherit from it, its TOAST tables and, where the backup says
+ * which they are, its indexes and sequences. The original does not name partitions of partitions: they are among the files of no
+ * named relation, which come along with a partitioned table. Throws BACKUP_NOT_FOUND for an item that matches nothing.
  */
 export function chooseRelations(
   databases: ReadonlyMap<string, StoredDatabase>,
@@ -33,7 +38,8 @@ export function chooseRelations(
 ): RelationChoice {
   const patterns = items.map(parseItem)
   const choices = new Map<number, DatabaseChoice>()
-  const leftOut: string[] = []
+  const leftOut = new Set<string>()
+  const withUnnamed: string[] = []
   let hasUnknownIndexes = false
   for (const [name, database] of databases) {
     const matching = patterns.filter(pattern => pattern.database.test(name))
@@ -42,28 +48,34 @@ export function chooseRelations(
     for (const pattern of whole) pattern.hasMatch = true
     const chosen = matchRelations(database, matching)
     if (whole.length > 0 || database.oid < FIRST_NORMAL_OID) {
-      choices.set(database.oid, { relfilenodes: null })
+      choices.set(database.oid, { relfilenodes: null, named: null })
       continue
     }
-    const wanted = withBelongings(database, chosen)
-    hasUnknownIndexes ||= chosen.size > 0 && !hasOwners(database)
-    choices.set(database.oid, { relfilenodes: filesOf(database, wanted) })
+    const isOfOriginal = chosen.size > 0 && !hasOwners(database)
+    hasUnknownIndexes ||= isOfOriginal
+    const takesUnnamed = isOfOriginal && hasPartitioned(database, chosen)
+    const wanted = withBelongings(database, chosen, takesUnnamed)
+    if (takesUnnamed) withUnnamed.push(name)
+    const named = takesUnnamed ? filesOf(database, () => true) : null
+    choices.set(database.oid, { relfilenodes: filesOf(database, oid => wanted.has(oid)), named })
     for (const [relation, { oid, ownerOid }] of allRelations(database)) {
       const isOwnTable = oid >= FIRST_NORMAL_OID && ownerOid === null && !relation.startsWith('pg_toast.')
-      if (isOwnTable && !wanted.has(oid)) leftOut.push(`${name}/${relation}`)
+      if (isOwnTable && !wanted.has(oid)) leftOut.add(`${name}/${relation}`)
     }
   }
   checkMatches(patterns, databases)
   const unknownDatabases = new Set<number>()
   return {
-    leftOut: leftOut.sort(),
+    leftOut: [...leftOut].sort(),
     unknownDatabases,
     hasUnknownIndexes,
+    withUnnamed: withUnnamed.sort(),
     isWanted(memberName) {
       const file = parseRelationFile(memberName)
       if (file === undefined || file.databaseOid < FIRST_NORMAL_OID) return true
       const choice = choices.get(file.databaseOid)
       if (choice === undefined) unknownDatabases.add(file.databaseOid)
+      if (choice?.named?.has(file.relfilenode) === false) return true
       return choice?.relfilenodes?.has(file.relfilenode) ?? true
     },
   }
@@ -117,19 +129,47 @@ function* allRelations({ relations }: StoredDatabase): Generator<readonly [strin
   }
 }
 
-/** Oids of what the patterns name, partitions included. */
+/** Oids of what the patterns name, with all that is below it. */
 function matchRelations(database: StoredDatabase, patterns: readonly ItemPattern[]): Set<number> {
   const chosen = new Set<number>()
+  const below = childrenOf(database)
+  const choose = (oid: number): void => {
+    if (chosen.has(oid)) return
+    chosen.add(oid)
+    below.get(oid)?.forEach(choose)
+  }
   for (const pattern of patterns) {
     if (pattern.relation === null) continue
     for (const [name, relation] of allRelations(database)) {
       if (!pattern.relation.test(name)) continue
       pattern.hasMatch = true
-      chosen.add(relation.oid)
-      for (const partition of relation.partitions.values()) chosen.add(partition.oid)
+      choose(relation.oid)
     }
   }
   return chosen
+}
+
+/** Partitions and heirs by the oid of what they are listed below, and of what is between. */
+function childrenOf({ relations }: StoredDatabase): ReadonlyMap<number, readonly number[]> {
+  const children = new Map<number, number[]>()
+  for (const root of relations.values()) {
+    for (const { oid, parentOids } of root.partitions.values()) {
+      for (const parent of [root.oid, ...parentOids]) {
+        const known = children.get(parent)
+        if (known === undefined) children.set(parent, [oid])
+        else known.push(oid)
+      }
+    }
+  }
+  return children
+}
+
+/** Whether one of them has no file of its own. */
+function hasPartitioned(database: StoredDatabase, chosen: ReadonlySet<number>): boolean {
+  for (const [, { oid, relfilenode }] of allRelations(database)) {
+    if (relfilenode === 0 && chosen.has(oid)) return true
+  }
+  return false
 }
 
 function hasOwners(database: StoredDatabase): boolean {
@@ -137,21 +177,31 @@ function hasOwners(database: StoredDatabase): boolean {
   return false
 }
 
-/** The chosen with what belongs to them; a TOAST table also says in its name whose it is. */
-function withBelongings(database: StoredDatabase, chosen: ReadonlySet<number>): Set<number> {
+/**
+ * The chosen with what belongs to them, and with `takesUnnamed` to tables that have no name here; a TOAST table also says in its
+ * name whose it is.
+ */
+function withBelongings(
+  database: StoredDatabase,
+  chosen: ReadonlySet<number>,
+  takesUnnamed: boolean,
+): Set<number> {
   const wanted = new Set(chosen)
+  const named = new Set<number>()
+  for (const [, { oid }] of allRelations(database)) named.add(oid)
   for (const [name, { oid, ownerOid }] of allRelations(database)) {
     const toastOf = /^pg_toast\.pg_toast_(\d+)(?:_index)?$/.exec(name)?.[1]
     const owner = ownerOid ?? (toastOf === undefined ? null : Number(toastOf))
-    if (owner !== null && chosen.has(owner)) wanted.add(oid)
+    if (owner === null) continue
+    if (chosen.has(owner) || (takesUnnamed && !named.has(owner))) wanted.add(oid)
   }
   return wanted
 }
 
-function filesOf(database: StoredDatabase, wanted: ReadonlySet<number>): Set<number> {
+function filesOf(database: StoredDatabase, isWanted: (oid: number) => boolean): Set<number> {
   const relfilenodes = new Set<number>()
   for (const [, { oid, relfilenode }] of allRelations(database)) {
-    if (oid < FIRST_NORMAL_OID || wanted.has(oid)) relfilenodes.add(relfilenode)
+    if (oid < FIRST_NORMAL_OID || isWanted(oid)) relfilenodes.add(relfilenode)
   }
   return relfilenodes
 }

@@ -6,10 +6,12 @@ export interface StoredRelation {
   readonly oid: number
   /** 0: it has no file of its own (a partitioned table). */
   readonly relfilenode: number
-  /** Partitions below it, however deep, by `schema.name`. */
+  /** Partitions and tables that inherit from it, however deep, by `schema.name`. */
   readonly partitions: ReadonlyMap<string, StoredRelation>
   /** Ours: the table that it is an index, TOAST table or sequence of. */
   readonly ownerOid: number | null
+  /** Ours: what it is a partition of, or inherits from, where that is another than the one it is listed below. */
+  readonly parentOids: readonly number[]
 }
 
 export interface StoredDatabase {
@@ -51,6 +53,7 @@ function parseRelations(text: string): Map<string, StoredRelation> {
       relfilenode: oidOf(members, 'relfilenode'),
       partitions: parseRelations(members.raw('subtables') ?? '{}'),
       ownerOid: members.integer('of') ?? null,
+      parentOids: members.integers('below') ?? [],
     })
   }
   return relations

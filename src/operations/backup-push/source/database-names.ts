@@ -28,5 +28,6 @@ function formatRelation(relation: NamedRelation): string {
 function formatNode(node: RelationNode): string {
   // ours; the original ignores it. Of catalogues it would only cost room: they are always restored.
   const of = node.tableOid === undefined || node.tableOid < FIRST_NORMAL_OID ? '' : `,"of":${node.tableOid}`
-  return `"oid":${node.oid},"relfilenode":${node.relfilenode}${of}`
+  const below = node.parentOids === undefined ? '' : `,"below":[${node.parentOids.join()}]`
+  return `"oid":${node.oid},"relfilenode":${node.relfilenode}${of}${below}`
 }
