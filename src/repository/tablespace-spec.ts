@@ -72,6 +72,16 @@ export function parseTablespaceMapping(text: string): TablespaceMapping {
   return { from: trimmed(from), to: trimmed(to) }
 }
 
+/** All values of `--tablespace-mapping`; undefined: it was not given. Throws USAGE, also for a variable of a script that is empty. */
+export function parseTablespaceMappings(texts: readonly string[] | undefined): readonly TablespaceMapping[] {
+  if (texts?.length === 0) {
+    throw new WalgError('USAGE', '--tablespace-mapping names nothing', {
+      hint: 'write "OLDDIR=NEWDIR", or leave it out to restore every tablespace to where it was',
+    })
+  }
+  return texts?.map(parseTablespaceMapping) ?? []
+}
+
 /** The new place of each tablespace that moves, by OID. Throws USAGE for one that the backup does not have, or has twice. */
 export function mappedLocations(
   spec: TablespaceSpec | null,

@@ -4,7 +4,7 @@ import { fromSystemError, hasCode, WalgError } from '../../kit/errors.ts'
 import { backupFetch } from '../../operations/backup-fetch/backup-fetch.ts'
 import { type BackupSelection, selectionOf } from '../../repository/selector.ts'
 import {
-  parseTablespaceMapping,
+  parseTablespaceMappings,
   parseTablespaceSpec,
   type TablespaceMapping,
   type TablespaceSpec,
@@ -128,7 +128,7 @@ async function readRestoreSpec(file: Invocation['flags'][string]): Promise<Table
     throw fromSystemError(error, 'read', name)
   }
   try {
-    return parseTablespaceSpec(text)
+    return parseTablespaceSpec(text) ?? { basePrefix: '/', tablespaces: [] }
   } catch (error) {
     if (!hasCode(error, 'FORMAT_INVALID')) throw error
     throw new WalgError('USAGE', `the restore spec "${name}" cannot be used: ${error.message}`, {
@@ -152,9 +152,9 @@ function readTablespaceMapping(
   flags: Invocation['flags'],
   restoreSpec: TablespaceSpec | null,
 ): readonly TablespaceMapping[] {
-  const texts = (flags['tablespace-mapping'] ?? []) as readonly string[]
-  if (texts.length > 0 && restoreSpec !== null) {
+  const mappings = parseTablespaceMappings(flags['tablespace-mapping'] as readonly string[] | undefined)
+  if (mappings.length > 0 && restoreSpec !== null) {
     throw new WalgError('USAGE', '--tablespace-mapping and --restore-spec cannot be given together')
   }
-  return texts.map(parseTablespaceMapping)
+  return mappings
 }

@@ -14,7 +14,7 @@ import {
 import { prepareStart, type StartedServer, startRestored } from '../../operations/restore/start-server.ts'
 import { formatLsn } from '../../postgres/lsn.ts'
 import { formatTimeTarget } from '../../postgres/recovery-target.ts'
-import { parseTablespaceMapping } from '../../repository/tablespace-spec.ts'
+import { parseTablespaceMappings } from '../../repository/tablespace-spec.ts'
 import { TABLESPACE_MAPPING_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
 import { planFetchCommand } from '../configuration/kept-settings.ts'
@@ -124,7 +124,7 @@ function readOptions(invocation: Invocation): RestoreOptions {
     ...readRecoveryChoice(flags),
     destination,
     isIntoExisting: flags['into-existing'] === true,
-    tablespaceMapping: ((flags['tablespace-mapping'] ?? []) as readonly string[]).map(parseTablespaceMapping),
+    tablespaceMapping: parseTablespaceMappings(flags['tablespace-mapping'] as readonly string[] | undefined),
     restoreCommand,
     keptSettings: kept,
     isArchivingOff: flags['no-archive'] === true,

@@ -23,11 +23,12 @@ import { fromAnyCopy, selectTarget } from './select-target.ts'
 import { type Destination, inspectDestination, makeDestination } from './target/destination.ts'
 import { checkExisting, existingLinks, removeForeign } from './target/existing.ts'
 import {
-  checkSpecNames,
+  checkMovable,
   checkTablespaceLocations,
   makeTablespaces,
   planTablespaces,
   type TablespacePlan,
+  warnOfStrangers,
 } from './target/tablespaces.ts'
 import { type TargetLayout, TargetTree } from './target/target-tree.ts'
 
@@ -51,7 +52,7 @@ export async function backupFetch(
   const destination = inspectDestination(options.destination, options.isResume, options.isIntoExisting)
   const { spec } = target.document.sentinel
   if (destination.isExisting) await checkExisting(destination, target.document.sentinel)
-  if (options.mask === '') checkSpecNames(context, spec, options.restoreSpec)
+  warnOfStrangers(context.log, spec, options.restoreSpec)
   const moved = options.isCatchup
     ? standbyTablespaces(destination.root, spec)
     : mappedLocations(spec, options.tablespaceMapping ?? [])
@@ -64,6 +65,7 @@ export async function backupFetch(
   const plan = await fromAnyCopy(context, from =>
     planFetch(from, chain, options, tablespaces.keepsTablespaceMap),
   )
+  if (plan.hasList) checkMovable(tablespaces, plan.table)
   if (options.isCatchup) await checkStandby(context, destination, chain[0]!, plan)
   throwIfCancelled(context.signal)
 

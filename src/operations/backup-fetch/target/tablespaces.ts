@@ -2,7 +2,8 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
 import type { Logger } from '../../../kit/log.ts'
-import type { TablespaceSpec } from '../../../repository/tablespace-spec.ts'
+import type { Tablespace, TablespaceSpec } from '../../../repository/tablespace-spec.ts'
+import type { MemberTable } from '../plan/member-table.ts'
 
 /** A tablespace as it will be restored. */
 export interface PlannedTablespace {
@@ -12,6 +13,8 @@ export interface PlannedTablespace {
   readonly location: string
   /** The data lie inside the restored directory, at their own path. */
   readonly isInside: boolean
+  /** Canonical name of the directory inside PGDATA that it had, when it shall be elsewhere now. */
+  readonly leaves: string | undefined
 }
 
 export interface TablespacePlan {
@@ -33,21 +36,27 @@ export function planTablespaces(
 ): TablespacePlan {
   const spec = ofUser ?? ofBackup
   if (spec === null) return { tablespaces: [], keepsTablespaceMap: ofUser === null }
-  const tablespaces = spec.tablespaces.map(({ oid, location, link }): PlannedTablespace => {
-    const place = moved.get(oid)
-    const isInside = place === undefined && ofUser === null && isWithin(location, spec.basePrefix)
-    const target =
-      place ?? (isInside ? path.join(destination, location.slice(spec.basePrefix.length)) : location)
-    checkTablespace(oid, link, target, isInside ? null : destination)
-    return { link: `pg_tblspc/${oid}`, location: path.normalize(target), isInside }
-  })
+  const innerNames = namesInside(ofBackup)
+  const plan = ({ oid, location, link }: Tablespace, place: string | undefined): PlannedTablespace => {
+    const inner = innerNames.get(oid)
+    const own = inner === undefined ? undefined : path.join(destination, inner)
+    const target = path.normalize(place ?? own ?? location)
+    const isInside = own !== undefined && path.resolve(target) === own
+    checkTablespace(oid, link, place ?? target, isInside ? null : destination)
+    return { link: `pg_tblspc/${oid}`, location: target, isInside, leaves: isInside ? undefined : inner }
+  }
+  const tablespaces = spec.tablespaces.map(one =>
+    plan(one, moved.get(one.oid) ?? (ofUser === null ? undefined : one.location)),
+  )
+  for (const one of ofUser === null ? [] : (ofBackup?.tablespaces ?? [])) {
+    if (ofUser?.tablespaces.some(({ oid }) => oid === one.oid) === true) continue
+    if (!innerNames.has(one.oid)) throw unnamed(one)
+    tablespaces.push(plan(one, undefined))
+  }
   for (const [index, one] of tablespaces.entries()) {
-    const other = tablespaces
-      .slice(0, index)
-      .find(({ location }) => isWithin(location, one.location) || isWithin(one.location, location))
+    const other = tablespaces.slice(0, index).find(({ location }) => isSame(location, one.location))
     if (other !== undefined) {
-      const shared = isWithin(one.location, other.location) ? other.location : one.location
-      throw new WalgError('USAGE', `"${one.link}" and "${other.link}" would share "${shared}"`, {
+      throw new WalgError('USAGE', `"${one.link}" and "${other.link}" would share "${one.location}"`, {
         hint: 'give each tablespace a directory of its own with --tablespace-mapping or in --restore-spec',
       })
     }
@@ -56,33 +65,50 @@ export function planTablespaces(
   return { tablespaces, keepsTablespaceMap: ofUser === null && !isMoved && moved.size === 0 }
 }
 
-/**
- * A restore spec names every tablespace of the backup: the files of one that it leaves out would land in the data directory, on
- * which PostgreSQL does not start. Throws USAGE. A tablespace that only the spec has is a WARNING.
- */
-export function checkSpecNames(
-  { log }: { readonly log: Logger },
+/** A tablespace that only the restore spec has may be a slip of the pen: a WARNING. */
+export function warnOfStrangers(
+  log: Logger,
   ofBackup: TablespaceSpec | null,
   ofUser: TablespaceSpec | null,
 ): void {
-  if (ofUser === null) return
   const known = ofBackup?.tablespaces ?? []
-  const missing = known.find(({ oid }) => !ofUser.tablespaces.some(each => each.oid === oid))
-  if (missing !== undefined) {
-    const { oid, location } = missing
-    throw new WalgError(
-      'USAGE',
-      `the restore spec does not name tablespace ${oid}, which was at "${location}"`,
-      {
-        facts: { tablespace: oid },
-        hint: 'add it to the spec; to move only some tablespaces use --tablespace-mapping',
-      },
-    )
-  }
-  const foreign = ofUser.tablespaces.filter(({ oid }) => !known.some(each => each.oid === oid))
-  if (foreign.length === 0) return
-  const names = foreign.map(({ oid }) => oid).join(', ')
+  const strangers = ofUser?.tablespaces.filter(({ oid }) => !known.some(each => each.oid === oid)) ?? []
+  if (strangers.length === 0) return
+  const names = strangers.map(({ oid }) => oid).join(', ')
   log.warning(`the restore spec names tablespaces that the backup does not have: ${names}`)
+}
+
+/** Where inside the data directory tablespaces were, by oid. */
+function namesInside(spec: TablespaceSpec | null): ReadonlyMap<string, string> {
+  const inside = spec?.tablespaces.filter(({ location }) => isWithin(location, spec.basePrefix)) ?? []
+  return new Map(inside.map(({ oid, location }) => [oid, path.relative(spec!.basePrefix, location)]))
+}
+
+/** Its files would come to lie in pg_tblspc itself, where PostgreSQL does not start with them. */
+function unnamed({ oid, location }: Tablespace): WalgError {
+  return new WalgError('USAGE', `the restore spec does not say where tablespace ${oid} goes`, {
+    facts: { tablespace: oid, location },
+    hint: `it was at "${location}": name every tablespace of the backup`,
+  })
+}
+
+/**
+ * Throws USAGE for a tablespace that lay inside the data directory and shall go elsewhere, when the backup has its files only
+ * where they lay. (The original packs them once more as those of the tablespace.)
+ */
+export function checkMovable({ tablespaces }: TablespacePlan, table: MemberTable): void {
+  for (const { link, location, leaves } of tablespaces) {
+    if (leaves === undefined || hasMembersBelow(table, link)) continue
+    throw new WalgError('USAGE', `${link} cannot be restored to "${location}": it lies inside the backup`, {
+      facts: { link, location },
+      hint: `its files come with the data directory, in "${leaves}": leave it out of --tablespace-mapping or --restore-spec`,
+    })
+  }
+}
+
+function hasMembersBelow(table: MemberTable, directory: string): boolean {
+  for (let row = 0; row < table.count; row++) if (table.name(row).startsWith(`${directory}/`)) return true
+  return false
 }
 
 function checkTablespace(oid: string, link: string, location: string, destination: string | null): void {
@@ -93,7 +119,9 @@ function checkTablespace(oid: string, link: string, location: string, destinatio
     })
   }
   if (!path.isAbsolute(location) || location.includes('\0') || location.split('/').includes('..')) {
-    throw new WalgError('USAGE', `the location "${location}" of tablespace ${oid} is not an absolute path`)
+    throw new WalgError('USAGE', `the location "${location}" of tablespace ${oid} is not an absolute path`, {
+      hint: 'it begins with a slash, and has no ".." in it',
+    })
   }
   if (destination !== null && (isWithin(location, destination) || isWithin(destination, location))) {
     throw new WalgError(
@@ -104,6 +132,10 @@ function checkTablespace(oid: string, link: string, location: string, destinatio
       },
     )
   }
+}
+
+function isSame(one: string, other: string): boolean {
+  return path.relative(one, other) === ''
 }
 
 /** True when `inner` is `outer` or lies below it. */
@@ -148,7 +180,8 @@ export function checkTablespaceLocations(
 }
 
 function mappingAdvice(location: string): string {
-  return `Restore the tablespace elsewhere with --tablespace-mapping "${location}=/new/place" or --restore-spec`
+  const old = location.replaceAll('=', '\\=')
+  return `Restore the tablespace elsewhere with --tablespace-mapping "${old}=/new/place" or --restore-spec`
 }
 
 function linkAdvice(link: string): string {

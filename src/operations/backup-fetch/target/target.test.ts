@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import fs from 'node:fs'
+import path from 'node:path'
 import { FetchRig, fullBackup } from '../../../../test/support/fetch-rig.ts'
 import type { TablespaceSpec } from '../../../repository/tablespace-spec.ts'
-import { planTablespaces } from './tablespaces.ts'
+import { planTablespaces, type TablespacePlan } from './tablespaces.ts'
 
 let rig: FetchRig
 
@@ -102,10 +103,11 @@ describe('tablespaces', () => {
     expect(fs.existsSync(rig.restored('tablespace_map'))).toBe(false)
   })
 
-  test('inside the data directory stay inside the restored one', async () => {
+  function withInner(...names: readonly string[]): void {
+    const members = names.map(name => ({ name, content: 'ts' }))
     rig.make({
       ...fullBackup,
-      parts: { ...fullBackup.parts, 'part_008.tar': [{ name: '/mine/PG_15_202209061/5/1', content: 'ts' }] },
+      parts: { ...fullBackup.parts, 'part_008.tar': members },
       sentinel: {
         Spec: {
           16400: { loc: '/srv/made/mine', link: 'pg_tblspc/16400' },
@@ -114,10 +116,58 @@ describe('tablespaces', () => {
         },
       },
     })
-    await rig.fetch()
-    expect(fs.readlinkSync(rig.restored('pg_tblspc/16400'))).toBe(rig.restored('mine'))
-    expect(rig.read('pg_tblspc/16400/PG_15_202209061/5/1')).toBe('ts')
-    expect(fs.existsSync(rig.restored('tablespace_map'))).toBe(false)
+  }
+  const specOf = (...locations: readonly string[]): TablespaceSpec => ({
+    basePrefix: rig.target,
+    tablespaces: locations.map(location => ({ oid: '16400', location, link: 'pg_tblspc/16400' })),
+  })
+
+  test('inside the data directory stay inside the restored one, also with a spec that says so or nothing', async () => {
+    withInner('/mine/PG_15_202209061/5/1')
+    for (const restoreSpec of [null, specOf(), specOf(rig.restored('mine')), specOf(`${rig.target}/mine/`)]) {
+      await rig.fetch({ restoreSpec })
+      expect(path.resolve(fs.readlinkSync(rig.restored('pg_tblspc/16400')))).toBe(rig.restored('mine'))
+      expect(rig.read('pg_tblspc/16400/PG_15_202209061/5/1')).toBe('ts')
+      expect(fs.existsSync(rig.restored('tablespace_map'))).toBe(false)
+      fs.rmSync(rig.target, { recursive: true })
+    }
+  })
+
+  test('inside the data directory go elsewhere only when the backup has them a second time', async () => {
+    withInner('/mine/PG_15_202209061/5/1')
+    const tablespaceMapping = [{ from: '/srv/made/mine', to: rig.folder.at('other') }]
+    for (const options of [{ restoreSpec: specOf(rig.folder.at('other')) }, { tablespaceMapping }]) {
+      const error = await rig.failure(rig.fetch(options))
+      expect([error.code, error.hint]).toEqual(['USAGE', expect.stringContaining('in "mine"')])
+      expect(fs.existsSync(rig.target)).toBe(false)
+    }
+    withInner('/mine/PG_15_202209061/5/1', '/pg_tblspc/16400/PG_15_202209061/5/1')
+    await rig.fetch({ tablespaceMapping })
+    expect(fs.readFileSync(rig.folder.at('other/PG_15_202209061/5/1'), 'utf8')).toBe('ts')
+  })
+
+  test('that a restore spec does not name are an error before anything is written', async () => {
+    withTablespace('/nonexistent/place')
+    const error = await rig.failure(rig.fetch({ restoreSpec: specOf() }))
+    expect([error.code, error.message]).toEqual([
+      'USAGE',
+      'the restore spec does not say where tablespace 16400 goes',
+    ])
+    expect(fs.existsSync(rig.target)).toBe(false)
+  })
+
+  test('may lie within each other, in either order, but not in one directory', async () => {
+    const plan = (...locations: readonly string[]): TablespacePlan => {
+      const tablespaces = locations.map((location, index) => ({
+        oid: String(16_400 + index),
+        location,
+        link: `pg_tblspc/${16_400 + index}`,
+      }))
+      return planTablespaces('/srv/made', { basePrefix: '/srv/made', tablespaces }, null)
+    }
+    expect(plan('/ts', '/ts/in').tablespaces.map(({ location }) => location)).toEqual(['/ts', '/ts/in'])
+    expect(plan('/ts/in', '/ts').tablespaces.map(({ location }) => location)).toEqual(['/ts/in', '/ts'])
+    expect(() => plan('/ts', '/other', '/ts/')).toThrow('would share')
   })
 
   test('a mask that nothing matches is an error, and nothing is made', async () => {
@@ -131,13 +181,8 @@ describe('tablespaces', () => {
     expect(fs.existsSync(rig.restored('global/pg_control'))).toBe(true)
   })
 
-  test('that a restore spec leaves out, or puts at a file, are refused before anything is made', async () => {
+  test('that a restore spec puts at a file are refused before anything is made; one too many is a WARNING', async () => {
     withTablespace('/nonexistent/place')
-    const left = await rig.failure(rig.fetch({ restoreSpec: { basePrefix: rig.target, tablespaces: [] } }))
-    expect([left.code, left.message]).toEqual([
-      'USAGE',
-      'the restore spec does not name tablespace 16400, which was at "/nonexistent/place"',
-    ])
     fs.writeFileSync(rig.folder.at('file'), '')
     const at = { oid: '16400', location: rig.folder.at('file'), link: 'pg_tblspc/16400' }
     const file = await rig.failure(rig.fetch({ restoreSpec: { basePrefix: rig.target, tablespaces: [at] } }))
@@ -152,21 +197,6 @@ describe('tablespaces', () => {
     expect(rig.context.messages.filter(line => line.startsWith('WARNING'))).toEqual([
       'WARNING: the restore spec names tablespaces that the backup does not have: 16999',
     ])
-  })
-
-  test('of which one would lie in another are refused, whichever comes first', () => {
-    const at = (oid: string, location: string): TablespaceSpec['tablespaces'][number] => ({
-      oid,
-      location,
-      link: `pg_tblspc/${oid}`,
-    })
-    const [outer, inner] = [at('16400', '/ts'), at('16401', '/ts/inner')]
-    for (const tablespaces of [
-      [outer, inner],
-      [inner, outer],
-    ]) {
-      expect(() => planTablespaces('/data', { basePrefix: '/old', tablespaces }, null)).toThrow('would share')
-    }
   })
 
   test('that would climb out or overlap are refused', async () => {
