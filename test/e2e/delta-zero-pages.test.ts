@@ -93,3 +93,44 @@ for (const [ways, major] of [
     180_000,
   )
 }
+
+for (const way of ['scan', 'auto'] as const) {
+  testUnless(
+    missingPostgres(17),
+    `by ${way}: zero pages where an older backup than the parent has rows make a file whole: the original would bring those back`,
+    async () => {
+      using place = tempDirectory('zero-pages')
+      mkdirSync(place.at('repository'))
+      giveToClusterUser(place.at('repository'), 0o777)
+      const settings = { WALG_FILE_PREFIX: place.at('repository'), WALG_DELTA_MAX_STEPS: '9' }
+      await using cluster = await startCluster({
+        major: 17,
+        settings: { autovacuum: 'off', summarize_wal: 'on' },
+        archiveCommand: walgCommand(settings, 'wal-push %p'),
+      })
+      const push = async (): Promise<string> => {
+        await cluster.query('checkpoint')
+        const all = { ...settings, ...cluster.environment, WALG_CHANGED_BLOCKS: way }
+        return (await walg(['backup-push', cluster.dataDirectory], all)).stderr
+      }
+      await cluster.query(
+        'create table t as select g as id, md5(g::text) as v from generate_series(1, 10000) g',
+      )
+      const relation = await pathOf(cluster, 't')
+      await push()
+      await cluster.query('delete from t where id > 3000')
+      await cluster.query('vacuum t')
+      const bytes = statSync(path.join(cluster.dataDirectory, relation)).size
+      await push()
+      // the table is not touched: its file is the parent's
+      await cluster.query('create table other as select 1 as a')
+      await push()
+      await cluster.query('checkpoint')
+      await addHole(cluster, relation)
+      expect(await push()).toContain(`'/${relation}' is stored whole: block ${bytes / PAGE} is zero`)
+      await addHole(cluster, relation)
+      expect(await push()).not.toContain('is stored whole')
+    },
+    120_000,
+  )
+}

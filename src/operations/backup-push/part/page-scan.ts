@@ -1,4 +1,5 @@
 import { PageSelector, type Selection } from '../../../delta/page-selection.ts'
+import { isZero } from '../../../delta/zero-runs.ts'
 import { openRateLimit, type RateLimit, type RateLimiter } from '../../../kit/limits.ts'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
 import type { BatchFile, FileOrder } from './file-batch.ts'
@@ -54,7 +55,10 @@ export class PageScan {
   ): Promise<Selection> {
     this.#selector.begin(order.parent, order.method === 'scan visible')
     if (order.blocks === undefined) await this.#scan(file, fd, observer)
-    else await this.#lookAt(file, fd, order.blocks, observer)
+    else {
+      await this.#lookAt(file, fd, order.blocks, observer)
+      if (order.parent === undefined) await this.#lookAtEnd(file, fd, order.blocks)
+    }
     return this.#selector.end(order.blocks !== undefined)
   }
 
@@ -88,6 +92,20 @@ export class PageScan {
       this.#selector.take(bytes, blocks[from]!)
       from = to
     }
+  }
+
+  /**
+   * Of a file whose size in the parent is not known: no map names pages that were added and not filled yet. They are at the end, among
+   * named ones: what else is there and not zero was there before.
+   */
+  async #lookAtEnd(file: BatchFile, fd: number, blocks: Uint32Array): Promise<void> {
+    const named = new Set(blocks)
+    let block = Math.floor(file.sizeBytes / this.#pageBytes) - 1
+    while (block >= 0 && named.has(block)) block--
+    if (block < 0 || this.#selector.isWhole) return
+    const position = block * this.#pageBytes
+    const bytes = await this.#read({ fd, path: file.path, position }, this.#pageBytes)
+    if (bytes.length > 0 && isZero(bytes)) this.#selector.take(bytes, block)
   }
 
   /** Whole pages; less than `wanted` only at the end of the file. */
