@@ -44,9 +44,10 @@ export interface Contents {
 /** They travel in `backup_label.tar`: what lies in the directory is not of this backup, or is taken from there. */
 const LABEL_FILES: readonly string[] = ['backup_label', 'tablespace_map']
 
-/** Decides what of the walk's findings becomes what. */
+/** Decides what of the walk's findings becomes what; `isFile` tells which entries are packed as files. */
 export function planContents(
   directory: DataDirectory,
+  isFile: (index: number) => boolean,
   identity: BackupIdentity,
   plan: FilePlan | undefined,
   arrangement?: Arrangement,
@@ -63,7 +64,7 @@ export function planContents(
     identity,
     headers,
     controlFile: directory.controlFile,
-    files: new PackedFiles(entries, index => isContent(entries, index), plan, arrangement, copied),
+    files: new PackedFiles(entries, isFile, plan, arrangement, copied),
     catalogBytes: directory.catalogBytes,
     spec: specOf(directory),
     root: directory.root,

@@ -15,6 +15,7 @@ import { planCatchup } from './delta/plan-catchup.ts'
 import { type DeltaBase, planDelta } from './delta/plan-delta.ts'
 import { pastMoment, settledMoment } from './delta/settled-moment.ts'
 import { visibleMarks } from './delta/visible-pages.ts'
+import { findNewUnlogged } from './new-unlogged.ts'
 import type { BackupPushOptions } from './options.ts'
 import type { BackupSource } from './source/backup-source.ts'
 import type { CheckedDirectory } from './source/data-directory-check.ts'
@@ -54,6 +55,8 @@ export async function planBackup(
   return { contents, parent: contents.identity.delta === null ? undefined : chosen }
 }
 
+const NOTHING: ReadonlySet<number> = new Set()
+
 /** What the backup builds upon: the parent of a delta, or a full backup that parts are copied of. */
 interface Foundation {
   readonly base: DeltaBase | undefined
@@ -76,7 +79,9 @@ async function walkAndPlan(
   const leftOut = catchupFromLsn === undefined ? [] : LEFT_TO_STANDBY
   const directory = await walkDataDirectory(root, { log, signal, leftOut })
   const { entries } = directory
-  const isFile = (index: number): boolean => isContent(entries, index)
+  // a directory at rest may be started without recovery, which would not make them again
+  const newUnlogged = source.databases === undefined ? NOTHING : findNewUnlogged(entries, begunNs)
+  const isFile = (index: number): boolean => isContent(entries, index) && !newUnlogged.has(index)
   const { pageBytes } = options
   if (catchupFromLsn !== undefined) {
     assertBehind(catchupFromLsn, source)
@@ -86,7 +91,7 @@ async function walkAndPlan(
     // how the server ran since then is not known
     const marks = visibleMarks(control, fromLsn)
     const plan = isWhole ? undefined : planCatchup(context, { entries, isFile, pageBytes, fromLsn, marks })
-    return planContents(directory, identity, plan)
+    return planContents(directory, isFile, identity, plan)
   }
   const plan =
     base === undefined
@@ -106,7 +111,7 @@ async function walkAndPlan(
     const { isVerifying } = options
     copied = chooseCopies(context, copies.chosen, copies.files, { entries, isFile, pageBytes, isVerifying })
   }
-  return planContents(directory, identity, plan, arrangement, copied)
+  return planContents(directory, isFile, identity, plan, arrangement, copied)
 }
 
 /** Throws DELTA_BASE_INVALID when the server has not come as far. */
