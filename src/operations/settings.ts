@@ -146,7 +146,7 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
   WALG_FAIL_ON_CORRUPT: {
     parse: boolean,
     default: false,
-    doc: 'Corrupt pages fail a backup that verifies page checksums, instead of being recorded with it.',
+    doc: 'Verify page checksums, and let corrupt pages fail the backup instead of recording them with it.',
   },
   WALG_WITHOUT_FILES_METADATA: {
     parse: boolean,

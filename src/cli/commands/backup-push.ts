@@ -111,12 +111,7 @@ export async function readPushOptions(
   dataDirectory: string,
 ): Promise<BackupPushOptions> {
   const { flags, settings } = invocation
-  const isVerifying = flags['verify'] === true || settings.WALG_VERIFY_PAGE_CHECKSUMS
-  if (settings.WALG_FAIL_ON_CORRUPT && !isVerifying) {
-    invocation.log.warning(
-      'WALG_FAIL_ON_CORRUPT has no effect: page checksums are verified with --verify or WALG_VERIFY_PAGE_CHECKSUMS only',
-    )
-  }
+  const failsOnCorrupt = settings.WALG_FAIL_ON_CORRUPT
   const { defaultPartsAtOnce } = await import('../../operations/backup-push/parts-at-once.ts')
   return {
     dataDirectory,
@@ -126,8 +121,9 @@ export async function readPushOptions(
     userData: userDataOf(invocation),
     delta: deltaOptions(invocation),
     composer: composerOf(invocation),
-    isVerifying,
-    failsOnCorrupt: settings.WALG_FAIL_ON_CORRUPT,
+    // who wants no backup of damaged pages wants them looked for
+    isVerifying: flags['verify'] === true || settings.WALG_VERIFY_PAGE_CHECKSUMS || failsOnCorrupt,
+    failsOnCorrupt,
     storesAllCorrupt: flags['store-all-corrupt'] === true || settings.WALG_STORE_ALL_CORRUPT_BLOCKS,
     hasFilesMetadata: flags['without-files-metadata'] !== true && !settings.WALG_WITHOUT_FILES_METADATA,
     hasDatabaseNames: !settings.WALG_DISABLE_PARTIAL_RESTORE,
