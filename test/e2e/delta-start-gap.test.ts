@@ -1,12 +1,12 @@
 import { expect } from 'bun:test'
-import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { backupPush } from '../../src/operations/backup-push/backup-push.ts'
-import { type Cluster, startCluster } from '../support/cluster.ts'
+import { startCluster } from '../support/cluster.ts'
 import { giveToClusterUser } from '../support/cluster-user.ts'
 import { operationContext } from '../support/operation-context.ts'
 import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
+import { queryNow } from '../support/query-now.ts'
 import { testUnless } from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { walgCommand } from '../support/walg.ts'
@@ -14,24 +14,6 @@ import { walg } from './archiving-cluster.ts'
 import { NO_DELTA, pushOptions } from './backup-push-support.ts'
 
 type Way = 'scan' | 'wal' | 'summaries'
-
-/** Runs SQL while this process waits: what happens on the server at one exact moment of a push. */
-function queryNow(cluster: Cluster, statements: readonly string[]): void {
-  const code = `
-    const { default: pg } = await import('pg')
-    const client = new pg.Client({ host: process.env.PGHOST, port: Number(process.env.PGPORT),
-      user: process.env.PGUSER, password: process.env.PGPASSWORD, database: 'postgres' })
-    await client.connect()
-    for (const statement of ${JSON.stringify(statements)}) await client.query(statement)
-    await client.end()`
-  const env = { PATH: process.env['PATH'], ...cluster.environment }
-  const { status, stderr } = spawnSync(process.execPath, ['-e', code], {
-    env,
-    cwd: path.resolve(import.meta.dir, '../..'),
-    encoding: 'utf8',
-  })
-  expect([status, stderr]).toEqual([0, ''])
-}
 
 for (const [major, ways] of [
   [13, ['wal', 'wal']],

@@ -174,7 +174,7 @@ async function takeStep(
   } else {
     const isOver = { value: false }
     const load = (async () => {
-      while (!isOver.value) await workload.run(1, { withoutTablespaces: true })
+      while (!isOver.value) await workload.run(1, { isDuringBackup: true })
     })()
     try {
       await Promise.race([take(), load])

@@ -46,6 +46,9 @@ export const TIMELINE_SQL = `
     else ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint::text
   end`
 
+const HOMES_SQL =
+  '(select pg_catalog.json_object_agg(oid, dattablespace::bigint)::text from pg_catalog.pg_database)'
+
 const FACTS_SQL = `
   select pg_catalog.current_setting('data_directory') as data_directory,
     (select system_identifier::text from pg_catalog.pg_control_system()) as system_identifier,
@@ -59,7 +62,7 @@ const FACTS_SQL = `
     pg_catalog.current_setting('archive_library', true) as archive_library,
     (select setting from pg_catalog.pg_settings where name = 'wal_segment_size') as wal_segment_size,
     pg_catalog.current_setting('block_size') as block_size,
-    (select pg_catalog.json_object_agg(oid, dattablespace::bigint)::text from pg_catalog.pg_database) as databases,
+    ${HOMES_SQL} as databases,
     (select setting from pg_catalog.pg_settings where name = 'segment_size') as segment_size`
 
 /** Reads the facts. Throws CLUSTER_QUERY with a hint about the grants when the role may not. */
@@ -81,14 +84,20 @@ export async function readClusterFacts(cluster: Cluster): Promise<ClusterFacts> 
     archiveLibrary: row?.['archive_library'] ?? '',
     walSegmentBytes: Number(text('wal_segment_size')),
     blockBytes: Number(text('block_size')),
-    databases: databaseHomes(JSON.parse(text('databases')) as Record<string, number>),
+    databases: databaseHomes(text('databases')),
     blocksPerSegment: Number(text('segment_size')),
   }
 }
 
-/** From oids in decimal to oids. */
-export function databaseHomes(homes: Readonly<Record<string, number>>): DatabaseHomes {
-  return new Map(Object.entries(homes).map(([database, tablespace]) => [Number(database), tablespace]))
+/** As `ClusterFacts.databases`, now. */
+export async function readDatabaseHomes(cluster: Cluster): Promise<DatabaseHomes> {
+  const [row] = await cluster.query(`select ${HOMES_SQL} as databases`)
+  return databaseHomes(textOf(row, 'databases'))
+}
+
+function databaseHomes(json: string): DatabaseHomes {
+  const homes = Object.entries(JSON.parse(json) as Record<string, number>)
+  return new Map(homes.map(([database, tablespace]) => [Number(database), tablespace]))
 }
 
 /** Whether the server hands finished WAL to an archiver: as PostgreSQL itself decides when a backup stops. */

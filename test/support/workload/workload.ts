@@ -39,10 +39,10 @@ export interface WorkloadTable {
 export interface Workload {
   readonly state: WorkloadState
   /**
-   * Runs `count` actions, one after the other. A statement that fails is an error of the generator. Without tablespaces: none is
-   * created, for a server that replays it beside this one would use the very same directory.
+   * Runs `count` actions, one after the other. A statement that fails is an error of the generator. During a backup no tablespace is
+   * created (a server that replays it beside this one would use the very same directory), and no database is moved (WAL cannot repeat it).
    */
-  run(count: number, options?: { readonly withoutTablespaces?: boolean }): Promise<void>
+  run(count: number, options?: { readonly isDuringBackup?: boolean }): Promise<void>
   /** What ran so far: `database: statement`, to play it again by hand. */
   readonly script: readonly string[]
   /** Every connection closed and opened again: after a crash of the server. */
@@ -101,11 +101,11 @@ export async function openWorkload(
   return {
     state,
     script,
-    async run(count, { withoutTablespaces = false } = {}): Promise<void> {
+    async run(count, { isDuringBackup = false } = {}): Promise<void> {
       for (let done = 0; done < count; ) {
         const database = random.pick([...state.databases.values()])
         const action = pickAction(random)
-        if (withoutTablespaces && action.name === 'create tablespace') continue
+        if (isDuringBackup && NOT_DURING_BACKUP.has(action.name)) continue
         if (await action.run({ state, database, say, addDatabase })) done++
       }
     },
@@ -120,6 +120,8 @@ export async function openWorkload(
     },
   }
 }
+
+const NOT_DURING_BACKUP: ReadonlySet<string> = new Set(['create tablespace', 'move database'])
 
 function pickAction(random: SeededRandom): Action {
   let rest = random.int(WEIGHTS_SUM)

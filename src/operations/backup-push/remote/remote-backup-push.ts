@@ -22,6 +22,7 @@ import { claimName, takingBackOnFailure } from '../claim-name.ts'
 import { commitBackup } from '../commit-backup.ts'
 import { reportDamage } from '../damage-report.ts'
 import type { BackupPushOptions, BackupPushResult } from '../options.ts'
+import { assertNoneMoved } from '../source/moved-databases.ts'
 import { checkSegmentSize } from '../source/segment-size-check.ts'
 import { checkPrimary, waitForStandbyWal } from '../source/standby-wal.ts'
 import { waitForArchive } from '../source/wait-for-archive.ts'
@@ -103,6 +104,7 @@ export async function remoteBackupPush(
     const signal = AbortSignal.any([context.signal, cluster.lost, lock.lost])
     const received = await receive({ ...context, signal }, name, begin, events, options, pages)
     const damage = pages?.damage ?? NO_DAMAGE
+    await assertNoneMoved(cluster, facts.databases)
     await reportAll(context, cluster, damage, received.isDamaged, options.failsOnCorrupt)
     await waitForWal(context, cluster, facts, begin, received.stopLsn, options)
     log.info('Updating metadata')

@@ -6,6 +6,7 @@ import { type BackupSession, beginBackup } from '../../../postgres/cluster/backu
 import type { Cluster } from '../../../postgres/cluster/cluster.ts'
 import {
   type ClusterFacts,
+  type DatabaseHomes,
   isArchiving,
   isSummarizing,
   readArchiverState,
@@ -21,6 +22,7 @@ import type { OperationContext } from '../../context.ts'
 import type { BackupPushOptions } from '../options.ts'
 import type { BackupSource, SourceStop } from './backup-source.ts'
 import type { CheckedDirectory } from './data-directory-check.ts'
+import { assertNoneMoved } from './moved-databases.ts'
 import { checkSegmentSize } from './segment-size-check.ts'
 import { checkPrimary, waitForStandbyWal } from './standby-wal.ts'
 import { waitForArchive } from './wait-for-archive.ts'
@@ -91,7 +93,7 @@ class RunningSource implements BackupSource {
   readonly failed: AbortSignal
   readonly pages: BackupSource['pages']
   readonly hasMarksInLsnSinceNs: bigint | undefined
-  readonly databases: BackupSource['databases']
+  readonly databases: DatabaseHomes
   readonly wal: BackupSource['wal'] = []
   readonly #context: OperationContext
   readonly #directory: CheckedDirectory
@@ -135,6 +137,7 @@ class RunningSource implements BackupSource {
   async stop(): Promise<SourceStop> {
     this.#context.log.info('Calling pg_stop_backup()')
     this.#stopCalledMs = performance.now()
+    await assertNoneMoved(this.#cluster, this.databases)
     const stop = await this.#session.stop({ timeoutMs: this.#options.stopTimeoutMs })
     return {
       finishLsn: stop.stopLsn,

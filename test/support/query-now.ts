@@ -1,0 +1,21 @@
+import { spawnSync } from 'node:child_process'
+import path from 'node:path'
+import type { Cluster } from './cluster.ts'
+
+/** Runs SQL while this process waits: what happens on the server at one exact moment of a push. */
+export function queryNow(cluster: Cluster, statements: readonly string[]): void {
+  const code = `
+    const { default: pg } = await import('pg')
+    const client = new pg.Client({ host: process.env.PGHOST, port: Number(process.env.PGPORT),
+      user: process.env.PGUSER, password: process.env.PGPASSWORD, database: 'postgres' })
+    await client.connect()
+    for (const statement of ${JSON.stringify(statements)}) await client.query(statement)
+    await client.end()`
+  const env = { PATH: process.env['PATH'], ...cluster.environment }
+  const { status, stderr } = spawnSync(process.execPath, ['-e', code], {
+    env,
+    cwd: path.resolve(import.meta.dir, '../..'),
+    encoding: 'utf8',
+  })
+  if (status !== 0) throw new Error(`the statements failed: ${stderr}`)
+}
