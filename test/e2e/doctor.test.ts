@@ -86,10 +86,12 @@ for (const major of [13, 18] as const) {
 
       await cluster.query(`alter system set archive_command = 'false'`)
       await cluster.reload()
-      await cluster.query(`select pg_logical_emit_message(true, '', ''), pg_switch_wal()`)
       await untilTrue(
-        async () =>
-          failures((await examine(source)).findings).some(text => text.startsWith('archiving fails')),
+        async () => {
+          // the archiver may send a segment or two before it hears of the new command
+          await cluster.query(`select pg_logical_emit_message(true, '', ''), pg_switch_wal()`)
+          return failures((await examine(source)).findings).some(text => text.startsWith('archiving fails'))
+        },
         30_000,
         'the failed archiving',
       )
