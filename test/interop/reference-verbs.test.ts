@@ -49,6 +49,8 @@ describeUnless(reason, 'the other verbs of the original on a repository of ours'
         await using scene = await startScene(major, 'lz4', 'ours')
         const { cluster, env } = scene
         const files = await makeShop(scene)
+        // an unlogged table that is written out between two backups ends a rated delta of the original: "block 0 is invalid"
+        await cluster.query('drop table u')
         await pushOurs(scene)
         await cluster.query(`update t set md5 = 'x' where g % 10 = 0`)
         const delta = { ...env, WALG_DELTA_MAX_STEPS: '5', WALG_USE_RATING_COMPOSER: 'true' }
