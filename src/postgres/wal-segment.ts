@@ -69,6 +69,13 @@ export function segmentStartLsn(segment: WalSegment, segmentBytes: number): Lsn 
   return (segment.number * BigInt(segmentBytes)) as Lsn
 }
 
+/** First byte of the segment `name` (24 upper-case hex digits); undefined when the name does not fit segments of that size. */
+export function firstLsnOf(name: string, segmentBytes: number): Lsn | undefined {
+  const low = BigInt(`0x${name.slice(16)}`)
+  if (low >= segmentsPerXlogId(segmentBytes)) return undefined
+  return ((BigInt(`0x${name.slice(8, 16)}`) << 32n) + low * BigInt(segmentBytes)) as Lsn
+}
+
 export function nextSegment(segment: WalSegment): WalSegment {
   return { timeline: segment.timeline, number: segment.number + 1n }
 }

@@ -24,7 +24,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'unlogged relations are stored whole',
     file: PLAN,
-    find: 'else if (!unlogged.has(keyOf(place, entries.fileNumber(index)))) {',
+    find: 'else if (!isUnlogged(index)) {',
     replace: 'else {',
     test: PLAN_TEST,
   },

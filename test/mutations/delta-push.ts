@@ -98,8 +98,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'unlogged relations are stored whole',
     file: FILES,
-    find: "if (relation?.fork === 'init') unlogged.add(keyOf(relation))",
-    replace: "if (relation?.fork === 'vm') unlogged.add(keyOf(relation))",
+    find: 'if (isNewDatabase(relation) || isUnlogged(index)) continue',
+    replace: 'if (isNewDatabase(relation)) continue',
     test: FILES_TEST,
   },
   {

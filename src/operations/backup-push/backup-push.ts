@@ -10,7 +10,7 @@ import { commitBackup } from './commit-backup.ts'
 import type { Contents } from './contents.ts'
 import { copyParts } from './copy/copy-parts.ts'
 import { chooseCopySource, isCopying } from './copy/copy-source.ts'
-import { type DamagedFile, reportDamage } from './damage-report.ts'
+import { countPages, type DamagedFile, reportDamage } from './damage-report.ts'
 import { chooseParent } from './delta/choose-parent.ts'
 import { assertParentStored, beginReadingParent, markAncestors } from './delta/open-delta.ts'
 import { pastMoment } from './delta/settled-moment.ts'
@@ -104,7 +104,7 @@ export async function backupPush(
       ...sizes,
       filesCount: contents.headers.length,
       partsCount: packed.parts.length + smallParts.length,
-      corruptPagesCount: [...pushed.damage.values()].reduce((sum, blocks) => sum + blocks.length, 0),
+      corruptPagesCount: countPages(pushed.damage),
     }
   })
 }

@@ -28,6 +28,11 @@ export function describeDamage(
   return lines
 }
 
+/** Damaged pages in all files. */
+export function countPages(damage: ReadonlyMap<unknown, readonly number[]>): number {
+  return [...damage.values()].reduce((sum, blocks) => sum + blocks.length, 0)
+}
+
 /** What is said as soon as damage is found in a file. */
 export function describeFound(file: string, blocks: readonly number[]): string {
   const more = blocks.length > BLOCKS_SAID_MAX ? `, ${blocks.length} in all` : ''

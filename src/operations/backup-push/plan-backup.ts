@@ -39,19 +39,18 @@ export interface PlannedBackup {
 /** Walks the data directory and decides what the backup will hold, and whether it is a delta after all. */
 export async function planBackup(
   context: OperationContext,
-  { directory, source, chosen, reading, begunNs }: PlanBackupInput,
+  input: PlanBackupInput,
   options: BackupPushOptions,
 ): Promise<PlannedBackup> {
+  const { directory, source, chosen, reading } = input
   if (isCopying(options)) {
     const files = await openCopies(context, directory, source, chosen, reading)
     const copies = files === undefined ? undefined : { chosen: chosen!, files }
-    const foundation = { base: undefined, copies, begunNs }
-    const contents = await walkAndPlan(context, directory, source, foundation, options)
+    const contents = await walkAndPlan(context, input, { base: undefined, copies }, options)
     return { contents, parent: undefined }
   }
   const base = await openDelta(context, directory, source, chosen, reading, options.delta.changes)
-  const foundation = { base, copies: undefined, begunNs }
-  const contents = await walkAndPlan(context, directory, source, foundation, options)
+  const contents = await walkAndPlan(context, input, { base, copies: undefined }, options)
   return { contents, parent: contents.identity.delta === null ? undefined : chosen }
 }
 
@@ -61,14 +60,12 @@ const NOTHING: ReadonlySet<number> = new Set()
 interface Foundation {
   readonly base: DeltaBase | undefined
   readonly copies: { readonly chosen: ParentBackup; readonly files: ParentFiles } | undefined
-  readonly begunNs: bigint
 }
 
 async function walkAndPlan(
   context: OperationContext,
-  { root, control }: CheckedDirectory,
-  source: BackupSource,
-  { base, copies, begunNs }: Foundation,
+  { directory: { root, control }, source, begunNs }: PlanBackupInput,
+  { base, copies }: Foundation,
   options: BackupPushOptions,
 ): Promise<Contents> {
   const { log, signal } = context

@@ -1,6 +1,6 @@
 import { WalgError } from '../../kit/errors.ts'
 import { formatLsn, toLsn } from '../lsn.ts'
-import { isSegmentName } from '../wal-segment.ts'
+import { firstLsnOf, isSegmentName } from '../wal-segment.ts'
 import {
   decodePageHeader,
   decodeSegmentHeader,
@@ -190,8 +190,8 @@ class PageWalker implements SegmentChecker {
     if ((header.flags & FLAG_LONG_HEADER) === 0 || segment === undefined) {
       return this.#report('header', 0, 'does not begin with a segment header')
     }
-    const low = Number.parseInt(this.#name.slice(16), 16)
-    if (low >= 0x1_0000_0000 / segment.segmentBytes) {
+    const firstLsn = firstLsnOf(this.#name, segment.segmentBytes)
+    if (firstLsn === undefined) {
       return this.#report(
         'address',
         0,
@@ -202,8 +202,7 @@ class PageWalker implements SegmentChecker {
     this.#segmentBytes = segment.segmentBytes
     this.#walPageBytes = segment.walPageBytes
     this.#systemIdentifier = segment.systemIdentifier
-    this.#firstLsn =
-      BigInt(`0x${this.#name.slice(8, 16)}00000000`) + BigInt(low) * BigInt(segment.segmentBytes)
+    this.#firstLsn = firstLsn
     return this.#judgePlace(header)
   }
 

@@ -1,4 +1,4 @@
-import { isSegmentName, parseSegmentName, segmentStartLsn } from '../wal-segment.ts'
+import { firstLsnOf, isSegmentName } from '../wal-segment.ts'
 import {
   decodePageHeader,
   decodeSegmentHeader,
@@ -29,10 +29,6 @@ export function judgeSegmentHead(name: string, head: Uint8Array, sizeBytes: numb
 
   function faultOf(): string | undefined {
     if (sizeBytes !== segmentBytes) return `has ${sizeBytes} bytes, its header says ${segmentBytes}`
-    const perXlogId = 0x1_0000_0000 / segmentBytes
-    const isOwn = Number.parseInt(name.slice(16), 16) < perXlogId
-    if (isOwn && segmentStartLsn(parseSegmentName(name, segmentBytes), segmentBytes) === pageLsn)
-      return undefined
-    return 'holds the pages of another segment'
+    return firstLsnOf(name, segmentBytes) === pageLsn ? undefined : 'holds the pages of another segment'
   }
 }

@@ -2,6 +2,7 @@ import { closeSync } from 'node:fs'
 import { PAGE_HEADER_BYTES } from '../../../postgres/page-header.ts'
 import { isPagedFile, parseRelationFile } from '../../../postgres/relation-file.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
+import { tellUnlogged } from '../../../postgres/walk/unlogged-relations.ts'
 import type { OperationContext } from '../../context.ts'
 import { openFile, readInto } from '../part/file-reading.ts'
 import { FilePlan } from './file-plan.ts'
@@ -20,7 +21,6 @@ export interface CatchupInput {
 
 /** Below it lie the oids that initdb gives: databases and relations of the first hour. */
 const FIRST_NORMAL_OID = 16_384
-const INIT_ENDING = new TextEncoder().encode('_init')
 /** In the column of directories: more than one has a file of that number. */
 const SHARED = -1
 
@@ -33,7 +33,7 @@ const SHARED = -1
 export function planCatchup({ log }: Pick<OperationContext, 'log'>, input: CatchupInput): FilePlan {
   const { entries, isFile, pageBytes, marks } = input
   const plan = new FilePlan(entries.count)
-  const unlogged = findUnlogged(input)
+  const isUnlogged = tellUnlogged(entries)
   const settled = findSettled(input)
   const whole = new Set<string>()
   for (let index = 0; index < entries.count; index++) {
@@ -43,7 +43,7 @@ export function planCatchup({ log }: Pick<OperationContext, 'log'>, input: Catch
     if (!isPagedFile(name, sizeBytes, pageBytes)) continue
     const place = entries.placeOf(index)
     if (!settled.has(place)) whole.add(entries.places[place]!.member)
-    else if (!unlogged.has(keyOf(place, entries.fileNumber(index)))) {
+    else if (!isUnlogged(index)) {
       const part = { relation: parseRelationFile(name)!, blocks: sizeBytes / pageBytes }
       plan.set(index, scanMethod(marks, entries.path(index), part), undefined)
     }
@@ -53,20 +53,6 @@ export function planCatchup({ log }: Pick<OperationContext, 'log'>, input: Catch
   }
   tellVisible(log, plan, entries)
   return plan
-}
-
-/** Relations with an init fork: their pages tell nothing. */
-function findUnlogged({ entries, isFile }: CatchupInput): ReadonlySet<string> {
-  const found = new Set<string>()
-  for (let index = 0; index < entries.count; index++) {
-    if (!isFile(index) || !entries.endsIn(index, INIT_ENDING)) continue
-    found.add(keyOf(entries.placeOf(index), entries.fileNumber(index)))
-  }
-  return found
-}
-
-function keyOf(place: number, relfilenode: number): string {
-  return `${place}/${relfilenode}`
 }
 
 /** Directories of databases, by place, that were there before `fromLsn` for certain. */

@@ -6,6 +6,7 @@ import type { DatabaseHomes } from '../../../postgres/cluster/cluster-facts.ts'
 import { isPagedFile, parseRelationFile, type RelationFile } from '../../../postgres/relation-file.ts'
 import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../../../postgres/unlogged-page.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
+import { tellUnlogged } from '../../../postgres/walk/unlogged-relations.ts'
 import { openFile, readInto } from '../part/file-reading.ts'
 import { FilePlan } from './file-plan.ts'
 import type { ParentFiles } from './parent-files.ts'
@@ -34,7 +35,6 @@ const SECOND_NS = 1_000_000_000n
 /** Times and sizes of so many files leave tens of megabytes of garbage behind. */
 const FILES_PER_COLLECTION = 1 << 17
 const VERSION_NAME = new TextEncoder().encode('PG_VERSION')
-const INIT_ENDING = new TextEncoder().encode('_init')
 const DATABASE_VERSION = /^\/(?:base\/(\d+)|pg_tblspc\/\d+\/PG_[^/]+\/(\d+))\/PG_VERSION$/
 
 /**
@@ -52,7 +52,9 @@ const DATABASE_VERSION = /^\/(?:base\/(\d+)|pg_tblspc\/\d+\/PG_[^/]+\/(\d+))\/PG
 export function planFiles(input: PlanInput): FilePlan {
   const { entries, isFile, parent, pageBytes } = input
   const plan = new FilePlan(entries.count)
-  const oddities = findOddities(input)
+  const isNewDatabase = tellNewDatabases(input)
+  // their pages tell nothing
+  const isUnlogged = tellUnlogged(entries)
   const scratch = new Uint8Array(entries.memberNameBytesMax)
   for (let index = 0; index < entries.count; index++) {
     if ((index + 1) % FILES_PER_COLLECTION === 0) collectGarbage()
@@ -68,7 +70,7 @@ export function planFiles(input: PlanInput): FilePlan {
     const name = entries.memberName(index)
     if (!isPagedFile(name, sizeBytes, pageBytes)) continue
     const relation = parseRelationFile(name)!
-    if (oddities.isNewDatabase(relation) || oddities.unlogged.has(keyOf(relation))) continue
+    if (isNewDatabase(relation) || isUnlogged(index)) continue
     planPages(plan, input, { index, relation, blocks: sizeBytes / pageBytes, parent: known })
   }
   return plan
@@ -152,45 +154,33 @@ export function movedDatabases(before: DatabaseHomes, now: DatabaseHomes): Reado
   return new Set(moved.map(([database, tablespace]) => `${tablespace}/${database}`))
 }
 
-interface Oddities {
-  /** The parent may have other files of this database at this place. */
-  readonly isNewDatabase: (relation: RelationFile) => boolean
-  /** Relations with an init fork, by `keyOf`. */
-  readonly unlogged: ReadonlySet<string>
-}
-
-function findOddities(input: PlanInput): Oddities {
-  const { entries, isFile, parent, movedIn } = input
+/** Whether the parent may have other files of the relation's database at that place. */
+function tellNewDatabases({
+  entries,
+  isFile,
+  parent,
+  movedIn,
+}: PlanInput): (relation: RelationFile) => boolean {
   const madeAnew = new Set<string>()
   const young = new Set<string>()
-  const unlogged = new Set<string>()
   const root = { isSame: false, isOld: false }
   for (let index = 0; index < entries.count; index++) {
-    if (!isFile(index)) continue
-    if (entries.endsIn(index, VERSION_NAME)) {
-      const name = entries.memberName(index)
-      const row = parent.files.find(name)
-      const isSame = row >= 0 && parent.files.mtimeNs(row) === entries.mtimeNs(index)
-      const isOld = parent.settledNs !== undefined && entries.ctimeNs(index) < parent.settledNs
-      if (name === '/PG_VERSION') Object.assign(root, { isSame, isOld })
-      const database = databaseOf(name)
-      if (database === undefined) continue
-      // a folder that the parent does not have tells nothing more when the server was asked
-      if (!isSame && (row >= 0 || movedIn === undefined)) madeAnew.add(database)
-      if (!isOld) young.add(database)
-    } else if (entries.endsIn(index, INIT_ENDING)) {
-      const relation = parseRelationFile(entries.memberName(index))
-      if (relation?.fork === 'init') unlogged.add(keyOf(relation))
-    }
+    if (!isFile(index) || !entries.endsIn(index, VERSION_NAME)) continue
+    const name = entries.memberName(index)
+    const row = parent.files.find(name)
+    const isSame = row >= 0 && parent.files.mtimeNs(row) === entries.mtimeNs(index)
+    const isOld = parent.settledNs !== undefined && entries.ctimeNs(index) < parent.settledNs
+    if (name === '/PG_VERSION') Object.assign(root, { isSame, isOld })
+    const database = databaseOf(name)
+    if (database === undefined) continue
+    // a folder that the parent does not have tells nothing more when the server was asked
+    if (!isSame && (row >= 0 || movedIn === undefined)) madeAnew.add(database)
+    if (!isOld) young.add(database)
   }
   // a copy of the whole cluster has new times everywhere, and the old pages
   if (!root.isSame) madeAnew.clear()
   const suspected = movedIn === undefined && root.isOld ? madeAnew.union(young) : madeAnew
-  return {
-    isNewDatabase: relation =>
-      suspected.has(String(relation.databaseOid)) || movedIn?.has(placeOf(relation)) === true,
-    unlogged,
-  }
+  return relation => suspected.has(String(relation.databaseOid)) || movedIn?.has(placeOf(relation)) === true
 }
 
 /** Oid of the database whose folder a version file lies in. */
@@ -201,8 +191,4 @@ function databaseOf(versionFile: string): string | undefined {
 
 function placeOf({ tablespaceOid, databaseOid }: RelationFile): string {
   return `${tablespaceOid}/${databaseOid}`
-}
-
-function keyOf(relation: RelationFile): string {
-  return `${placeOf(relation)}/${relation.relfilenode}`
 }

@@ -20,7 +20,7 @@ import { storageIdentity } from '../../../storage/storage-identity.ts'
 import type { OperationContext } from '../../context.ts'
 import { claimName, takingBackOnFailure } from '../claim-name.ts'
 import { commitBackup } from '../commit-backup.ts'
-import { reportDamage } from '../damage-report.ts'
+import { countPages, reportDamage } from '../damage-report.ts'
 import type { BackupPushOptions, BackupPushResult } from '../options.ts'
 import { assertNoneMoved } from '../source/moved-databases.ts'
 import { checkSegmentSize } from '../source/segment-size-check.ts'
@@ -135,7 +135,7 @@ export async function remoteBackupPush(
       ...sizes,
       filesCount: files.length,
       partsCount: parts.length,
-      corruptPagesCount: [...damage.values()].reduce((sum, blocks) => sum + blocks.length, 0),
+      corruptPagesCount: countPages(damage),
     }
   })
 }
