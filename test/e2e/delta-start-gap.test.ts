@@ -6,7 +6,7 @@ import { startCluster } from '../support/cluster.ts'
 import { giveToClusterUser } from '../support/cluster-user.ts'
 import { operationContext } from '../support/operation-context.ts'
 import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
-import { queryNow } from '../support/query-now.ts'
+import { beforeWalk, queryNow } from '../support/query-now.ts'
 import { testUnless } from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { walgCommand } from '../support/walg.ts'
@@ -41,17 +41,13 @@ for (const [major, ways] of [
         await cluster.query(statement)
       }
       const [row] = await cluster.query<{ path: string }>(`select pg_relation_filepath('t') as path`)
-      const push = async (parent?: string, way: Way = 'scan', onWalk?: () => void): Promise<string> => {
-        const quiet = await operationContext(place.at('repository'))
-        const info = (message: string): void => {
-          if (message === 'Walking ...') onWalk?.()
-        }
-        const context = { ...quiet, log: { ...quiet.log, info } }
+      const push = async (parent?: string, way: Way = 'scan', onWalk = (): void => {}): Promise<string> => {
+        const context = beforeWalk(await operationContext(place.at('repository')), onWalk)
         const changes = { ...NO_DELTA.changes, method: way, usesWal: way === 'wal', isForced: way !== 'scan' }
         const isFull = parent === undefined
         const delta = { ...NO_DELTA, stepsMax: isFull ? 0 : 9, fromName: parent, isFull, changes }
         const { name } = await backupPush(context, pushOptions(cluster.dataDirectory, { cluster, delta }))
-        await quiet.storage.close()
+        await context.storage.close()
         return name
       }
       let happened = 0

@@ -1,13 +1,10 @@
 import { expect } from 'bun:test'
-import { appendFileSync, mkdirSync, readFileSync, statSync, truncateSync } from 'node:fs'
+import { appendFileSync, readFileSync, statSync, truncateSync } from 'node:fs'
 import path from 'node:path'
-import { type Cluster, startCluster } from '../support/cluster.ts'
-import { giveToClusterUser } from '../support/cluster-user.ts'
-import { missingPostgres } from '../support/postgres-binaries.ts'
+import type { Cluster } from '../support/cluster.ts'
+import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
 import { testUnless } from '../support/skip.ts'
-import { tempDirectory } from '../support/temp-directory.ts'
-import { walgCommand } from '../support/walg.ts'
-import { walg } from './archiving-cluster.ts'
+import { type ArchivingCluster, startArchivingCluster, walg } from './archiving-cluster.ts'
 
 const PAGE = 8192
 const HOLE_PAGES = 5
@@ -31,6 +28,23 @@ function zeroPages(file: string): number[] {
   return blocks.filter(block => bytes.subarray(block * PAGE, (block + 1) * PAGE).every(byte => byte === 0))
 }
 
+function startScene(major: Major): Promise<ArchivingCluster> {
+  return startArchivingCluster({
+    major,
+    settings: { autovacuum: 'off', ...(major >= 17 ? { summarize_wal: 'on' } : {}) },
+  })
+}
+
+/** What a push says that makes a delta of whatever was pushed last. */
+async function pushDelta(
+  { cluster, settings }: ArchivingCluster,
+  env: Readonly<Record<string, string>>,
+): Promise<string> {
+  await cluster.query('checkpoint')
+  const all = { ...settings, ...cluster.environment, WALG_DELTA_MAX_STEPS: '9', ...env }
+  return (await walg(['backup-push', cluster.dataDirectory], all)).stderr
+}
+
 for (const [ways, major] of [
   [['scan', 'scan'], 15],
   [['scan', 'scan'], 18],
@@ -40,16 +54,8 @@ for (const [ways, major] of [
     missingPostgres(major),
     `PostgreSQL ${major}, by ${ways.join(' then ')}: zero pages between changed ones do not make a file whole, and stay zero`,
     async () => {
-      using place = tempDirectory('zero-pages')
-      mkdirSync(place.at('repository'))
-      giveToClusterUser(place.at('repository'), 0o777)
-      const settings = { WALG_FILE_PREFIX: place.at('repository'), WALG_DELTA_MAX_STEPS: '9' }
-      await using cluster = await startCluster({
-        major,
-        checksums: true,
-        settings: { autovacuum: 'off', ...(major >= 17 ? { summarize_wal: 'on' } : {}) },
-        archiveCommand: walgCommand(settings, 'wal-push %p'),
-      })
+      await using scene = await startScene(major)
+      const { cluster, settings, place } = scene
       await cluster.query(
         'create table t with (fillfactor = 50) as select g as id, 0 as v from generate_series(1, 3000) g',
       )
@@ -57,11 +63,7 @@ for (const [ways, major] of [
       await cluster.query('checkpoint')
       await addHole(cluster, relation)
       await cluster.query('insert into t select g, 0 from generate_series(3001, 4000) g')
-      const push = async (env: Record<string, string> = {}): Promise<string> => {
-        await cluster.query('checkpoint')
-        const all = { ...settings, ...cluster.environment, ...env }
-        return (await walg(['backup-push', cluster.dataDirectory], all)).stderr
-      }
+      const push = (env: Record<string, string> = {}): Promise<string> => pushDelta(scene, env)
       await push()
       const source = path.join(cluster.dataDirectory, relation)
       const holes = zeroPages(source)
@@ -99,20 +101,9 @@ for (const way of ['scan', 'auto'] as const) {
     missingPostgres(17),
     `by ${way}: zero pages where an older backup than the parent has rows make a file whole: the original would bring those back`,
     async () => {
-      using place = tempDirectory('zero-pages')
-      mkdirSync(place.at('repository'))
-      giveToClusterUser(place.at('repository'), 0o777)
-      const settings = { WALG_FILE_PREFIX: place.at('repository'), WALG_DELTA_MAX_STEPS: '9' }
-      await using cluster = await startCluster({
-        major: 17,
-        settings: { autovacuum: 'off', summarize_wal: 'on' },
-        archiveCommand: walgCommand(settings, 'wal-push %p'),
-      })
-      const push = async (): Promise<string> => {
-        await cluster.query('checkpoint')
-        const all = { ...settings, ...cluster.environment, WALG_CHANGED_BLOCKS: way }
-        return (await walg(['backup-push', cluster.dataDirectory], all)).stderr
-      }
+      await using scene = await startScene(17)
+      const { cluster } = scene
+      const push = (): Promise<string> => pushDelta(scene, { WALG_CHANGED_BLOCKS: way })
       await cluster.query(
         'create table t as select g as id, md5(g::text) as v from generate_series(1, 10000) g',
       )

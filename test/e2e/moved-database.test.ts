@@ -5,7 +5,7 @@ import { startCluster } from '../support/cluster.ts'
 import { giveToClusterUser } from '../support/cluster-user.ts'
 import { operationContext } from '../support/operation-context.ts'
 import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
-import { queryNow } from '../support/query-now.ts'
+import { beforeWalk, queryNow } from '../support/query-now.ts'
 import { testUnless } from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { walgCommand } from '../support/walg.ts'
@@ -27,12 +27,8 @@ for (const major of [13, 18] as const satisfies readonly Major[]) {
       })
       await cluster.query(`create tablespace ts location '${place.at('ts')}'`)
       await cluster.query('create database wanders')
-      const push = async (onWalk?: () => void): Promise<string> => {
-        const quiet = await operationContext(place.at('repository'))
-        const info = (message: string): void => {
-          if (message === 'Walking ...') onWalk?.()
-        }
-        const context = { ...quiet, log: { ...quiet.log, info } }
+      const push = async (onWalk: () => void): Promise<string> => {
+        const context = beforeWalk(await operationContext(place.at('repository')), onWalk)
         const { name } = await backupPush(context, pushOptions(cluster.dataDirectory, { cluster }))
         return name
       }

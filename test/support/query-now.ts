@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import type { Cluster } from './cluster.ts'
+import type { TestContext } from './operation-context.ts'
 
 /** Runs SQL while this process waits: what happens on the server at one exact moment of a push. */
 export function queryNow(cluster: Cluster, statements: readonly string[]): void {
@@ -18,4 +19,13 @@ export function queryNow(cluster: Cluster, statements: readonly string[]): void 
     encoding: 'utf8',
   })
   if (status !== 0) throw new Error(`the statements failed: ${stderr}`)
+}
+
+/** The context of a push that runs `action` when the backup has begun and the walk has not. */
+export function beforeWalk(context: TestContext, action: () => void): TestContext {
+  const info = (message: string): void => {
+    context.log.info(message)
+    if (message === 'Walking ...') action()
+  }
+  return { ...context, log: { ...context.log, info } }
 }
