@@ -7,8 +7,14 @@ const MATCH_START_LIMIT: usize = 12;
 const LAST_LITERALS: usize = 5;
 /** Probes without a match before the steps grow: data that does not compress is passed over quickly. */
 const SKIP_TRIGGER: u32 = 8;
-/** The table (128 KiB) holds positions modulo 64 KiB, 2 bytes each: all that a match distance can express. */
+/**
+ * The table (256 KiB) holds positions in the block, and above each ten bits of its hash: whether it is a match is known
+ * before the bytes there are looked at, which are seldom near the processor.
+ */
 const TABLE_LOG: u32 = 16;
+const POSITION_BITS: u32 = 22;
+const POSITION_MASK: u32 = (1 << POSITION_BITS) - 1;
+const DISTANCE_MAX: u32 = 65535;
 
 // @ts-ignore: decorator
 @inline function copy16(to: usize, from: usize): void {
@@ -33,27 +39,25 @@ const TABLE_LOG: u32 = 16;
 
 /** Hash of 6 bytes: finds longer matches than one of 4 or 5. */
 // @ts-ignore: decorator
-@inline function slotOf(table: usize, at: usize): usize {
-  return table + (<usize>(((load<u64>(at) << 16) * 227718039650203) >> (64 - TABLE_LOG)) << 1);
+@inline function hashOf(at: usize): u64 {
+  return (load<u64>(at) << 16) * 227718039650203;
 }
 
-/** Looks `at` up and enters it; returns the candidate's address, or `at` itself for none. */
 // @ts-ignore: decorator
-@inline function exchange(slot: usize, source: usize, at: usize): usize {
-  const position = <u32>(at - source);
-  const distance = (position - <u32>load<u16>(slot)) & 0xffff;
-  store<u16>(slot, <u16>position);
-  return distance <= position ? at - distance : at;
+@inline function slotOf(table: usize, hash: u64): usize {
+  return table + (<usize>(hash >> (64 - TABLE_LOG)) << 2);
+}
+
+/** The difference of two entries is the distance between them, or more than any distance when their bits of the hash differ. */
+// @ts-ignore: decorator
+@inline function entryOf(hash: u64, at: usize, source: usize): u32 {
+  return (<u32>(hash >> (32 - TABLE_LOG)) & ~POSITION_MASK) + <u32>(at - source);
 }
 
 // @ts-ignore: decorator
 @inline function enter(table: usize, at: usize, source: usize): void {
-  store<u16>(slotOf(table, at), <u16>(at - source));
-}
-
-// @ts-ignore: decorator
-@inline function isMatch(candidate: usize, at: usize): bool {
-  return candidate != at && load<u32>(candidate) == load<u32>(at);
+  const hash = hashOf(at);
+  store<u32>(slotOf(table, hash), entryOf(hash, at, source));
 }
 
 /** End of the run of equal bytes that begins at `at` and `match`. */
@@ -97,28 +101,32 @@ const TABLE_LOG: u32 = 16;
 }
 
 /**
- * Compresses `count` bytes into at most `limit` bytes and returns their number; 0 when they do not fit. `table`
- * is 128 KiB of scratch.
+ * Compresses `count` bytes, 4 MiB at most, into at most `limit` bytes and returns their number; 0 when they do not fit.
+ * `table` is 256 KiB of scratch.
  */
 export function compressBlock(source: usize, count: usize, target: usize, limit: usize, table: usize): usize {
   const end = source + count, stop = target + limit;
   let anchor = source, to = target;
   if (count > MATCH_START_LIMIT) {
     const startLimit = end - MATCH_START_LIMIT, matchLimit = end - LAST_LITERALS;
-    memory.fill(table, 0, <usize>2 << TABLE_LOG);
+    memory.fill(table, 0, <usize>4 << TABLE_LOG);
     let at = source + 1;
     while (true) {
-      // search
-      let slot = slotOf(table, at), probes: u32 = 1 << SKIP_TRIGGER, match = at;
-      let ahead = at;
+      // search, from the end of the match before: another one may begin there
+      let probes: u32 = 1 << SKIP_TRIGGER, match = at;
+      let ahead = at, hash = hashOf(at);
       while (true) {
         at = ahead;
         ahead += <usize>(probes++ >> SKIP_TRIGGER);
         if (ahead > startLimit) break;
-        const here = slot;
-        slot = slotOf(table, ahead);
-        match = exchange(here, source, at);
-        if (isMatch(match, at)) break;
+        const slot = slotOf(table, hash), entry = entryOf(hash, at, source);
+        hash = hashOf(ahead);
+        const distance = entry - load<u32>(slot);
+        store<u32>(slot, entry);
+        if (distance - 1 < DISTANCE_MAX) {
+          match = at - <usize>distance;
+          if (load<u32>(match) == load<u32>(at)) break;
+        }
       }
       if (ahead > startLimit) break;
       while (at > anchor && match > source && load<u8>(at - 1) == load<u8>(match - 1)) {
@@ -127,35 +135,27 @@ export function compressBlock(source: usize, count: usize, target: usize, limit:
       }
       const literals = at - anchor;
       if (to + literals + literals / 255 + 16 > stop) return 0;
-      let token = to;
+      const token = to;
       to = storeLiterals(to, anchor, literals);
-      while (true) {
-        store<u16>(to, <u16>(at - match));
-        to += 2;
-        const inMatch = at + 2, matchEnd = endOfMatch(at + MATCH_BYTES_MIN, match + MATCH_BYTES_MIN, matchLimit);
-        const length = matchEnd - at - MATCH_BYTES_MIN;
-        at = matchEnd;
-        if (length < 15) {
-          store<u8>(token, <u8>(<usize>load<u8>(token) + length));
-        } else {
-          store<u8>(token, load<u8>(token) + 15);
-          if (to + length / 255 + 16 > stop) return 0;
-          to = storeLength(to, length - 15);
-        }
-        anchor = at;
+      store<u16>(to, <u16>(at - match));
+      to += 2;
+      const inMatch = at + 1;
+      anchor = endOfMatch(at + MATCH_BYTES_MIN, match + MATCH_BYTES_MIN, matchLimit);
+      const length = anchor - at - MATCH_BYTES_MIN;
+      at = anchor;
+      if (length < 15) {
+        store<u8>(token, <u8>(<usize>load<u8>(token) + length));
         if (at >= startLimit) break;
-        // two positions of what was passed over are enough to be found again
-        enter(table, inMatch, source);
-        enter(table, at - 2, source);
-        match = exchange(slotOf(table, at), source, at);
-        if (!isMatch(match, at)) break;
-        if (to + 16 > stop) return 0;
-        token = to;
-        store<u8>(to++, 0);
+      } else {
+        store<u8>(token, load<u8>(token) + 15);
+        if (to + length / 255 + 16 > stop) return 0;
+        to = storeLength(to, length - 15);
+        if (at >= startLimit) break;
+        enter(table, at - 6, source);
       }
-      if (at >= startLimit) break;
-      at++;
-      if (at > startLimit) break;
+      // so much of what was passed over is enough to be found again
+      enter(table, inMatch, source);
+      enter(table, at - 2, source);
     }
   }
   const literals = end - anchor;
