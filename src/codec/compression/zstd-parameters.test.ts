@@ -1,4 +1,6 @@
 import { expect, test } from 'bun:test'
+import { readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
 import zlib from 'node:zlib'
 import { seededRandom } from '../../../test/support/seeded-random.ts'
 import { looksLikeText, zstdParameters } from './zstd-parameters.ts'
@@ -11,7 +13,7 @@ const {
 } = zlib.constants
 const BLOCK_BYTES = 1 << 20
 
-/** Sentences that are said again and again, as the pages of a document store hold them. */
+/** Words of a language in sentences that are said again and again. */
 function prose(alphabet: string): Uint8Array {
   const random = seededRandom('prose')
   const letter = (): string => alphabet[Math.floor(alphabet.length * (random.int(1000) / 1000) ** 1.6)]!
@@ -31,6 +33,16 @@ function hexadecimal(): Uint8Array {
   )
 }
 
+/** The sources of this project: text whose phrases come again word for word. */
+function sources(): Uint8Array {
+  const folder = path.join(import.meta.dir, '../..')
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(file =>
+    file.endsWith('.ts'),
+  )
+  const text = Buffer.concat(files.toSorted().map(file => readFileSync(path.join(folder, file))))
+  return text.subarray(0, BLOCK_BYTES)
+}
+
 const ENGLISH = prose('etaoinshrdlucmfwypvbgkjqxz')
 const RUSSIAN = prose('оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё')
 
@@ -43,9 +55,10 @@ test('text is told by its bytes, in any alphabet; digits, padding, rows and nois
   expect(looksLikeText(new Uint8Array(0))).toBe(false)
 })
 
-test('text that gains by it gets the tables for text, everything else those for rows', () => {
+test('text gets the fastest tables that nothing betters by much: for phrases, for words, else those for rows', () => {
   const part = (beginning: Uint8Array) => zstdParameters({ use: 'part' }, beginning)
-  expect(part(ENGLISH)).toMatchObject({ [LEVEL]: 3 })
+  expect(part(sources())).toMatchObject({ [LEVEL]: 3 })
+  expect(part(ENGLISH)).toMatchObject({ [LEVEL]: 2, [MIN_MATCH]: 6 })
   expect(part(hexadecimal())).toMatchObject({ [LEVEL]: 2, [MIN_MATCH]: 5 })
   expect(part(new Uint8Array(0))).toMatchObject({ [LEVEL]: 2, [MIN_MATCH]: 5 })
   expect(zstdParameters({ use: 'wal' }, ENGLISH.subarray(0, 262_144))).toMatchObject({ [LEVEL]: 3 })

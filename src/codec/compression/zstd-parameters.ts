@@ -26,7 +26,14 @@ const FOR_SMALL_FILES: ZstdParameters = {
   [C.ZSTD_c_hashLog]: 15,
   [C.ZSTD_c_chainLog]: 13,
 }
-/** Text repeats whole phrases, from further away. */
+/** Words come again in matches that are no shorter than they, and soon: what lies further back costs more than it saves. */
+const FOR_WORDS: ZstdParameters = {
+  [C.ZSTD_c_compressionLevel]: 2,
+  [C.ZSTD_c_minMatch]: 6,
+  [C.ZSTD_c_hashLog]: 17,
+  [C.ZSTD_c_windowLog]: 20,
+}
+/** Text that repeats whole phrases: long matches first, found in a second table. */
 const FOR_TEXT: ZstdParameters = {
   [C.ZSTD_c_compressionLevel]: 3,
   [C.ZSTD_c_hashLog]: 17,
@@ -45,7 +52,9 @@ const SEGMENT_THREADS = 2
 /** An object whose first block is shorter is not worth a thread. */
 const PIECES_BEGINNING_BYTES_MIN = 256 << 10
 
-/** What the tables for text must save of a part's first block to be worth their time. */
+/** What is tried with each of the tables, of a part's first block; what they must save of it to be worth their time. */
+const TRIAL_BYTES = 512 << 10
+const WORDS_GAIN_MIN = 0.02
 const TEXT_GAIN_MIN = 0.03
 
 const SAMPLE_STRIDE = 61
@@ -73,17 +82,17 @@ export function zstdParameters(
   const isInPieces =
     threadsCount > 1 && zstdLevel === 'default' && beginning.length >= PIECES_BEGINNING_BYTES_MIN
   return {
+    [C.ZSTD_c_windowLog]: isPlain ? WINDOW_LOG : NAMED_WINDOW_LOG,
     ...tables,
     ...(isInPieces ? { ...IN_PIECES, [C.ZSTD_c_nbWorkers]: threadsCount } : {}),
     [C.ZSTD_c_checksumFlag]: 1,
-    [C.ZSTD_c_windowLog]: isPlain ? WINDOW_LOG : NAMED_WINDOW_LOG,
   }
 }
 
 function tablesFor(use: CompressionOptions['use'], beginning: Uint8Array): ZstdParameters {
   if (use === 'small files') return FOR_SMALL_FILES
-  const isText = looksLikeText(beginning) && (use === 'wal' || gainsAsText(beginning))
-  return isText ? FOR_TEXT : FOR_ROWS
+  if (!looksLikeText(beginning)) return FOR_ROWS
+  return use === 'wal' ? FOR_TEXT : tablesForText(beginning)
 }
 
 /** Printable bytes (those of any UTF-8 text among them) in about the variety of a language; looks at a sample. */
@@ -109,8 +118,14 @@ function isHexadecimalDigit(byte: number): boolean {
   return (byte >= 48 && byte <= 57) || (byte >= 97 && byte <= 102)
 }
 
-function gainsAsText(beginning: Uint8Array): boolean {
-  const asRows = zlib.zstdCompressSync(beginning, { params: FOR_ROWS }).length
-  const asText = zlib.zstdCompressSync(beginning, { params: FOR_TEXT }).length
-  return asText < asRows * (1 - TEXT_GAIN_MIN)
+/** The fastest tables that none of the slower ones betters by enough. */
+function tablesForText(beginning: Uint8Array): ZstdParameters {
+  const trial = beginning.subarray(0, TRIAL_BYTES)
+  const sizeWith = (params: ZstdParameters): number => zlib.zstdCompressSync(trial, { params }).length
+  const asRows = sizeWith(FOR_ROWS)
+  const asWords = sizeWith(FOR_WORDS)
+  const isOfWords = asWords < asRows * (1 - WORDS_GAIN_MIN)
+  const isOfPhrases = sizeWith(FOR_TEXT) < (isOfWords ? asWords : asRows) * (1 - TEXT_GAIN_MIN)
+  if (isOfPhrases) return FOR_TEXT
+  return isOfWords ? FOR_WORDS : FOR_ROWS
 }
