@@ -16,6 +16,10 @@ const POSITION_BITS: u32 = 22;
 const POSITION_MASK: u32 = (1 << POSITION_BITS) - 1;
 const DISTANCE_MAX: u32 = 65535;
 
+/** A sequence of few literals and a short match lies within so much of a block, and of its content, whatever it says. */
+const SHORT_STORED_BYTES: usize = 20;
+const SHORT_BYTES: usize = 40;
+
 // @ts-ignore: decorator
 @inline function copy16(to: usize, from: usize): void {
   const low = load<u64>(from), high = load<u64>(from, 8);
@@ -170,26 +174,44 @@ export function compressBlock(source: usize, count: usize, target: usize, limit:
 export function decompressBlock(source: usize, count: usize, target: usize, capacity: usize, history: usize): isize {
   let from = source, to = target;
   const end = source + count, stop = target + capacity, low = target - history;
+  const shortEnd = max(end, source + SHORT_STORED_BYTES) - SHORT_STORED_BYTES;
+  const shortStop = max(stop, target + SHORT_BYTES) - SHORT_BYTES;
   while (from < end) {
     const token = <usize>load<u8>(from++);
-    let literals = token >> 4;
-    if (literals == 15) {
-      let more: usize;
-      do {
-        if (from >= end) return -1;
-        more = <usize>load<u8>(from++);
-        literals += more;
-      } while (more == 255);
+    let literals = token >> 4, distance: usize;
+    if (literals < 15 && from < shortEnd && to < shortStop) {
+      copy16(to, from);
+      from += literals;
+      to += literals;
+      distance = <usize>load<u16>(from);
+      from += 2;
+      if ((token & 15) < 15 && distance >= 8 && distance <= to - low) {
+        const match = to - distance;
+        store<u64>(to, load<u64>(match));
+        store<u64>(to, load<u64>(match, 8), 8);
+        store<u16>(to, load<u16>(match, 16), 16);
+        to += (token & 15) + MATCH_BYTES_MIN;
+        continue;
+      }
+    } else {
+      if (literals == 15) {
+        let more: usize;
+        do {
+          if (from >= end) return -1;
+          more = <usize>load<u8>(from++);
+          literals += more;
+        } while (more == 255);
+      }
+      if (literals > end - from || literals > stop - to) return -1;
+      copyLiterals(to, from, literals);
+      from += literals;
+      to += literals;
+      // a block ends with literals; the token of the last sequence has no match
+      if (from == end) return token & 15 ? -1 : <isize>(to - target);
+      if (end - from < 2) return -1;
+      distance = <usize>load<u16>(from);
+      from += 2;
     }
-    if (literals > end - from || literals > stop - to) return -1;
-    copyLiterals(to, from, literals);
-    from += literals;
-    to += literals;
-    // a block ends with literals; the token of the last sequence has no match
-    if (from == end) return token & 15 ? -1 : <isize>(to - target);
-    if (end - from < 2) return -1;
-    const distance = <usize>load<u16>(from);
-    from += 2;
     if (distance == 0 || distance > to - low) return -1;
     let length = (token & 15) + MATCH_BYTES_MIN;
     if (length == 15 + MATCH_BYTES_MIN) {
