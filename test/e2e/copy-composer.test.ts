@@ -53,6 +53,7 @@ testUnless(
       WALG_DELTA_MAX_STEPS: '5',
     })
     expect(last.name).not.toContain('_D_')
+    expect(last.stderr).toContain('The base that is named for a delta is not used')
     expectCopied(last.parts, second.parts, files!)
 
     for (const { name } of [second, delta]) await walg(['verify', name], settings)

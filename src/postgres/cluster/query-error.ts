@@ -2,7 +2,17 @@ import { WalgError } from '../../kit/errors.ts'
 
 const SQL_STATE = /^[0-9A-Z]{5}$/
 const QUERY_CANCELED = '57014'
-const PRIVILEGE_MISSING = '42501'
+/** What a person can do about some of the server's refusals. */
+const HINTS: Readonly<Record<string, string>> = {
+  // insufficient_privilege
+  '42501':
+    'the role lacks a grant; the guide lists those of a backup user (pg_read_all_settings, EXECUTE on the backup functions)',
+  // data_corrupted, index_corrupted
+  XX001:
+    'the server cannot read a page of its own catalogue: find it with pg_amcheck and mend it, or stop the server and push its data directory as it is',
+  XX002:
+    'an index of the catalogue is damaged: REINDEX SYSTEM rebuilds it; or stop the server and push its data directory as it is',
+}
 /** The server is going away, or has thrown the session out. */
 const SESSION_ENDED = new Set(['57P01', '57P02', '57P03', '57P05', '25P03', '08006', '08003'])
 
@@ -37,10 +47,7 @@ export function fromQueryError(
       cause: error,
     })
   }
-  const hint =
-    sqlState === PRIVILEGE_MISSING
-      ? 'the role lacks a grant; the guide lists those of a backup user (pg_read_all_settings, EXECUTE on the backup functions)'
-      : (error as { hint?: string }).hint
+  const hint = HINTS[sqlState] ?? (error as { hint?: string }).hint
   return new WalgError('CLUSTER_QUERY', `${text} (SQLSTATE ${sqlState})`, {
     facts,
     cause: error,

@@ -27,10 +27,13 @@ export function isCopying({ composer, catchupFromLsn }: BackupPushOptions): bool
  */
 export async function chooseCopySource(
   context: OperationContext,
-  { isVerifying, failsOnCorrupt }: BackupPushOptions,
+  { isVerifying, failsOnCorrupt, delta }: BackupPushOptions,
 ): Promise<ParentBackup | undefined> {
   const { storage, log } = context
   log.info('Doing full backup.')
+  if (delta.fromName !== undefined || delta.fromUserData !== undefined) {
+    log.warning('The base that is named for a delta is not used: parts are copied of the latest full backup.')
+  }
   if (isVerifying && failsOnCorrupt) {
     log.warning(`WALG_FAIL_ON_CORRUPT wants the pages of all files verified. ${ANEW}`)
     return undefined
