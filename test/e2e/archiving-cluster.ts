@@ -13,7 +13,7 @@ import { type Finished, type Started, startProcess } from '../support/process.ts
 import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
 import { untilTrue } from '../support/until-true.ts'
 import { runWalg, walgBinary, walgCommand } from '../support/walg.ts'
-import { backupRoleSql } from './document-blocks.ts'
+import { backupRoleSql } from './guide/document-blocks.ts'
 
 export interface ArchivingOptions {
   readonly major: Major

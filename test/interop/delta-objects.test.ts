@@ -126,7 +126,15 @@ async function pushByOriginal(scene: Scene, parent: string, triesLeft = 5): Prom
   }
   for (let tries = 0; tries < 5000 && !(await isStarting(false)); tries++) await Bun.sleep(1)
   push.kill('SIGSTOP')
-  await untilTrue(() => isStarting(true), 20_000, 'pg_start_backup returning')
+  try {
+    await untilTrue(() => isStarting(true), 5000, 'pg_start_backup returning')
+  } catch (error) {
+    // held in the middle of a message, for whose end the server waits
+    push.kill('SIGKILL')
+    await push.finished
+    if (triesLeft === 0) throw error
+    return pushByOriginal(scene, parent, triesLeft - 1)
+  }
   await cluster.query(`select pg_logical_emit_message(false, 'test', '')`)
   await cluster.query('select pg_switch_wal()')
   const [row] = await cluster.query<{ name: string }>(

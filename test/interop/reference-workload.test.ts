@@ -1,4 +1,4 @@
-import { playChains, type RestoreMode } from '../e2e/delta-workload.ts'
+import { playChains, type RestoreMode } from '../e2e/delta/delta-workload.ts'
 import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { missingReference, testUnless } from '../support/skip.ts'

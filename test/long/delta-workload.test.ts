@@ -1,4 +1,4 @@
-import { PLAIN_RESTORE, playChains } from '../e2e/delta-workload.ts'
+import { PLAIN_RESTORE, playChains } from '../e2e/delta/delta-workload.ts'
 import { playChanges } from '../property/changed-blocks.ts'
 import { MAJORS, missingPostgres } from '../support/postgres-binaries.ts'
 import { seededRandom } from '../support/seeded-random.ts'

@@ -1,8 +1,8 @@
 import type { Mutation } from './mutation.ts'
 
-const HAZARDS = 'test/e2e/backup-push-hazards.test.ts'
-const SERVER = 'test/e2e/backup-push-server.test.ts'
-const AT_REST = 'test/e2e/backup-push-at-rest.test.ts'
+const HAZARDS = 'test/e2e/push/backup-push-hazards.test.ts'
+const SERVER = 'test/e2e/push/backup-push-server.test.ts'
+const AT_REST = 'test/e2e/push/backup-push-at-rest.test.ts'
 const WORKERS = 'src/operations/backup-push/part/part-workers.test.ts'
 const BATCHES = 'src/operations/backup-push/part/file-batch.test.ts'
 const POWER_LOSS = 'test/crash/backup-push-power-loss.test.ts'

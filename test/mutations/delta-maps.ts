@@ -56,7 +56,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/postgres/unlogged-page.ts',
     find: 'const SPGIST_MAGIC = 0xba0babee',
     replace: 'const SPGIST_MAGIC = 0xba0babef',
-    test: 'test/e2e/delta-ways.test.ts',
+    test: 'test/e2e/delta/delta-ways.test.ts',
   },
   {
     guard: 'the record before a run of segments is known, or there is no map',

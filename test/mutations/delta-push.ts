@@ -8,7 +8,7 @@ const GUARDS = 'src/operations/backup-push/delta/parent-guards.ts'
 const GUARDS_TEST = 'src/operations/backup-push/delta/parent-guards.test.ts'
 const VISIBLE = 'src/operations/backup-push/delta/visible-pages.ts'
 const VISIBLE_TEST = 'src/operations/backup-push/delta/visible-pages.test.ts'
-const DELTA_TEST = 'test/e2e/delta-push.test.ts'
+const DELTA_TEST = 'test/e2e/delta/delta-push.test.ts'
 
 /** The guards of delta backups. */
 export const mutations: readonly Mutation[] = [
@@ -84,7 +84,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/operations/backup-push/delta/settled-moment.ts',
     find: 'if (startsNow) return begunNs',
     replace: 'if (startsNow) return walkedNs',
-    test: 'test/e2e/delta-start-gap.test.ts',
+    test: 'test/e2e/delta/delta-start-gap.test.ts',
     title: 'by wal then scan',
   },
   {
@@ -158,7 +158,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/operations/backup-push/delta/open-delta.ts',
     find: 'const marks = hasMarksInLsnSince(source, parent)',
     replace: 'const marks = parent.startLsn > 0n',
-    test: 'test/e2e/delta-visibility.test.ts',
+    test: 'test/e2e/delta/delta-visibility.test.ts',
     title: 'PostgreSQL 15 without data checksums',
   },
   {
@@ -166,7 +166,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/operations/backup-push/delta/open-delta.ts',
     find: 'hasMarksInLsnSinceNs !== undefined && hasMarksInLsnSinceNs < epochNs(startTime)',
     replace: 'hasMarksInLsnSinceNs !== undefined',
-    test: 'test/e2e/delta-visibility.test.ts',
+    test: 'test/e2e/delta/delta-visibility.test.ts',
     title: 'PostgreSQL 16 with wal_log_hints that were off for a while',
   },
 ]

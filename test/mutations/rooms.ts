@@ -134,7 +134,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/operations/backup-push/claim-name.ts',
     find: "  if (await backupExists(storage, name, { signal })) {\n    throw new WalgError('BACKUP_EXISTS'",
     replace: "  if (name === undefined) {\n    throw new WalgError('BACKUP_EXISTS'",
-    test: 'test/e2e/backup-push-at-rest.test.ts',
+    test: 'test/e2e/push/backup-push-at-rest.test.ts',
     title: 'the same directory twice',
   },
   {
@@ -343,7 +343,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/postgres/control-file.ts',
     find: 'if (crc32c(bytes.subarray(0, crcOffset)) !== view.getUint32(crcOffset, true)) {',
     replace: 'if (crcOffset < 0) {',
-    test: 'test/e2e/backup-push-hazards.test.ts',
+    test: 'test/e2e/push/backup-push-hazards.test.ts',
     title: 'one without pg_control',
   },
   {

@@ -1,0 +1,138 @@
+import { expect } from 'bun:test'
+import path from 'node:path'
+import { freePort } from '../../support/cluster.ts'
+import { type Major, missingPostgres, postgresDirectory } from '../../support/postgres-binaries.ts'
+import { testUnless } from '../../support/skip.ts'
+import { runWalg, walgCommand } from '../../support/walg.ts'
+import {
+  type ArchivingCluster,
+  archiveEverything,
+  LEDGER_SQL,
+  startArchivingCluster,
+  startStandby,
+  untilPromoted,
+  walg,
+} from '../archiving-cluster.ts'
+import { RestoredServer } from './restored-server.ts'
+
+function settingsOf(source: ArchivingCluster, major: Major): Record<string, string> {
+  return { ...source.settings, WALG_PG_BIN_DIR: path.join(postgresDirectory(major), 'bin') }
+}
+
+/** Restores, starts, asks one question. */
+async function ask(
+  source: ArchivingCluster,
+  major: Major,
+  name: string,
+  args: readonly string[],
+  sql: string,
+): Promise<unknown> {
+  const data = source.place.at(name)
+  const port = await freePort()
+  const start = ['--start', '--port', `${port}`, '--no-archive']
+  await walg(['restore', data, ...args, ...start], settingsOf(source, major))
+  await using server = new RestoredServer(data, port)
+  return (await server.query(sql))[0]
+}
+
+const NOTES = `select string_agg(note, ' ' order by id) as notes from ledger where note like 'on %'`
+
+testUnless(
+  missingPostgres(16),
+  'after a failover restore follows the new timeline, and the old one when told to; a backup of a standby will do',
+  async () => {
+    await using source = await startArchivingCluster({ major: 16, segmentSizeMiB: 1 })
+    const { cluster } = source
+    await cluster.query(LEDGER_SQL)
+    await using standby = await startStandby(source, 'standby', {
+      archive_mode: 'on',
+      archive_command: walgCommand(source.settings, 'wal-push %p'),
+    })
+    await cluster.query('checkpoint')
+    await walg(['backup-push', standby.dataDirectory], source.connection(standby))
+    await cluster.query(`insert into ledger (note) values ('on both')`)
+    await archiveEverything(cluster)
+    const [row] = await cluster.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn')
+    const isThere = async (): Promise<boolean> =>
+      (await standby.query<{ r: boolean }>(`select pg_last_wal_replay_lsn() >= '${row!.lsn}' as r`))[0]?.r ===
+      true
+    while (!(await isThere())) await Bun.sleep(20)
+    await standby.query('select pg_promote()')
+    await untilPromoted(standby)
+    await standby.query(`insert into ledger (note) values ('on two')`)
+    await standby.query(`select pg_create_restore_point('of_two')`)
+    await archiveEverything(standby)
+    await cluster.query(`insert into ledger (note) values ('on one')`)
+    await cluster.query(`select pg_create_restore_point('of_one')`)
+    await archiveEverything(cluster)
+
+    const promote = '--promote'
+    expect(await ask(source, 16, 'latest', ['--latest'], NOTES)).toEqual({ notes: 'on both on two' })
+    expect(await ask(source, 16, 'two', ['--to-name', 'of_two', promote], NOTES)).toEqual({
+      notes: 'on both on two',
+    })
+    const lost = await runWalg(['restore', source.place.at('lost'), '--to-name', 'of_one'], {
+      env: source.settings,
+      asClusterUser: true,
+    })
+    expect([lost.exit, lost.stderr]).toEqual([1, expect.stringContaining('timelines: 1, 2')])
+    const one = ['--timeline', '1', '--to-name', 'of_one', promote]
+    expect(await ask(source, 16, 'one', one, NOTES)).toEqual({ notes: 'on both on one' })
+  },
+  120_000,
+)
+
+testUnless(
+  missingPostgres(17),
+  'a backup of a server that was shut down brings its WAL along: restore and drill need no archive',
+  async () => {
+    await using source = await startArchivingCluster({ major: 17, segmentSizeMiB: 1 })
+    const { cluster, repository } = source
+    cluster.configure({ archive_mode: 'off' })
+    await cluster.stop()
+    await cluster.start()
+    await cluster.query(LEDGER_SQL)
+    await cluster.query(`insert into ledger (note) values ('on disk')`)
+    await cluster.stop()
+    await walg(['backup-push', cluster.dataDirectory], source.settings)
+    expect(repository).not.toBe('')
+    expect(await ask(source, 17, 'rested', ['--latest'], NOTES)).toEqual({ notes: 'on disk' })
+    const drill = await walg(['drill', '--json'], settingsOf(source, 17))
+    expect(JSON.parse(drill.stdout).result).toBe('OK')
+    const refused = await runWalg(['restore', source.place.at('refused'), '--to-lsn', 'F/0'], {
+      env: source.settings,
+      asClusterUser: true,
+    })
+    expect([refused.exit, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining('no WAL behind it is archived'),
+    ])
+  },
+  90_000,
+)
+
+testUnless(
+  missingPostgres(18),
+  'a chain of deltas is restored to a moment behind its newest, and a drill proves it',
+  async () => {
+    await using source = await startArchivingCluster({ major: 18, segmentSizeMiB: 1 })
+    const { cluster } = source
+    await cluster.query(LEDGER_SQL)
+    for (const note of ['on full', 'on first', 'on second']) {
+      await walg(['backup-push', cluster.dataDirectory], {
+        ...source.connection(),
+        WALG_DELTA_MAX_STEPS: '5',
+      })
+      await cluster.query(`insert into ledger (note) values ('${note}')`)
+      await cluster.query(`update ledger set changes = changes + 1 where id % 50 = 0`)
+    }
+    await cluster.query(`select pg_create_restore_point('behind_deltas')`)
+    await cluster.query(`insert into ledger (note) values ('on nothing')`)
+    await archiveEverything(cluster)
+    const args = ['--to-name', 'behind_deltas', '--promote']
+    expect(await ask(source, 18, 'chain', args, NOTES)).toEqual({ notes: 'on full on first on second' })
+    const drill = await walg(['drill', '--json'], settingsOf(source, 18))
+    expect(JSON.parse(drill.stdout)).toMatchObject({ result: 'OK', backup: expect.stringContaining('_D_') })
+  },
+  90_000,
+)
