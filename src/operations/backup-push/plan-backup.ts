@@ -19,6 +19,7 @@ import { findNewUnlogged } from './new-unlogged.ts'
 import type { BackupPushOptions } from './options.ts'
 import type { BackupSource } from './source/backup-source.ts'
 import type { CheckedDirectory } from './source/data-directory-check.ts'
+import { findTornTwoPhase } from './torn-two-phase.ts'
 
 export interface PlanBackupInput {
   readonly directory: CheckedDirectory
@@ -78,7 +79,12 @@ async function walkAndPlan(
   const { entries } = directory
   // a directory at rest may be started without recovery, which would not make them again
   const newUnlogged = source.databases === undefined ? NOTHING : findNewUnlogged(entries, begunNs)
-  const isFile = (index: number): boolean => isContent(entries, index) && !newUnlogged.has(index)
+  const tornStates = source.databases === undefined ? NOTHING : findTornTwoPhase(entries)
+  for (const index of tornStates) {
+    log.info(`"${entries.path(index)}" was only being written, and is left to WAL replay`)
+  }
+  const isLeftOut = (index: number): boolean => newUnlogged.has(index) || tornStates.has(index)
+  const isFile = (index: number): boolean => isContent(entries, index) && !isLeftOut(index)
   const { pageBytes } = options
   if (catchupFromLsn !== undefined) {
     assertBehind(catchupFromLsn, source)
