@@ -18,6 +18,13 @@ const COPIES_TEST = 'src/operations/backup-push/copy/plan-copies.test.ts'
 /** The guards of backup-push. */
 export const mutations: readonly Mutation[] = [
   {
+    guard: 'a state file of a prepared transaction that the walk saw half written is left out',
+    file: 'src/operations/backup-push/torn-two-phase.ts',
+    find: 'totalBytes !== entries.sizeBytes(index)',
+    replace: 'totalBytes < 0',
+    test: 'src/operations/backup-push/torn-two-phase.test.ts',
+  },
+  {
     guard: 'the sentinel is written last',
     file: COMMIT,
     find: '  const [contentManifest] = await allSettledOrThrow([',

@@ -2,10 +2,9 @@ import { expect, test } from 'bun:test'
 import * as fc from 'fast-check'
 import { seed } from '../../../test/support/seeded-random.ts'
 import { createLinearMemory } from '../../kit/linear-memory.ts'
-import { openLz4Module } from './lz4-module.ts'
+import { openLz4Module, TABLE_BYTES } from './lz4-module.ts'
 
 const CONTENT_BYTES_MAX = 4096
-const TABLE_BYTES = 4 << 16
 /** What copies in steps may touch behind an area. */
 const SLACK_BYTES = 64
 const UNTOUCHED = 0xaa

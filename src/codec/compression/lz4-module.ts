@@ -14,6 +14,7 @@ export interface Lz4Module {
 }
 
 export const HASH_STATE_BYTES = 64
+export const TABLE_BYTES: number = 4 << 16
 
 /** The block codec and XXH32 (assembly/lz4.ts) on a memory. */
 export function openLz4Module(memory: LinearMemory): Lz4Module {

@@ -4,10 +4,9 @@ import type { LinearMemory } from '../../kit/linear-memory.ts'
 import type { BlockCompressor, BlockCrew, LentBlock } from '../block-crew.ts'
 import type { BlockWriter, Compression } from '../codec.ts'
 import { runSteps, type Steps } from '../steps.ts'
-import { HASH_STATE_BYTES, type Lz4Module, openLz4Module } from './lz4-module.ts'
+import { HASH_STATE_BYTES, type Lz4Module, openLz4Module, TABLE_BYTES } from './lz4-module.ts'
 import { openLz4Reader } from './lz4-reader.ts'
 
-const TABLE_BYTES = 4 << 16
 /** As large as the frame header allows. */
 const PART_BLOCK_BYTES = 4 << 20
 /** Costs WAL a quarter of a percent in size, and saves its process 3 MiB of memory to touch. */

@@ -9,9 +9,9 @@ test('a state file of a prepared transaction that is not as long as it says is l
   mkdirSync(place.at('pg_twophase'))
   const entries = new DataEntryColumns()
   entries.addPlace(place.at('pg_twophase'), '/pg_twophase')
-  const add = (name: string, content: Uint8Array | undefined): void => {
+  const add = (name: string, content: Uint8Array | undefined, sizeBytes = content?.length ?? 0): void => {
     if (content !== undefined) writeFileSync(place.at('pg_twophase', name), content)
-    const attributes = { sizeBytes: 0, mode: 0o600, uid: 0, gid: 0, mtimeNs: 1n, ctimeNs: 1n }
+    const attributes = { sizeBytes, mode: 0o600, uid: 0, gid: 0, mtimeNs: 1n, ctimeNs: 1n }
     entries.add(0, name, { kind: 'file', ...attributes })
   }
   const whole = Buffer.alloc(96)
@@ -23,7 +23,8 @@ test('a state file of a prepared transaction that is not as long as it says is l
   add('000004ED', new Uint8Array(0))
   add('000004EE', whole.subarray(0, 6))
   add('000004EF', undefined)
+  add('000004F0', whole, 0) // written since the walk, which would pack nothing of it
   add('notes', new Uint8Array(0))
   const found = [...findTornTwoPhase(entries)].map(index => entries.baseName(index))
-  expect(found).toEqual(['00000000000004EC', '000004ED', '000004EE'])
+  expect(found).toEqual(['00000000000004EC', '000004ED', '000004EE', '000004F0'])
 })
