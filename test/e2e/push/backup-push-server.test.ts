@@ -5,6 +5,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -35,7 +36,11 @@ beforeAll(async () => {
   mkdirSync(repository)
   giveToClusterUser(repository, 0o777)
   await archiveWith(ourArchiveCommand())
-  cluster = await startCluster({ major: 16, archiveCommand: `sh ${scriptPath()} %p %f` })
+  cluster = await startCluster({
+    major: 16,
+    archiveCommand: `sh ${scriptPath()} %p %f`,
+    settings: { max_prepared_transactions: '2' },
+  })
   await cluster.query('create table t as select g, md5(g::text) from generate_series(1, 1000) g')
 }, 60_000)
 
@@ -156,6 +161,23 @@ describe('backup-push and the server it belongs to', () => {
     const files = readJson(repository, name, 'files_metadata.json')['Files'] as object
     const inside = Object.keys(files).filter(each => each.startsWith(`/pg_tblspc/${oid}/PG_16_`))
     expect(inside.some(each => /\/\d+\/\d+$/.test(each))).toBe(true)
+  }, 60_000)
+
+  test('the state of a prepared transaction is in the backup, half a state is not', async () => {
+    await cluster.query("begin; insert into t values (0, ''); prepare transaction 'x'")
+    await cluster.query('checkpoint')
+    const folder = path.join(cluster.dataDirectory, 'pg_twophase')
+    const [whole] = readdirSync(folder)
+    const torn = '00FFFFFF'
+    writeFileSync(path.join(folder, torn), readFileSync(path.join(folder, whole!)).subarray(0, 100))
+    const context = await operationContext(repository)
+    const { name } = await backupPush(context, pushOptions(cluster.dataDirectory, { cluster }))
+    rmSync(path.join(folder, torn))
+    await cluster.query("rollback prepared 'x'")
+    const files = readJson(repository, name, 'files_metadata.json')['Files'] as object
+    expect(Object.keys(files).filter(file => file.startsWith('/pg_twophase/'))).toEqual([
+      `/pg_twophase/${whole}`,
+    ])
   }, 60_000)
 
   test('damaged pages are recorded and warned about, and the push succeeds', async () => {
