@@ -162,17 +162,16 @@ testUnless(
         await Bun.sleep(random.int(wholeMs))
         started.kill()
         const finished = await started.finished
-        if (finished.signal === null) {
-          if (!isOver) rmSync(data, { recursive: true, force: true })
-          continue
-        }
-        kills++
         const hasControl = existsSync(path.join(data, 'global/pg_control'))
+        const isRecorded = existsSync(path.join(data, 'wal-g_fetch_state'))
         // a directory that could start knows how far to recover
-        if (hasControl && existsSync(path.join(data, 'backup_label'))) {
-          const isOld = isOver && !existsSync(path.join(data, 'wal-g_fetch_state'))
-          if (!isOld) expect(existsSync(path.join(data, 'recovery.signal'))).toBe(true)
+        if (hasControl && existsSync(path.join(data, 'backup_label')) && (isRecorded || !isOver)) {
+          expect(existsSync(path.join(data, 'recovery.signal'))).toBe(true)
         }
+        // over, or killed when nothing was left to do but to end
+        const isComplete = finished.signal === null || (!isOver && hasControl && !isRecorded)
+        if (!isComplete) kills++
+        else if (!isOver) rmSync(data, { recursive: true, force: true })
       }
       await walg(args, settings)
       expect(readFileSync(path.join(data, 'postgresql.auto.conf'), 'utf8')).toContain('restore_command')
