@@ -12,6 +12,7 @@ const WAIT = 'src/operations/backup-push/source/wait-for-archive.ts'
 const RUNNING = 'src/operations/backup-push/source/running-source.ts'
 const RESTING = 'src/operations/backup-push/source/resting-source.ts'
 const PACK = 'src/tar/pack.ts'
+const STATES = 'src/operations/backup-push/replayed-states.ts'
 const COPIES = 'src/operations/backup-push/copy/plan-copies.ts'
 const COPIES_TEST = 'src/operations/backup-push/copy/plan-copies.test.ts'
 
@@ -19,10 +20,24 @@ const COPIES_TEST = 'src/operations/backup-push/copy/plan-copies.test.ts'
 export const mutations: readonly Mutation[] = [
   {
     guard: 'a state file of a prepared transaction that the walk saw half written is left out',
-    file: 'src/operations/backup-push/torn-two-phase.ts',
-    find: 'totalBytes !== entries.sizeBytes(index)',
-    replace: 'totalBytes < 0',
-    test: 'src/operations/backup-push/torn-two-phase.test.ts',
+    file: STATES,
+    find: 'stateFileBytes(readRegularFile(path)) !== sizeBytes',
+    replace: 'stateFileBytes(readRegularFile(path)) < 0',
+    test: 'src/operations/backup-push/replayed-states.test.ts',
+  },
+  {
+    guard: 'a state file of a prepared transaction later than the start of the backup is left out',
+    file: STATES,
+    find: 'nextXid !== undefined && isBegunAfter(name, nextXid)',
+    replace: 'false',
+    test: 'test/e2e/push/prepared-transactions.test.ts',
+  },
+  {
+    guard: 'one that a server has sent, too',
+    file: 'src/operations/backup-push/remote/sent-states.ts',
+    find: 'if (isBegunAfter(state, nextXid)) return undefined',
+    replace: '',
+    test: 'test/e2e/push/prepared-transactions.test.ts',
   },
   {
     guard: 'the sentinel is written last',

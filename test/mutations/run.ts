@@ -35,7 +35,7 @@ async function listMutations(): Promise<Mutation[]> {
 function copyProject(): string {
   const copy = mkdtempSync(path.join(tmpdir(), 'wal-g-mutation-'))
   chmodSync(copy, 0o755)
-  for (const name of ['src', 'test', 'package.json', 'tsconfig.json', 'bunfig.toml']) {
+  for (const name of ['src', 'test', 'README.md', 'package.json', 'tsconfig.json', 'bunfig.toml']) {
     if (existsSync(path.join(root, name)))
       cpSync(path.join(root, name), path.join(copy, name), { recursive: true })
   }

@@ -21,11 +21,16 @@ export function queryNow(cluster: Cluster, statements: readonly string[]): void 
   if (status !== 0) throw new Error(`the statements failed: ${stderr}`)
 }
 
-/** The context of a push that runs `action` when the backup has begun and the walk has not. */
-export function beforeWalk(context: TestContext, action: () => void): TestContext {
-  const info = (message: string): void => {
-    context.log.info(message)
-    if (message === 'Walking ...') action()
+/** The context of an operation that runs `action` when it says `message`, before it goes on. */
+export function atMessage(context: TestContext, message: RegExp, action: () => void): TestContext {
+  const info = (said: string): void => {
+    context.log.info(said)
+    if (message.test(said)) action()
   }
   return { ...context, log: { ...context.log, info } }
+}
+
+/** The context of a push that runs `action` when the backup has begun and the walk has not. */
+export function beforeWalk(context: TestContext, action: () => void): TestContext {
+  return atMessage(context, /^Walking \.\.\.$/, action)
 }

@@ -17,9 +17,9 @@ import { pastMoment, settledMoment } from './delta/settled-moment.ts'
 import { visibleMarks } from './delta/visible-pages.ts'
 import { findNewUnlogged } from './new-unlogged.ts'
 import type { BackupPushOptions } from './options.ts'
+import { findReplayedStates } from './replayed-states.ts'
 import type { BackupSource } from './source/backup-source.ts'
 import type { CheckedDirectory } from './source/data-directory-check.ts'
-import { findTornTwoPhase } from './torn-two-phase.ts'
 
 export interface PlanBackupInput {
   readonly directory: CheckedDirectory
@@ -79,11 +79,11 @@ async function walkAndPlan(
   const { entries } = directory
   // a directory at rest may be started without recovery, which would not make them again
   const newUnlogged = source.databases === undefined ? NOTHING : findNewUnlogged(entries, begunNs)
-  const tornStates = source.databases === undefined ? NOTHING : findTornTwoPhase(entries)
-  for (const index of tornStates) {
-    log.info(`"${entries.path(index)}" was only being written, and is left to WAL replay`)
+  const replayed = source.databases === undefined ? NOTHING : findReplayedStates(entries, source.nextXid)
+  for (const index of replayed) {
+    log.info(`"${entries.path(index)}" is of a later checkpoint: it is left to WAL replay`)
   }
-  const isLeftOut = (index: number): boolean => newUnlogged.has(index) || tornStates.has(index)
+  const isLeftOut = (index: number): boolean => newUnlogged.has(index) || replayed.has(index)
   const isFile = (index: number): boolean => isContent(entries, index) && !isLeftOut(index)
   const { pageBytes } = options
   if (catchupFromLsn !== undefined) {

@@ -5,7 +5,7 @@ import { formatLsn, type Lsn, parseLsn, toLsn } from '../lsn.ts'
 import { formatSegmentName, segmentOfLsn, type TimelineId, toTimelineId } from '../wal-segment.ts'
 import { takeBackupLock } from './backup-lock.ts'
 import type { Cluster } from './cluster.ts'
-import { readReplayTimeline, readTimeline, textOf } from './cluster-facts.ts'
+import { readNextXid, readReplayTimeline, readTimeline, textOf } from './cluster-facts.ts'
 
 export interface BackupOptions {
   /** The LABEL line of backup_label. */
@@ -35,6 +35,8 @@ export interface BackupSession extends AsyncDisposable {
   /** 24 hex digits: the backup's name is `base_` and this (storage-format 1.2). */
   readonly startWalFile: string
   readonly isStandby: boolean
+  /** Of `readNextXid`, as soon as the backup had begun. */
+  readonly nextXid: bigint
   /** Aborted when the backup cannot succeed any more (connection lost, alive check failed); the reason is a WalgError. */
   readonly failed: AbortSignal
   /**
@@ -74,11 +76,13 @@ export async function beginBackup(cluster: Cluster, options: BackupOptions): Pro
       { timeoutMs: 0, signal: options.signal },
     )
     const startLsn = parseLsn(textOf(row, 'lsn'))
+    // at once: the checkpoint of the start is still the last one
+    const nextXid = await readNextXid(session)
     const isStandby = row?.['standby'] === 't'
     const place = isStandby
       ? await placeOnStandby(session, startLsn, options.walSegmentBytes)
       : placeOnPrimary(textOf(row, 'file_name'))
-    return new RunningBackup(session, options, { startLsn, isStandby, ...place })
+    return new RunningBackup(session, options, { startLsn, isStandby, nextXid, ...place })
   } catch (error) {
     await session.close()
     throw error
@@ -101,6 +105,7 @@ async function checkMayStop(session: Cluster): Promise<void> {
 interface BackupStart {
   readonly startLsn: Lsn
   readonly isStandby: boolean
+  readonly nextXid: bigint
   readonly timeline: TimelineId
   readonly startWalFile: string
   /** Of `readReplayTimeline`. */
@@ -127,6 +132,7 @@ async function placeOnStandby(
 
 class RunningBackup implements BackupSession {
   readonly startLsn: Lsn
+  readonly nextXid: bigint
   readonly timeline: TimelineId
   readonly startWalFile: string
   readonly isStandby: boolean
@@ -142,6 +148,7 @@ class RunningBackup implements BackupSession {
     this.timeline = start.timeline
     this.startWalFile = start.startWalFile
     this.isStandby = start.isStandby
+    this.nextXid = start.nextXid
     this.#replayTimeline = start.replayTimeline
     this.#session = session
     this.#options = options

@@ -122,6 +122,13 @@ export async function readReplayTimeline(cluster: Cluster): Promise<number> {
   return Number(textOf(row, 'timeline'))
 }
 
+/** The next transaction id, with its epoch, as the last checkpoint (on a standby: restartpoint) knew it. */
+export async function readNextXid(cluster: Cluster): Promise<bigint> {
+  const [row] = await cluster.query('select next_xid as "nextXid" from pg_catalog.pg_control_checkpoint()')
+  const [epoch, xid] = textOf(row, 'nextXid').split(':')
+  return (BigInt(epoch!) << 32n) | BigInt(xid!)
+}
+
 /** Whether the server makes WAL summaries; never before 17. */
 export async function isSummarizing(cluster: Cluster): Promise<boolean> {
   const [row] = await cluster.query(`select pg_catalog.current_setting('summarize_wal', true) as summarizes`)

@@ -8,6 +8,7 @@ import {
   isArchiving,
   readArchiverState,
   readClusterFacts,
+  readNextXid,
 } from '../../../postgres/cluster/cluster-facts.ts'
 import { connectCluster } from '../../../postgres/cluster/connect.ts'
 import { readDatabaseNames } from '../../../postgres/cluster/database-names.ts'
@@ -90,7 +91,7 @@ export async function remoteBackupPush(
     },
     ({ severity, message }) => log.debug(`${severity} of the server: ${message}`),
   )
-  const begin = await nextEvent(events, 'begin')
+  const begin = { ...(await nextEvent(events, 'begin')), nextXid: await readNextXid(cluster) }
   assertAllSent(tablespacesBefore, await readTablespaceNames(cluster), begin.tablespaces)
   const walFile = segmentName(begin.timeline, begin.startLsn, options)
   const name = formatBackupName(walFile)
@@ -140,7 +141,10 @@ export async function remoteBackupPush(
   })
 }
 
-type Begin = Extract<BaseBackupEvent, { kind: 'begin' }>
+type Begin = Extract<BaseBackupEvent, { kind: 'begin' }> & {
+  /** Of `readNextXid`, as soon as the backup had begun. */
+  readonly nextXid: bigint
+}
 
 function checkSettings({ log }: OperationContext, facts: ClusterFacts, options: RemoteBackupOptions): void {
   checkSegmentSize(facts, options)
@@ -184,7 +188,7 @@ async function receive(
 ): Promise<Received> {
   const { log, progress, signal } = context
   const beganNs = nowNs()
-  const packed = new RemoteParts(context, name, options.partBytesMax, pages)
+  const packed = new RemoteParts(context, name, options.partBytesMax, begin.nextXid, pages)
   let receivedBytes = 0
   log.info('Streaming remote backup')
   progress.begin('backup-push', begin.totalBytes)

@@ -8,6 +8,7 @@ import type { TarMember } from '../../../tar/pack.ts'
 import type { OperationContext } from '../../context.ts'
 import { type OpenPart, openPart, type StoredPart } from '../part/part.ts'
 import { packedBytes } from '../part/part-packer.ts'
+import { contentUnlessReplayed } from './sent-states.ts'
 import type { StreamedPages } from './streamed-pages.ts'
 
 /** A regular file that the server sent. */
@@ -30,20 +31,23 @@ export class RemoteParts {
   readonly #context: OperationContext
   readonly #backup: BackupName
   readonly #partBytesMax: number
+  readonly #nextXid: bigint
   readonly #pages: StreamedPages | undefined
   #open: { readonly part: OpenPart; readonly name: string } | undefined
   #control: { readonly member: TarMember; readonly content: Uint8Array } | undefined
 
-  /** Without `pages` their checksums are not verified. */
+  /** `nextXid`: of `BackupSource`. Without `pages` their checksums are not verified. */
   constructor(
     context: OperationContext,
     backup: BackupName,
     partBytesMax: number,
+    nextXid: bigint,
     pages: StreamedPages | undefined,
   ) {
     this.#context = context
     this.#backup = backup
     this.#partBytesMax = partBytesMax
+    this.#nextXid = nextXid
     this.#pages = pages
   }
 
@@ -110,12 +114,18 @@ export class RemoteParts {
       this.#control = { member, content: await collect(content, CONTROL_BYTES_MAX) }
       return
     }
-    const { part, name } = await this.#partFor(member)
     if (member.kind === 'directory') {
+      const { part } = await this.#partFor(member)
       await part.packer.packHeader(member)
       return
     }
-    const verified = this.#pages?.verify(member.name, member.sizeBytes, content) ?? content
+    const needed = await contentUnlessReplayed(member, content, this.#nextXid)
+    if (needed === undefined) {
+      this.#context.log.info(`"${member.name}" is of a later checkpoint: it is left to WAL replay`)
+      return
+    }
+    const { part, name } = await this.#partFor(member)
+    const verified = this.#pages?.verify(member.name, member.sizeBytes, needed) ?? needed
     this.files.push(fileOf(member, name, await part.packer.packStream(member, verified)))
   }
 

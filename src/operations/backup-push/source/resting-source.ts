@@ -74,6 +74,7 @@ async function readRestingSource(
     startWalFile: segmentName(needed.startLsn, needed.timeline, control),
     timeline: needed.timeline,
     startLsn: needed.startLsn,
+    nextXid: undefined,
     versionNumber: directory.majorVersion * 10_000,
     systemIdentifier: control.systemIdentifier,
     failed: new AbortController().signal,

@@ -87,6 +87,7 @@ class RunningSource implements BackupSource {
   readonly startWalFile: string
   readonly timeline: TimelineId
   readonly startLsn: Lsn
+  readonly nextXid: bigint
   readonly startsNow: boolean
   readonly versionNumber: number
   readonly systemIdentifier: bigint
@@ -120,6 +121,7 @@ class RunningSource implements BackupSource {
     this.startWalFile = session.startWalFile
     this.timeline = session.timeline
     this.startLsn = session.startLsn
+    this.nextXid = session.nextXid
     this.startsNow = !session.isStandby
     this.versionNumber = facts.versionNumber
     this.systemIdentifier = facts.systemIdentifier
