@@ -36,6 +36,13 @@ const locksOf = async (server: Server): Promise<number> => {
   return Number(row!.count)
 }
 
+const nextXidOf = async (server: Server): Promise<bigint> => {
+  const [row] = await server.query<{ xid: string }>(
+    'select pg_snapshot_xmax(pg_current_snapshot())::text as xid',
+  )
+  return BigInt(row!.xid)
+}
+
 describe.each(MAJORS.map(major => [major] as [Major]))('PostgreSQL %d', major => {
   test('tells its facts, begins a backup, stops it, and lets go of the lock', async () => {
     await using server = await startCluster({ major, archiveCommand: '/bin/true' })
@@ -59,10 +66,12 @@ describe.each(MAJORS.map(major => [major] as [Major]))('PostgreSQL %d', major =>
     })
     expect(isArchiving(facts)).toBe(true)
     expect(cluster.majorVersion).toBe(major)
+    const xidBefore = await nextXidOf(server)
     {
       await using session = await beginBackup(cluster, options({ aliveCheckMs: 20 }))
       expect(session).toMatchObject({ isStandby: false, timeline: 1 })
       expect(session.startWalFile).toMatch(/^00000001[0-9A-F]{16}$/)
+      expect(session.nextXid >= xidBefore && session.nextXid <= (await nextXidOf(server))).toBe(true)
       await Bun.sleep(60)
       expect(session.failed.aborted).toBe(false)
       const stop = await session.stop({ timeoutMs: 10_000 })
@@ -146,9 +155,7 @@ describe('a backup session', () => {
     await using cluster = await connect(server)
     await using session = await beginBackup(cluster, options())
     const failed = new Promise(resolve => session.failed.addEventListener('abort', resolve))
-    await server.query(
-      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'wal-g' and query like '%backup%'",
-    )
+    await server.query("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
     await failed
     expect(session.failed.reason).toMatchObject({ code: 'CLUSTER_UNREACHABLE' })
     await expect(session.stop({ timeoutMs: 1000 })).rejects.toMatchObject({ code: 'CLUSTER_UNREACHABLE' })

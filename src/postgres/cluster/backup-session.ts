@@ -5,7 +5,7 @@ import { formatLsn, type Lsn, parseLsn, toLsn } from '../lsn.ts'
 import { formatSegmentName, segmentOfLsn, type TimelineId, toTimelineId } from '../wal-segment.ts'
 import { takeBackupLock } from './backup-lock.ts'
 import type { Cluster } from './cluster.ts'
-import { readNextXid, readReplayTimeline, readTimeline, textOf } from './cluster-facts.ts'
+import { NEXT_XID_SQL, nextXidOf, readReplayTimeline, readTimeline, textOf } from './cluster-facts.ts'
 
 export interface BackupOptions {
   /** The LABEL line of backup_label. */
@@ -35,7 +35,7 @@ export interface BackupSession extends AsyncDisposable {
   /** 24 hex digits: the backup's name is `base_` and this (storage-format 1.2). */
   readonly startWalFile: string
   readonly isStandby: boolean
-  /** Of `readNextXid`, as soon as the backup had begun. */
+  /** Of `BackupSource`. */
   readonly nextXid: bigint
   /** Aborted when the backup cannot succeed any more (connection lost, alive check failed); the reason is a WalgError. */
   readonly failed: AbortSignal
@@ -66,23 +66,22 @@ export async function beginBackup(cluster: Cluster, options: BackupOptions): Pro
       session.versionNumber >= RENAMED_VERSION
         ? 'pg_catalog.pg_backup_start($1, true)'
         : 'pg_catalog.pg_start_backup($1, true, false)'
-    // the checkpoint may take its time: no limit but the signal
+    // the checkpoint may take its time: no limit but the signal; asked in one statement, it is still the last one
     const [row] = await session.query(
       `select lsn::text, pg_catalog.pg_is_in_recovery() as standby,
          case when not pg_catalog.pg_is_in_recovery()
-           then (pg_catalog.pg_walfile_name_offset(lsn)).file_name end as file_name
+           then (pg_catalog.pg_walfile_name_offset(lsn)).file_name end as file_name,
+         ${NEXT_XID_SQL} as next_xid
        from ${call} as lsn`,
       [options.label],
       { timeoutMs: 0, signal: options.signal },
     )
     const startLsn = parseLsn(textOf(row, 'lsn'))
-    // at once: the checkpoint of the start is still the last one
-    const nextXid = await readNextXid(session)
     const isStandby = row?.['standby'] === 't'
     const place = isStandby
       ? await placeOnStandby(session, startLsn, options.walSegmentBytes)
       : placeOnPrimary(textOf(row, 'file_name'))
-    return new RunningBackup(session, options, { startLsn, isStandby, nextXid, ...place })
+    return new RunningBackup(session, options, { startLsn, isStandby, nextXid: nextXidOf(row), ...place })
   } catch (error) {
     await session.close()
     throw error

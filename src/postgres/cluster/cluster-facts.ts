@@ -122,11 +122,19 @@ export async function readReplayTimeline(cluster: Cluster): Promise<number> {
   return Number(textOf(row, 'timeline'))
 }
 
-/** The next transaction id, with its epoch, as the last checkpoint (on a standby: restartpoint) knew it. */
-export async function readNextXid(cluster: Cluster): Promise<bigint> {
-  const [row] = await cluster.query('select next_xid as "nextXid" from pg_catalog.pg_control_checkpoint()')
-  const [epoch, xid] = textOf(row, 'nextXid').split(':')
+/** `next_xid` of the last checkpoint (on a standby: restartpoint), for `nextXidOf`. */
+export const NEXT_XID_SQL = '(pg_catalog.pg_control_checkpoint()).next_xid'
+
+/** The next transaction id, with its epoch, of a row that has it as `next_xid`. */
+export function nextXidOf(row: Row | undefined): bigint {
+  const [epoch, xid] = textOf(row, 'next_xid').split(':')
   return (BigInt(epoch!) << 32n) | BigInt(xid!)
+}
+
+/** As the last checkpoint knows it. */
+export async function readNextXid(cluster: Cluster): Promise<bigint> {
+  const [row] = await cluster.query(`select ${NEXT_XID_SQL} as next_xid`)
+  return nextXidOf(row)
 }
 
 /** Whether the server makes WAL summaries; never before 17. */

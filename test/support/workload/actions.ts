@@ -73,6 +73,20 @@ const ROWS: readonly Action[] = [
     const extra = state.fresh('gone')
     return `begin; ${insert(name, 20)}; savepoint a; create table ${extra} as select g from generate_series(1, 3000) g; ${insert(name, 30)}; rollback to a; savepoint b; delete from ${name} where grp = ${state.random.int(50)}; release b; ${state.random.pick(['commit', 'commit', 'rollback'])}`
   }),
+  onTable('rows locked and updated by one transaction and its part', 4, ({ name }, { state }) => {
+    // two members: a multixact
+    const rows = `id % ${2 + state.random.int(30)} = 0`
+    return `begin; select count(*) from (select 1 from ${name} where ${rows} for key share) s; savepoint a; update ${name} set grp = grp where ${rows}; release a; commit`
+  }),
+  onTable('roll back many rows', 4, ({ name }, { state }) => {
+    return `begin; ${insert(name, 1 + state.random.int(3000))}; rollback`
+  }),
+  onTable('roll back a truncation', 3, ({ name }, { state }) => {
+    return `begin; truncate ${name}; ${insert(name, 1 + state.random.int(500))}; rollback`
+  }),
+  onTable('truncate and fill again', 2, ({ name }, { state }) => {
+    return `begin; savepoint a; truncate ${name}; rollback to a; truncate ${name}; ${insert(name, 1 + state.random.int(800))}; commit`
+  }),
   onTable('many small transactions', 4, ({ name }) => {
     return `do $$ begin for i in 1..60 loop update ${name} set grp = grp where id = i; commit; end loop; end $$`
   }),
@@ -177,6 +191,27 @@ const TABLES: readonly Action[] = [
     table => table.indexes.length > 2,
   ),
   onTable('reindex', 3, table => `reindex table ${table.name}`),
+  action('index without blocking', 3, async ({ state, database, say }) => {
+    // it waits for every transaction that is open, and a prepared one stays open
+    const isBlocked = [...state.databases.values()].some(({ prepared }) => prepared.length > 0)
+    if (isBlocked || database.tables.length === 0) return false
+    const table = state.random.pick(database.tables)
+    if (state.random.int(2) === 0) await say(database, `reindex table concurrently ${table.name}`)
+    else {
+      const name = state.fresh('i')
+      table.indexes.push(name)
+      const shape = state.random.pick(DEFINITIONS.indexes)
+      await say(database, `create index concurrently ${name} on ${table.name} ${shape}`)
+    }
+    return true
+  }),
+  action('temporary table', 3, async ({ state, database, say }) => {
+    await say(
+      database,
+      `create temp table ${state.fresh('temp')} as select g, md5(g::text) from generate_series(1, ${state.random.int(2000)}) g`,
+    )
+    return true
+  }),
   onTable('cluster', 2, table => `cluster ${table.name} using ${table.name}_pkey`),
   onTable('logged and unlogged', 2, table => {
     table.isUnlogged = !table.isUnlogged
@@ -199,6 +234,18 @@ const DATABASES: readonly Action[] = [
     const name = state.fresh('ts')
     await say(database, `create tablespace ${name} location '${state.tablespaceDirectory(name)}'`)
     state.tablespaces.push(name)
+    return true
+  }),
+  action('drop tablespace', 2, async ({ state, database, say }) => {
+    if (state.tablespaces.length === 0) return false
+    const name = state.random.pick(state.tablespaces)
+    try {
+      await say(database, `drop tablespace ${name}`)
+    } catch (error) {
+      if (/is not empty|cannot be dropped/.test((error as Error).message)) return false
+      throw error
+    }
+    state.tablespaces.splice(state.tablespaces.indexOf(name), 1)
     return true
   }),
   action('create database', 4, async ({ state, say, addDatabase }) => {

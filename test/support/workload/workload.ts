@@ -40,7 +40,7 @@ export interface Workload {
   readonly state: WorkloadState
   /**
    * Runs `count` actions, one after the other. A statement that fails is an error of the generator. During a backup no tablespace is
-   * created (a server that replays it beside this one would use the very same directory), and no database is moved (WAL cannot repeat it).
+   * created or dropped (a server that replays it beside this one would use the very same directory), and no database is moved (WAL cannot repeat it).
    */
   run(count: number, options?: { readonly isDuringBackup?: boolean }): Promise<void>
   /** What ran so far: `database: statement`, to play it again by hand. */
@@ -121,7 +121,11 @@ export async function openWorkload(
   }
 }
 
-const NOT_DURING_BACKUP: ReadonlySet<string> = new Set(['create tablespace', 'move database'])
+const NOT_DURING_BACKUP: ReadonlySet<string> = new Set([
+  'create tablespace',
+  'drop tablespace',
+  'move database',
+])
 
 function pickAction(random: SeededRandom): Action {
   let rest = random.int(WEIGHTS_SUM)
