@@ -3,6 +3,14 @@ import type { Mutation } from './mutation.ts'
 /** Guards of restore. */
 export const mutations: readonly Mutation[] = [
   {
+    guard: 'a tablespace that was dropped since an older backup of the chain leaves no directory',
+    file: 'src/operations/backup-fetch/part/part-unpacker.ts',
+    find: "row < 0 && name.startsWith('pg_tblspc/')",
+    replace: 'false',
+    test: 'test/e2e/delta/dropped-tablespace.test.ts',
+    title: 'PostgreSQL 15',
+  },
+  {
     guard: 'a part with a file that a newer backup has waits for that',
     file: 'src/operations/backup-fetch/plan/early-parts.ts',
     find: 'touched[row] !== 1',

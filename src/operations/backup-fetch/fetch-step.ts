@@ -146,6 +146,7 @@ function openStep(fetch: Fetch, step: FetchStep, newer: NewerPagesData | null): 
   const of: BackupJob = {
     backup: step.backup.name,
     isDelta: step.isDelta,
+    isTarget: step.isTarget,
     table: hasList ? table.data : null,
     roles: step.roles.buffer,
     owners: new SharedArrayBuffer(table.count * 4),

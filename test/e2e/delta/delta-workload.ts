@@ -1,5 +1,6 @@
 import { expect } from 'bun:test'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { MIB } from '../../../src/kit/sizes.ts'
 import { backupPush } from '../../../src/operations/backup-push/backup-push.ts'
 import type { ChangesOptions } from '../../../src/operations/backup-push/changes/find-changed-pages.ts'
@@ -239,7 +240,16 @@ async function fetch(
     flags.push('--restore-spec', file)
   }
   await succeed(tool, ['backup-fetch', target, name, ...flags], scene.settings)
+  if (tool === 'original') removeStaleTablespaces(target)
   return target
+}
+
+/** The original makes every directory of a parent again, and PostgreSQL does not start on one of a tablespace that was dropped since. */
+function removeStaleTablespaces(target: string): void {
+  const folder = path.join(target, 'pg_tblspc')
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) rmSync(path.join(folder, entry.name), { recursive: true })
+  }
 }
 
 function removeRestored({ place }: Scene): void {

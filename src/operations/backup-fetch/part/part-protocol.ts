@@ -54,6 +54,8 @@ export interface NewerPagesData {
 export interface BackupJob {
   readonly backup: string
   readonly isDelta: boolean
+  /** False for an older backup of the chain. */
+  readonly isTarget: boolean
   /** Null: the backup has no list of files, everything is unpacked. */
   readonly table: MemberTableData | null
   /** One byte per row, see member-roles.ts. */

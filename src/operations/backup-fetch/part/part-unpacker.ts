@@ -171,9 +171,18 @@ export class PartUnpacker {
   }
 
   #beginDirectory(member: UnpackedMember, name: string, row: number): void {
+    if (this.#isOfDroppedTablespace(name, row)) return
     this.#tree.ensureDirectory({ name, bytes: member.nameBytes })
     this.#results.directories.push({ name: { name, bytes: member.nameBytes }, mode: member.mode })
     this.#results.addSeen(row)
+  }
+
+  /**
+   * A directory of an older backup that the restored one does not have comes back empty (storage-format 3.6); but PostgreSQL does not
+   * start on one that stands where it expects the link of a tablespace.
+   */
+  #isOfDroppedTablespace(name: string, row: number): boolean {
+    return !this.#job.of.isTarget && this.#table !== null && row < 0 && name.startsWith('pg_tblspc/')
   }
 
   #leaveOut(member: UnpackedMember, name: string, row: number): void {
