@@ -5,7 +5,7 @@ import { createServer } from 'node:http'
 import type { GcsCredentials } from '../../src/storage/drivers/gcs/description.ts'
 import { startGcsServer } from '../doubles/gcs-server/gcs-server.ts'
 import { startHttpService } from '../doubles/kms/http-service.ts'
-import { gcsDescription, openGcs } from '../support/gcs.ts'
+import { gcsDescription, openGcs } from '../support/servers/gcs.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { expectCode, getText, putText } from './storage-support.ts'
 

@@ -7,7 +7,7 @@ import { readS3 } from '../../src/storage/drivers/s3/read-settings.ts'
 import { startHttpService } from '../doubles/kms/http-service.ts'
 import { type S3Double, startS3Double } from '../doubles/s3-server.ts'
 import { Certificates } from '../postgres/certificates.ts'
-import { openS3 } from '../support/s3.ts'
+import { openS3 } from '../support/servers/s3.ts'
 import { missingTool, testUnless } from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { expectCode, getText, lentStream, patternBytes, putText } from './storage-support.ts'
@@ -169,7 +169,7 @@ describe('what the settings of S3 put into requests', () => {
   test('an object beyond the size of one copy is copied part by part', async () => {
     const { copyObject } = await import('../../src/storage/drivers/s3/copying.ts')
     const { S3Requests } = await import('../../src/storage/drivers/s3/requests.ts')
-    const { s3Description } = await import('../support/s3.ts')
+    const { s3Description } = await import('../support/servers/s3.ts')
     const content = patternBytes(250_000)
     const storage = await openS3(double.settings())
     await storage.put('large', lentStream(content, 50_000))

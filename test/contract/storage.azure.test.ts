@@ -6,7 +6,7 @@ import {
   missingAzurite,
   openAzure,
   startAzurite,
-} from '../support/azurite.ts'
+} from '../support/servers/azurite.ts'
 import { describeUnless } from '../support/skip.ts'
 import { storageContract } from './storage.ts'
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll } from 'bun:test'
 import type { GcsDescription } from '../../src/storage/drivers/gcs/description.ts'
 import { type GcsServer, startGcsServer } from '../doubles/gcs-server/gcs-server.ts'
-import { gcsDescription, openGcs } from '../support/gcs.ts'
+import { gcsDescription, openGcs } from '../support/servers/gcs.ts'
 import { storageContract } from './storage.ts'
 
 // the service takes no line breaks in names

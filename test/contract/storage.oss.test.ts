@@ -1,7 +1,7 @@
 import { afterAll, beforeAll } from 'bun:test'
 import { openOssDriver } from '../../src/storage/drivers/oss/driver.ts'
 import { type OssServer, startOssServer } from '../doubles/oss-server/oss-server.ts'
-import { ossDescription } from '../support/oss.ts'
+import { ossDescription } from '../support/servers/oss.ts'
 import { storageContract } from './storage.ts'
 
 let server: OssServer

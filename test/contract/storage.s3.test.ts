@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, setDefaultTimeout } from 'bun:test'
 import { createMemoryBudget } from '../../src/kit/limits.ts'
 import { type S3Double, startS3Double } from '../doubles/s3-server.ts'
-import { openS3 } from '../support/s3.ts'
+import { openS3 } from '../support/servers/s3.ts'
+import { missingSwift, type SwiftServer, startSwiftServer } from '../support/servers/swift-server.ts'
 import { describeUnless } from '../support/skip.ts'
-import { missingSwift, type SwiftServer, startSwiftServer } from '../support/swift-server.ts'
 import { storageContract } from './storage.ts'
 
 setDefaultTimeout(120_000)

@@ -1,6 +1,11 @@
 import { afterAll, beforeAll } from 'bun:test'
 import { openSftpDriver } from '../../src/storage/drivers/sftp/driver.ts'
-import { missingOtherUser, missingSshd, type SftpServer, startSftpServer } from '../support/sftp-server.ts'
+import {
+  missingOtherUser,
+  missingSshd,
+  type SftpServer,
+  startSftpServer,
+} from '../support/servers/sftp-server.ts'
 import { describeUnless } from '../support/skip.ts'
 import { storageContract } from './storage.ts'
 

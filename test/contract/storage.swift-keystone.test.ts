@@ -4,8 +4,8 @@ import { openSwiftDriver } from '../../src/storage/drivers/swift/driver.ts'
 import { readSwift } from '../../src/storage/drivers/swift/read-settings.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { type KeystoneServer, startKeystoneServer } from '../doubles/keystone-server.ts'
+import { missingSwift, type SwiftServer, startSwiftServer } from '../support/servers/swift-server.ts'
 import { describeUnless } from '../support/skip.ts'
-import { missingSwift, type SwiftServer, startSwiftServer } from '../support/swift-server.ts'
 import { expectCode, getText, putText } from './storage-support.ts'
 
 describeUnless(missingSwift(), 'Swift with tokens of Keystone, version 3', () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll } from 'bun:test'
 import { openSwiftDriver, type SwiftDriverOptions } from '../../src/storage/drivers/swift/driver.ts'
+import { missingSwift, type SwiftServer, startSwiftServer } from '../support/servers/swift-server.ts'
 import { describeUnless } from '../support/skip.ts'
-import { missingSwift, type SwiftServer, startSwiftServer } from '../support/swift-server.ts'
 import { storageContract } from './storage.ts'
 import type { StorageUnderTest } from './storage-support.ts'
 

@@ -9,7 +9,7 @@ import {
   missingAzurite,
   openAzure,
   startAzurite,
-} from '../support/azurite.ts'
+} from '../support/servers/azurite.ts'
 import { describeUnless } from '../support/skip.ts'
 import { networkStorageFaults } from './network-storage.ts'
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { expectCode, putText } from '../contract/storage-support.ts'
 import { type FaultProxy, startFaultProxy } from '../doubles/fault-proxy.ts'
 import { type GcsServer, startGcsServer } from '../doubles/gcs-server/gcs-server.ts'
-import { gcsDescription, openGcs } from '../support/gcs.ts'
+import { gcsDescription, openGcs } from '../support/servers/gcs.ts'
 import { networkStorageFaults } from './network-storage.ts'
 
 describe('gcs behind a bad network', () => {

@@ -4,7 +4,7 @@ import type { Storage } from '../../src/storage/storage.ts'
 import { expectCode, getText, lentStream, patternBytes, putText } from '../contract/storage-support.ts'
 import { type FaultProxy, startFaultProxy } from '../doubles/fault-proxy.ts'
 import { error, type S3Double, startS3Double } from '../doubles/s3-server.ts'
-import { openS3 } from '../support/s3.ts'
+import { openS3 } from '../support/servers/s3.ts'
 import { networkStorageFaults } from './network-storage.ts'
 
 setDefaultTimeout(60_000)

@@ -28,7 +28,7 @@ import {
   missingSshd,
   type SftpServer,
   startSftpServer,
-} from '../support/sftp-server.ts'
+} from '../support/servers/sftp-server.ts'
 import { describeUnless, testUnless } from '../support/skip.ts'
 
 const MIB = 1 << 20

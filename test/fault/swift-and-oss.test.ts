@@ -13,9 +13,9 @@ import {
 } from '../contract/storage-support.ts'
 import { type FaultProxy, type NetworkFault, startFaultProxy } from '../doubles/fault-proxy.ts'
 import { type OssServer, startOssServer } from '../doubles/oss-server/oss-server.ts'
-import { ossDescription } from '../support/oss.ts'
+import { ossDescription } from '../support/servers/oss.ts'
+import { missingSwift, type SwiftServer, startSwiftServer } from '../support/servers/swift-server.ts'
 import { describeUnless } from '../support/skip.ts'
-import { missingSwift, type SwiftServer, startSwiftServer } from '../support/swift-server.ts'
 
 interface Scene {
   readonly proxy: FaultProxy

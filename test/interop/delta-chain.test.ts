@@ -13,7 +13,7 @@ import {
   startScene,
   succeed,
   type Tool,
-} from './reference-pair.ts'
+} from './reference/pair.ts'
 import { compareTrees, readTree, type Tree, withoutServerManifest } from './restored-tree.ts'
 import { takeTurns } from './turns.ts'
 

@@ -27,7 +27,7 @@ import {
   type Scene,
   startScene,
   succeed,
-} from './reference-pair.ts'
+} from './reference/pair.ts'
 import { compareTrees, readTree, type Tree } from './restored-tree.ts'
 
 const read = async ({ storage, codec }: OperationContext, name: string): Promise<Uint8Array> =>

@@ -7,7 +7,7 @@ import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
 import { describeUnless, missingInterop, missingReference } from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { extractFixture, readFixture } from './fixture.ts'
-import { commandLine, type Environment, succeed, type Tool } from './reference-pair.ts'
+import { commandLine, type Environment, succeed, type Tool } from './reference/pair.ts'
 import { compareTrees, readTree, type Tree } from './restored-tree.ts'
 
 const FIXTURES: readonly (readonly [string, Major])[] = [

@@ -4,7 +4,7 @@ import { type Cluster, startCluster, startRestored } from '../support/cluster.ts
 import { giveToClusterUser } from '../support/cluster-user.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { untilTrue } from '../support/until-true.ts'
-import { commandLine, type Environment, succeed, type Tool } from './reference-pair.ts'
+import { commandLine, type Environment, succeed, type Tool } from './reference/pair.ts'
 
 export const DIRECTIONS: readonly (readonly [writer: Tool, reader: Tool])[] = [
   ['ours', 'original'],

@@ -5,9 +5,9 @@ import { readSwift } from '../../src/storage/drivers/swift/read-settings.ts'
 import type { Storage } from '../../src/storage/storage.ts'
 import { storageContract } from '../contract/storage.ts'
 import { expectCode, getText, putText } from '../contract/storage-support.ts'
-import { type Keystone, missingKeystone, startKeystone } from '../support/keystone.ts'
+import { type Keystone, missingKeystone, startKeystone } from '../support/servers/keystone.ts'
+import { missingSwift, type SwiftServer, startSwiftServer } from '../support/servers/swift-server.ts'
 import { describeUnless } from '../support/skip.ts'
-import { missingSwift, type SwiftServer, startSwiftServer } from '../support/swift-server.ts'
 
 describeUnless(missingSwift() ?? missingKeystone(), 'Swift behind a real Keystone', () => {
   let keystone: Keystone | undefined

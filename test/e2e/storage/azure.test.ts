@@ -7,6 +7,7 @@ import {
 } from '@azure/storage-blob'
 import { startHttpService } from '../../doubles/kms/http-service.ts'
 import { Certificates } from '../../postgres/certificates.ts'
+import { missingPostgres } from '../../support/postgres-binaries.ts'
 import {
   AZURITE_ACCOUNT,
   AZURITE_KEY,
@@ -14,8 +15,7 @@ import {
   createContainer,
   missingAzurite,
   startAzurite,
-} from '../../support/azurite.ts'
-import { missingPostgres } from '../../support/postgres-binaries.ts'
+} from '../../support/servers/azurite.ts'
 import { describeUnless, missingTool, testUnless } from '../../support/skip.ts'
 import { type TempDirectory, tempDirectory } from '../../support/temp-directory.ts'
 import { segmentName, walBytes } from '../../support/wal-bytes.ts'

@@ -4,7 +4,7 @@ import { patternBytes } from '../../contract/storage-support.ts'
 import { type CredentialService, startCredentialService } from '../../doubles/aws-credentials.ts'
 import { type S3Double, startS3Double } from '../../doubles/s3-server.ts'
 import type { Finished } from '../../support/process.ts'
-import { openS3 } from '../../support/s3.ts'
+import { openS3 } from '../../support/servers/s3.ts'
 import { tempDirectory } from '../../support/temp-directory.ts'
 import { runWalg } from '../../support/walg.ts'
 

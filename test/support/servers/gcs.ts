@@ -1,7 +1,7 @@
-import type { GcsDescription } from '../../src/storage/drivers/gcs/description.ts'
-import { openGcsDriver } from '../../src/storage/drivers/gcs/driver.ts'
-import type { Storage } from '../../src/storage/storage.ts'
-import type { GcsServer } from '../doubles/gcs-server/gcs-server.ts'
+import type { GcsDescription } from '../../../src/storage/drivers/gcs/description.ts'
+import { openGcsDriver } from '../../../src/storage/drivers/gcs/driver.ts'
+import type { Storage } from '../../../src/storage/storage.ts'
+import type { GcsServer } from '../../doubles/gcs-server/gcs-server.ts'
 
 /** What the driver needs to open a new bucket of `server`, or of what stands before it at `endpoint`. */
 export function gcsDescription(server: GcsServer, endpoint: string = server.url): GcsDescription {

@@ -1,10 +1,10 @@
 import { expect, test } from 'bun:test'
 import { appendFileSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { startArchivingCluster } from '../e2e/archiving-cluster.ts'
-import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
-import { describeUnless, missingReference } from '../support/skip.ts'
-import { succeed, type Tool } from './reference-pair.ts'
+import { startArchivingCluster } from '../../e2e/archiving-cluster.ts'
+import { type Major, missingPostgres } from '../../support/postgres-binaries.ts'
+import { describeUnless, missingReference } from '../../support/skip.ts'
+import { succeed, type Tool } from './pair.ts'
 
 const MAJORS: readonly Major[] = [15, 18]
 const PAGE = 8192

@@ -1,7 +1,9 @@
 import { expect, test } from 'bun:test'
-import { startRestored } from '../support/cluster.ts'
-import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
-import { describeUnless, missingReference } from '../support/skip.ts'
+import { startRestored } from '../../support/cluster.ts'
+import { type Major, missingPostgres } from '../../support/postgres-binaries.ts'
+import { describeUnless, missingReference } from '../../support/skip.ts'
+import { compareTrees, readTree, withoutServerManifest } from '../restored-tree.ts'
+import { takeTurns } from '../turns.ts'
 import {
   archiveAll,
   backupNames,
@@ -15,9 +17,7 @@ import {
   startScene,
   succeed,
   type Tool,
-} from './reference-pair.ts'
-import { compareTrees, readTree, withoutServerManifest } from './restored-tree.ts'
-import { takeTurns } from './turns.ts'
+} from './pair.ts'
 
 const MAJORS: readonly Major[] = [13, 15, 18]
 const DELTAS = { WALG_DELTA_MAX_STEPS: '5' }

@@ -1,11 +1,11 @@
 import { afterAll, expect, test } from 'bun:test'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { generateKey } from 'openpgp'
-import { runProcess } from '../support/process.ts'
-import { seededRandom } from '../support/seeded-random.ts'
-import { describeUnless, missingReference, reference } from '../support/skip.ts'
-import { tempDirectory } from '../support/temp-directory.ts'
-import { runWalg } from '../support/walg.ts'
+import { runProcess } from '../../support/process.ts'
+import { seededRandom } from '../../support/seeded-random.ts'
+import { describeUnless, missingReference, reference } from '../../support/skip.ts'
+import { tempDirectory } from '../../support/temp-directory.ts'
+import { runWalg } from '../../support/walg.ts'
 
 type Settings = Readonly<Record<string, string>>
 

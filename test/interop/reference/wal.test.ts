@@ -1,10 +1,10 @@
 import { expect, test } from 'bun:test'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { giveTreeToClusterUser } from '../support/cluster-template.ts'
-import { describeUnless, missingReference } from '../support/skip.ts'
-import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
-import { segmentName, walBytes } from '../support/wal-bytes.ts'
-import { type Environment, METHODS, objectsOf, run, succeed, type Tool } from './reference-pair.ts'
+import { giveTreeToClusterUser } from '../../support/cluster-template.ts'
+import { describeUnless, missingReference } from '../../support/skip.ts'
+import { type TempDirectory, tempDirectory } from '../../support/temp-directory.ts'
+import { segmentName, walBytes } from '../../support/wal-bytes.ts'
+import { type Environment, METHODS, objectsOf, run, succeed, type Tool } from './pair.ts'
 
 const reason = missingReference()
 const SEGMENT = segmentName(18)

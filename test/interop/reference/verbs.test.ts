@@ -1,9 +1,10 @@
 import { expect, test } from 'bun:test'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { giveToClusterUser } from '../support/cluster-user.ts'
-import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
-import { describeUnless, missingReference } from '../support/skip.ts'
+import { giveToClusterUser } from '../../support/cluster-user.ts'
+import { type Major, missingPostgres } from '../../support/postgres-binaries.ts'
+import { describeUnless, missingReference } from '../../support/skip.ts'
+import { compareTrees, readTree, type Tree, withoutServerManifest } from '../restored-tree.ts'
 import {
   archiveAll,
   backupNames,
@@ -13,8 +14,7 @@ import {
   type Scene,
   startScene,
   succeed,
-} from './reference-pair.ts'
-import { compareTrees, readTree, type Tree, withoutServerManifest } from './restored-tree.ts'
+} from './pair.ts'
 
 const MAJORS: readonly Major[] = [13, 15, 18]
 const TIMEOUT_MS = 300_000

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, test } from 'bun:test'
-import { type GcsServer, startGcsServer } from '../doubles/gcs-server/gcs-server.ts'
-import { missingPostgres } from '../support/postgres-binaries.ts'
-import { describeUnless, missingReference } from '../support/skip.ts'
-import { DIRECTIONS, proveExchange } from './storage-exchange.ts'
+import { type GcsServer, startGcsServer } from '../../doubles/gcs-server/gcs-server.ts'
+import { missingPostgres } from '../../support/postgres-binaries.ts'
+import { describeUnless, missingReference } from '../../support/skip.ts'
+import { DIRECTIONS, proveExchange } from '../storage-exchange.ts'
 
 describeUnless(missingReference() ?? missingPostgres(16), 'Google Cloud Storage, with the original', () => {
   let server: GcsServer

@@ -1,5 +1,5 @@
-import type { OssDescription } from '../../src/storage/drivers/oss/description.ts'
-import type { OssServer } from '../doubles/oss-server/oss-server.ts'
+import type { OssDescription } from '../../../src/storage/drivers/oss/description.ts'
+import type { OssServer } from '../../doubles/oss-server/oss-server.ts'
 
 /** A storage in a bucket of the server of the tests. */
 export function ossDescription(server: OssServer, bucket: string): OssDescription {

@@ -1,11 +1,11 @@
 import { expect, test } from 'bun:test'
 import { cpSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { extractRepository, readGoldenSets } from '../golden/golden-cases.ts'
-import { runProcess } from '../support/process.ts'
-import { describeUnless, missingInterop, missingReference, reference } from '../support/skip.ts'
-import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
-import { walgBinary } from '../support/walg.ts'
+import { extractRepository, readGoldenSets } from '../../golden/golden-cases.ts'
+import { runProcess } from '../../support/process.ts'
+import { describeUnless, missingInterop, missingReference, reference } from '../../support/skip.ts'
+import { type TempDirectory, tempDirectory } from '../../support/temp-directory.ts'
+import { walgBinary } from '../../support/walg.ts'
 
 const TIMEOUT_MS = 120_000
 const reason = missingReference() ?? missingInterop()

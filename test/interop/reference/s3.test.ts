@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, test } from 'bun:test'
-import { missingPostgres } from '../support/postgres-binaries.ts'
-import { openS3 } from '../support/s3.ts'
-import { describeUnless, missingReference } from '../support/skip.ts'
-import { missingSwift, type SwiftServer, startSwiftServer } from '../support/swift-server.ts'
-import { DIRECTIONS, proveExchange } from './storage-exchange.ts'
+import { missingPostgres } from '../../support/postgres-binaries.ts'
+import { openS3 } from '../../support/servers/s3.ts'
+import { missingSwift, type SwiftServer, startSwiftServer } from '../../support/servers/swift-server.ts'
+import { describeUnless, missingReference } from '../../support/skip.ts'
+import { DIRECTIONS, proveExchange } from '../storage-exchange.ts'
 
 describeUnless(
   missingReference() ?? missingSwift() ?? missingPostgres(16),

@@ -1,13 +1,13 @@
 import { expect } from 'bun:test'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { archiveEverything, startArchivingCluster } from '../e2e/archiving-cluster.ts'
-import { startRestored } from '../support/cluster.ts'
-import { giveTreeToClusterUser } from '../support/cluster-template.ts'
-import { giveToClusterUser } from '../support/cluster-user.ts'
-import { missingReference, testUnless } from '../support/skip.ts'
-import { walgCommand } from '../support/walg.ts'
-import { succeed, type Tool } from './reference-pair.ts'
+import { archiveEverything, startArchivingCluster } from '../../e2e/archiving-cluster.ts'
+import { startRestored } from '../../support/cluster.ts'
+import { giveTreeToClusterUser } from '../../support/cluster-template.ts'
+import { giveToClusterUser } from '../../support/cluster-user.ts'
+import { missingReference, testUnless } from '../../support/skip.ts'
+import { walgCommand } from '../../support/walg.ts'
+import { succeed, type Tool } from './pair.ts'
 
 const TOOLS: readonly Tool[] = ['ours', 'original']
 

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect } from 'bun:test'
 import { rmSync } from 'node:fs'
-import { archiveEverything, digest, LEDGER_SQL } from '../e2e/archiving-cluster.ts'
-import { startCluster, startRestored } from '../support/cluster.ts'
-import { missingPostgres } from '../support/postgres-binaries.ts'
-import { missingSshd, type SftpServer, startSftpServer } from '../support/sftp-server.ts'
-import { describeUnless, missingReference, testUnless } from '../support/skip.ts'
-import { missingSwift, type SwiftServer, startSwiftServer } from '../support/swift-server.ts'
-import { tempDirectory } from '../support/temp-directory.ts'
-import { commandLine, type Environment, succeed, type Tool } from './reference-pair.ts'
+import { archiveEverything, digest, LEDGER_SQL } from '../../e2e/archiving-cluster.ts'
+import { startCluster, startRestored } from '../../support/cluster.ts'
+import { missingPostgres } from '../../support/postgres-binaries.ts'
+import { missingSshd, type SftpServer, startSftpServer } from '../../support/servers/sftp-server.ts'
+import { missingSwift, type SwiftServer, startSwiftServer } from '../../support/servers/swift-server.ts'
+import { describeUnless, missingReference, testUnless } from '../../support/skip.ts'
+import { tempDirectory } from '../../support/temp-directory.ts'
+import { commandLine, type Environment, succeed, type Tool } from './pair.ts'
 
 const MAJOR = 16
 

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { cleanUpAtEnd } from './leftovers.ts'
-import type { SkipReason } from './skip.ts'
-import { tempDirectory } from './temp-directory.ts'
+import { cleanUpAtEnd } from '../leftovers.ts'
+import type { SkipReason } from '../skip.ts'
+import { tempDirectory } from '../temp-directory.ts'
 
 const PYTHON = '/usr/bin/python3'
 const SWIFT = '/usr/lib/python3/dist-packages/swift/proxy/server.py'

@@ -1,8 +1,8 @@
-import { textsOfRecord } from '../../src/kit/settings.ts'
-import type { S3Description } from '../../src/storage/drivers/s3/description.ts'
-import { openS3Driver, type S3DriverOptions } from '../../src/storage/drivers/s3/driver.ts'
-import { readS3 } from '../../src/storage/drivers/s3/read-settings.ts'
-import type { Storage } from '../../src/storage/storage.ts'
+import { textsOfRecord } from '../../../src/kit/settings.ts'
+import type { S3Description } from '../../../src/storage/drivers/s3/description.ts'
+import { openS3Driver, type S3DriverOptions } from '../../../src/storage/drivers/s3/driver.ts'
+import { readS3 } from '../../../src/storage/drivers/s3/read-settings.ts'
+import type { Storage } from '../../../src/storage/storage.ts'
 
 /** The description that settings stand for; throws when they are wrong. */
 export async function s3Description(settings: Readonly<Record<string, string>>): Promise<S3Description> {

@@ -1,8 +1,8 @@
-import { playChains, type RestoreMode } from '../e2e/delta/delta-workload.ts'
-import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
-import { seededRandom } from '../support/seeded-random.ts'
-import { missingReference, testUnless } from '../support/skip.ts'
-import { tempDirectory } from '../support/temp-directory.ts'
+import { playChains, type RestoreMode } from '../../e2e/delta/delta-workload.ts'
+import { type Major, missingPostgres } from '../../support/postgres-binaries.ts'
+import { seededRandom } from '../../support/seeded-random.ts'
+import { missingReference, testUnless } from '../../support/skip.ts'
+import { tempDirectory } from '../../support/temp-directory.ts'
 
 const MAJORS: readonly Major[] = [13, 16, 18]
 const REVERSE = '--reverse-unpack'

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, test } from 'bun:test'
 import { chmodSync } from 'node:fs'
-import { type ConnectProxy, startConnectProxy } from '../doubles/connect-proxy.ts'
-import { Certificates } from '../postgres/certificates.ts'
+import { type ConnectProxy, startConnectProxy } from '../../doubles/connect-proxy.ts'
+import { Certificates } from '../../postgres/certificates.ts'
+import { missingPostgres } from '../../support/postgres-binaries.ts'
 import {
   AZURITE_ACCOUNT,
   AZURITE_KEY,
@@ -10,11 +11,10 @@ import {
   createContainer,
   missingAzurite,
   startAzurite,
-} from '../support/azurite.ts'
-import { missingPostgres } from '../support/postgres-binaries.ts'
-import { describeUnless, missingReference, missingTool } from '../support/skip.ts'
-import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
-import { DIRECTIONS, proveExchange } from './storage-exchange.ts'
+} from '../../support/servers/azurite.ts'
+import { describeUnless, missingReference, missingTool } from '../../support/skip.ts'
+import { type TempDirectory, tempDirectory } from '../../support/temp-directory.ts'
+import { DIRECTIONS, proveExchange } from '../storage-exchange.ts'
 
 const SUFFIX = 'storage.test'
 

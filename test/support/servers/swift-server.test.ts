@@ -1,5 +1,5 @@
 import { expect } from 'bun:test'
-import { testUnless } from './skip.ts'
+import { testUnless } from '../skip.ts'
 import { missingSwift, startSwiftServer } from './swift-server.ts'
 
 testUnless(missingSwift(), 'a Swift of our own answers, refuses what is too large, and stops', async () => {
