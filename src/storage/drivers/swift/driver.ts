@@ -7,15 +7,7 @@ import { storageClosed } from '../../lifetime.ts'
 import { rangeHeader, wholeSizeOf } from '../../ranges.ts'
 import { BlockSink } from '../../requests/block-sink.ts'
 import { forEachOf } from '../../requests/for-each-of.ts'
-import {
-  bodyOf,
-  dropBody,
-  type HttpRequest,
-  type HttpVerdict,
-  refusedRequest,
-  textOf,
-  verdictOfStatus,
-} from '../../requests/http.ts'
+import { bodyOf, dropBody, type HttpRequest, textOf } from '../../requests/http.ts'
 import { type PatienceOptions, patientRequest, stallTimeoutOf } from '../../requests/patient-request.ts'
 import { putThroughSink } from '../../requests/put-through-sink.ts'
 import {
@@ -36,6 +28,7 @@ import type {
 } from '../../storage.ts'
 import { encoded, type ListedEntry, timeOfHeaders, timeOfListing } from './answers.ts'
 import type { SwiftDescription } from './description.ts'
+import { noContainer, noRanges, notConditional, refusedAnswer, type SwiftPlace } from './refusals.ts'
 import { BULK_MAX, checkBulk, DELETES_AT_A_TIME, SwiftRemoval } from './removal.ts'
 import { isSegmentName } from './segments.ts'
 import { SwiftSession } from './session.ts'
@@ -83,6 +76,7 @@ class SwiftDriver implements Storage {
     deleteBatchMax: BULK_MAX,
   }
   readonly #options: SwiftDriverOptions
+  readonly #place: SwiftPlace
   readonly #session: SwiftSession
   readonly #patience: PatienceOptions
   readonly #removal: SwiftRemoval
@@ -92,6 +86,7 @@ class SwiftDriver implements Storage {
   constructor(options: SwiftDriverOptions) {
     this.name = options.name
     this.#options = options
+    this.#place = { storage: options.name, container: options.container }
     this.#session = new SwiftSession(options, options.name)
     this.#patience = {
       ...PATIENCE,
@@ -103,7 +98,8 @@ class SwiftDriver implements Storage {
       container: options.container,
       storage: options.name,
       request: (given, run) => this.#request(given, run),
-      refused: (answer, name, signal) => this.#refused(answer, `delete object "${name}"`, name, signal),
+      refused: (answer, name, signal) =>
+        refusedAnswer(answer, this.#place, `delete object "${name}"`, name, signal),
     })
     this.#memory = options.memoryBudget && openMemoryBudget(options.memoryBudget)
   }
@@ -151,8 +147,8 @@ class SwiftDriver implements Storage {
     return this.#request(options, async signal => {
       const answer = await this.#session.send(path, { method: 'GET', headers: {}, signal })
       if (answer.status === 204) return []
-      if (answer.status === 404) throw this.#noContainer()
-      if (!answer.ok) throw await this.#refused(answer, `list "${prefix}"`, prefix, signal)
+      if (answer.status === 404) throw noContainer(this.#place)
+      if (!answer.ok) throw await refusedAnswer(answer, this.#place, `list "${prefix}"`, prefix, signal)
       return JSON.parse(await textOf(answer, signal)) as readonly ListedEntry[]
     })
   }
@@ -176,7 +172,7 @@ class SwiftDriver implements Storage {
   #head(key: string, options: Abortable): Promise<SwiftObject> {
     return this.#request(options, async signal => {
       const answer = await this.#session.send(this.#pathOf(key), { method: 'HEAD', headers: {}, signal })
-      if (!answer.ok) throw await this.#refused(answer, `stat object "${key}"`, key, signal)
+      if (!answer.ok) throw await refusedAnswer(answer, this.#place, `stat object "${key}"`, key, signal)
       await dropBody(answer)
       return {
         key,
@@ -224,11 +220,11 @@ class SwiftDriver implements Storage {
       return undefined
     }
     if (answer.status === 412) throw replacedWhileRead(key, this.name)
-    if (!answer.ok) throw await this.#refused(answer, `get object "${key}"`, key, signal)
+    if (!answer.ok) throw await refusedAnswer(answer, this.#place, `get object "${key}"`, key, signal)
     const sizeBytes =
       wholeSizeOf(answer.headers.get('content-range')) ?? Number(answer.headers.get('content-length'))
     // a server that does not know ranges sends everything
-    if (answer.status !== 206 && firstBytes > 0) throw this.#noRanges(key)
+    if (answer.status !== 206 && firstBytes > 0) throw noRanges(this.#place, key)
     return { sizeBytes, version: answer.headers.get('etag') ?? '', body: bodyOf(answer, signal) }
   }
 
@@ -238,7 +234,7 @@ class SwiftDriver implements Storage {
 
   openSink(key: string, options: PutOptions = {}): ObjectSink {
     this.#check(key, options)
-    if (options.ifAbsent === true) throw this.#notConditional(key)
+    if (options.ifAbsent === true) throw notConditional(this.#place, key)
     const { container, root, segmentSizeBytes, segmentsMax } = this.#options
     const upload = new SwiftUpload({
       container,
@@ -255,7 +251,8 @@ class SwiftDriver implements Storage {
               signal,
             }
             const answer = await this.#session.send(path, request)
-            if (!answer.ok) throw await this.#refused(answer, `${doing} object "${key}"`, key, signal, true)
+            if (!answer.ok)
+              throw await refusedAnswer(answer, this.#place, `${doing} object "${key}"`, key, signal, true)
             await dropBody(answer)
           },
           body?.length,
@@ -289,7 +286,8 @@ class SwiftDriver implements Storage {
         body: '',
         signal,
       })
-      if (!answer.ok) throw await this.#refused(answer, `copy object "${source}"`, source, signal)
+      if (!answer.ok)
+        throw await refusedAnswer(answer, this.#place, `copy object "${source}"`, source, signal)
       await dropBody(answer)
     })
   }
@@ -328,7 +326,7 @@ class SwiftDriver implements Storage {
         signal,
       })
       if (answer.status === 404) return dropBody(answer)
-      if (!answer.ok) throw await this.#refused(answer, `delete object "${key}"`, key, signal)
+      if (!answer.ok) throw await refusedAnswer(answer, this.#place, `delete object "${key}"`, key, signal)
       checkBulk(await textOf(answer, signal), `delete object "${key}"`, this.name)
     })
   }
@@ -343,64 +341,6 @@ class SwiftDriver implements Storage {
     bodyBytes: number = 0,
   ): Promise<T> {
     return patientRequest(run, this.#patience, signal, bodyBytes)
-  }
-
-  async #refused(
-    answer: Response,
-    doing: string,
-    key: string,
-    signal: AbortSignal,
-    isPut: boolean = false,
-  ): Promise<WalgError> {
-    const text = await textOf(answer, signal)
-    const reason = text
-      .replace(/<[^>]*>|\s+/g, ' ')
-      .trim()
-      .slice(0, 200)
-    const refusal = { status: answer.status, reason, retryAfter: answer.headers.get('retry-after') }
-    return refusedRequest(refusal, this.#verdict(answer.status, isPut), doing, {
-      key,
-      storage: this.name,
-      container: this.#options.container,
-    })
-  }
-
-  /** What is missing for a put is the container. */
-  #verdict(status: number, isPut: boolean): HttpVerdict {
-    if (status === 404 && isPut) return { code: 'STORAGE_ROOT_MISSING', hint: this.#createHint() }
-    return verdictOfStatus(status)
-  }
-
-  #noContainer(): WalgError {
-    const { container } = this.#options
-    return new WalgError(
-      'STORAGE_ROOT_MISSING',
-      `there is no container "${container}" for storage "${this.name}"`,
-      {
-        facts: { storage: this.name, container },
-        hint: this.#createHint(),
-      },
-    )
-  }
-
-  #createHint(): string {
-    return `create it (\`openstack container create ${this.#options.container}\`), or correct WALG_SWIFT_PREFIX`
-  }
-
-  #notConditional(key: string): WalgError {
-    return new WalgError(
-      'FORMAT_UNSUPPORTED',
-      `storage "${this.name}" cannot put an object only if there is none`,
-      {
-        facts: { key, storage: this.name },
-      },
-    )
-  }
-
-  #noRanges(key: string): WalgError {
-    return new WalgError('FORMAT_UNSUPPORTED', `storage "${this.name}" gives no part of object "${key}"`, {
-      facts: { key, storage: this.name },
-    })
   }
 
   #pathOf(key: string): string {
