@@ -36,7 +36,7 @@ const locksOf = async (server: Server): Promise<number> => {
   return Number(row!.count)
 }
 
-const nextXidOf = async (server: Server): Promise<bigint> => {
+const xidToCome = async (server: Server): Promise<bigint> => {
   const [row] = await server.query<{ xid: string }>(
     'select pg_snapshot_xmax(pg_current_snapshot())::text as xid',
   )
@@ -66,12 +66,12 @@ describe.each(MAJORS.map(major => [major] as [Major]))('PostgreSQL %d', major =>
     })
     expect(isArchiving(facts)).toBe(true)
     expect(cluster.majorVersion).toBe(major)
-    const xidBefore = await nextXidOf(server)
+    const xidBefore = await xidToCome(server)
     {
       await using session = await beginBackup(cluster, options({ aliveCheckMs: 20 }))
       expect(session).toMatchObject({ isStandby: false, timeline: 1 })
       expect(session.startWalFile).toMatch(/^00000001[0-9A-F]{16}$/)
-      expect(session.nextXid >= xidBefore && session.nextXid <= (await nextXidOf(server))).toBe(true)
+      expect(session.nextXid >= xidBefore && session.nextXid <= (await xidToCome(server))).toBe(true)
       await Bun.sleep(60)
       expect(session.failed.aborted).toBe(false)
       const stop = await session.stop({ timeoutMs: 10_000 })

@@ -79,7 +79,8 @@ async function walkAndPlan(
   const { entries } = directory
   // a directory at rest may be started without recovery, which would not make them again
   const newUnlogged = source.databases === undefined ? NOTHING : findNewUnlogged(entries, begunNs)
-  const replayed = source.databases === undefined ? NOTHING : findReplayedStates(entries, source.nextXid)
+  const { nextXid } = source
+  const replayed = nextXid === undefined ? NOTHING : findReplayedStates(entries, nextXid)
   for (const index of replayed) {
     log.info(`"${entries.path(index)}" is of a later checkpoint: it is left to WAL replay`)
   }

@@ -29,7 +29,7 @@ class Walk {
     this.entries.add(0, name, { kind: 'file', ...attributes })
   }
 
-  found(nextXid: bigint | undefined): string[] {
+  found(nextXid: bigint): string[] {
     return [...findReplayedStates(this.entries, nextXid)].map(index => this.entries.baseName(index))
   }
 }
@@ -46,7 +46,7 @@ test('a state file of a prepared transaction that is not as long as it says is l
   walk.add('000004EF', undefined)
   walk.add('000004F0', whole, 0) // written since the walk, which would pack nothing of it
   walk.add('notes', new Uint8Array(0))
-  expect(walk.found(undefined)).toEqual(['00000000000004EC', '000004ED', '000004EE', '000004F0'])
+  expect(walk.found(0x500n)).toEqual(['00000000000004EC', '000004ED', '000004EE', '000004F0'])
 })
 
 test('a state file of a transaction later than the checkpoint of the start is left out', () => {
@@ -56,5 +56,5 @@ test('a state file of a transaction later than the checkpoint of the start is le
     walk.add(name, wholeState())
   }
   expect(walk.found(EPOCH + 0x4ebn)).toEqual(['00000001000004EB', '0000000100000500', '000004EB'])
-  expect(walk.found(undefined)).toEqual([])
+  expect(walk.found(EPOCH + 0x501n)).toEqual([])
 })

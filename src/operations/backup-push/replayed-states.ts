@@ -12,20 +12,18 @@ import {
  * State files of prepared transactions that recovery makes anew from the PREPARE record, and that only harm it. The checkpoint of the
  * backup's start has written all that are needed; a later one writes those:
  *
- * - of transactions that began after that checkpoint, which knew `nextXid` (undefined: not known). Recovery means to remove such a file
- *   and to replay its PREPARE, but 17 and 18 look for it under another name, find it when the record comes, pass the record over, and
+ * - of transactions that began after that checkpoint, which knew `nextXid`. Recovery means to remove such a file and to replay its PREPARE, but 17 and 18 look for it under another name, find it when the record comes, pass the record over, and
  *   the prepared transaction is lost;
  * - that were only being written when the walk saw them: not as long then as they say, and a file is packed as long as the walk saw
  *   it. Recovery reads them before the PREPARE record and stops.
  */
-export function findReplayedStates(entries: DataEntries, nextXid: bigint | undefined): ReadonlySet<number> {
+export function findReplayedStates(entries: DataEntries, nextXid: bigint): ReadonlySet<number> {
   const found = new Set<number>()
   for (let index = 0; index < entries.count; index++) {
     if (entries.places[entries.placeOf(index)]?.member !== `/${TWO_PHASE_FOLDER}`) continue
     const name = parseStateFileName(entries.baseName(index))
     if (name === undefined) continue
-    if (nextXid !== undefined && isBegunAfter(name, nextXid)) found.add(index)
-    else if (isTorn(entries.path(index), entries.sizeBytes(index))) found.add(index)
+    if (isBegunAfter(name, nextXid) || isTorn(entries.path(index), entries.sizeBytes(index))) found.add(index)
   }
   return found
 }

@@ -35,7 +35,7 @@ export interface BackupSession extends AsyncDisposable {
   /** 24 hex digits: the backup's name is `base_` and this (storage-format 1.2). */
   readonly startWalFile: string
   readonly isStandby: boolean
-  /** Of `BackupSource`. */
+  /** Next transaction id, with its epoch, as the checkpoint of the start knew it; a later checkpoint when one ended in that instant. */
   readonly nextXid: bigint
   /** Aborted when the backup cannot succeed any more (connection lost, alive check failed); the reason is a WalgError. */
   readonly failed: AbortSignal

@@ -6,7 +6,7 @@ import { type Cluster, startRestored } from '../../support/cluster.ts'
 import { giveToClusterUser } from '../../support/cluster-user.ts'
 import { operationContext, type TestContext } from '../../support/operation-context.ts'
 import type { Major } from '../../support/postgres-binaries.ts'
-import { atMessage, queryNow } from '../../support/query-now.ts'
+import { atMessage, beforeWalk, queryNow } from '../../support/query-now.ts'
 import { walgCommand } from '../../support/walg.ts'
 import {
   type ArchivingCluster,
@@ -30,27 +30,26 @@ async function preparedOf(cluster: Cluster): Promise<string[]> {
   return rows.map(({ gid }) => gid)
 }
 
-interface Taking {
-  readonly context: TestContext
-  readonly cluster: Cluster
-}
+type Interrupt = typeof beforeWalk
+
+const whenStarted: Interrupt = (context, action) => atMessage(context, /^Started backup/, action)
 
 /** Takes a backup between the begin and the files of which transactions are prepared; restored, it has those as well. */
 async function provePrepared(
   archiving: ArchivingCluster,
-  message: RegExp,
-  take: (taking: Taking) => Promise<{ readonly name: string }>,
+  interrupt: Interrupt,
+  take: (context: TestContext) => Promise<{ readonly name: string }>,
   mapping: readonly string[] = [],
 ): Promise<void> {
   const { cluster, place, repository, settings } = archiving
   for (const statement of prepare('early')) await cluster.query(statement)
   let happened = 0
   const own = await operationContext(repository)
-  const context = atMessage(own, message, () => {
+  const context = interrupt(own, () => {
     happened += 1
     queryNow(cluster, [...prepare('late'), ...prepare('later')])
   })
-  const { name } = await take({ context, cluster })
+  const { name } = await take(context)
   await own.storage.close()
   expect(happened).toBe(1)
   expect(own.messages.filter(said => said.includes('is of a later checkpoint')).length).toBe(2)
@@ -77,7 +76,8 @@ const start = (major: Major): Promise<ArchivingCluster> =>
 for (const major of MAJORS) {
   test(`PostgreSQL ${major}: transactions prepared, and checkpointed, while a backup begins come back prepared`, async () => {
     await using archiving = await start(major)
-    await provePrepared(archiving, /^Walking/, ({ context, cluster }) =>
+    const { cluster } = archiving
+    await provePrepared(archiving, beforeWalk, context =>
       backupPush(context, pushOptions(cluster.dataDirectory, { cluster })),
     )
   }, 120_000)
@@ -94,8 +94,8 @@ for (const major of MAJORS) {
     )
     await provePrepared(
       archiving,
-      /^Started backup/,
-      ({ context }) => remoteBackupPush(context, pushOptions('', { cluster })),
+      whenStarted,
+      context => remoteBackupPush(context, pushOptions('', { cluster })),
       ['--tablespace-mapping', `${tablespace}=${moved}`],
     )
   }, 120_000)

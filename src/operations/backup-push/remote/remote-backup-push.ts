@@ -142,7 +142,7 @@ export async function remoteBackupPush(
 }
 
 type Begin = Extract<BaseBackupEvent, { kind: 'begin' }> & {
-  /** Of `readNextXid`, as soon as the backup had begun. */
+  /** As in `BackupSession`. */
   readonly nextXid: bigint
 }
 

@@ -36,7 +36,7 @@ export class RemoteParts {
   #open: { readonly part: OpenPart; readonly name: string } | undefined
   #control: { readonly member: TarMember; readonly content: Uint8Array } | undefined
 
-  /** `nextXid`: of `BackupSource`. Without `pages` their checksums are not verified. */
+  /** `nextXid`: as in `BackupSession`. Without `pages` their checksums are not verified. */
   constructor(
     context: OperationContext,
     backup: BackupName,

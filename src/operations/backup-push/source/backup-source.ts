@@ -18,10 +18,7 @@ export interface BackupSource extends AsyncDisposable {
   readonly startWalFile: string
   readonly timeline: TimelineId
   readonly startLsn: Lsn
-  /**
-   * Next transaction id, with its epoch, as the checkpoint of the start knew it; a later checkpoint when one ended in that instant.
-   * Undefined when there is no server.
-   */
+  /** As in `BackupSession`; undefined when there is no server. */
   readonly nextXid: bigint | undefined
   /** False on a standby: it starts where its last restartpoint does, which may be long ago. */
   readonly startsNow: boolean

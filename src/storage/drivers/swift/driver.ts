@@ -95,11 +95,8 @@ class SwiftDriver implements Storage {
     }
     this.#removal = new SwiftRemoval({
       session: this.#session,
-      container: options.container,
-      storage: options.name,
+      place: this.#place,
       request: (given, run) => this.#request(given, run),
-      refused: (answer, name, signal) =>
-        refusedAnswer(answer, this.#place, `delete object "${name}"`, name, signal),
     })
     this.#memory = options.memoryBudget && openMemoryBudget(options.memoryBudget)
   }

@@ -1,8 +1,8 @@
-import type { WalgError } from '../../../kit/errors.ts'
 import { forEachOf } from '../../requests/for-each-of.ts'
 import { dropBody, refusedRequest, textOf, verdictOfStatus } from '../../requests/http.ts'
 import type { Abortable } from '../../storage.ts'
 import { type BulkAnswer, encoded } from './answers.ts'
+import { refusedAnswer, type SwiftPlace } from './refusals.ts'
 import type { SwiftSession } from './session.ts'
 
 export const DELETES_AT_A_TIME: number = 32
@@ -11,11 +11,9 @@ export const BULK_MAX: number = 500
 
 export interface SwiftRemovalOptions {
   readonly session: SwiftSession
-  readonly container: string
-  readonly storage: string
+  readonly place: SwiftPlace
   /** Repeats what can be repeated. */
   request<T>(options: Abortable, run: (signal: AbortSignal) => Promise<T>): Promise<T>
-  refused(answer: Response, name: string, signal: AbortSignal): Promise<WalgError>
 }
 
 /** Removes objects of a container by their names; missing ones are fine. */
@@ -38,7 +36,7 @@ export class SwiftRemoval {
 
   /** false when the cluster knows no bulk deletes. */
   async #removeInBulk(names: readonly string[], options: Abortable): Promise<boolean> {
-    const container = encodeURIComponent(this.#options.container)
+    const container = encodeURIComponent(this.#options.place.container)
     const body = names.map(name => `/${container}/${encoded(name)}`).join('\n')
     return this.#options.request(options, async signal => {
       const headers = { 'content-type': 'text/plain', accept: 'application/json' }
@@ -55,7 +53,7 @@ export class SwiftRemoval {
       }
       const text = await textOf(answer, signal)
       if (!text.includes('Number Deleted')) return false
-      checkBulk(text, `delete ${names.length} objects`, this.#options.storage)
+      checkBulk(text, `delete ${names.length} objects`, this.#options.place.storage)
       return true
     })
   }
@@ -63,14 +61,15 @@ export class SwiftRemoval {
   async #removeName(name: string, options: Abortable): Promise<void> {
     await this.#options.request(options, async signal => {
       const answer = await this.#options.session.send(
-        `/${encodeURIComponent(this.#options.container)}/${encoded(name)}`,
+        `/${encodeURIComponent(this.#options.place.container)}/${encoded(name)}`,
         {
           method: 'DELETE',
           headers: {},
           signal,
         },
       )
-      if (!answer.ok && answer.status !== 404) throw await this.#options.refused(answer, name, signal)
+      if (!answer.ok && answer.status !== 404)
+        throw await refusedAnswer(answer, this.#options.place, `delete object "${name}"`, name, signal)
       await dropBody(answer)
     })
   }
