@@ -16,6 +16,7 @@ import { missingPostgres } from '../support/postgres-binaries.ts'
 import { startProcess } from '../support/process.ts'
 import { describeUnless, missingInterop, missingReference, testUnless } from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
+import { untilArchived } from '../support/until-archived.ts'
 import { untilTrue } from '../support/until-true.ts'
 import { extractFixture } from './fixture.ts'
 import {
@@ -137,19 +138,7 @@ async function pushByOriginal(scene: Scene, parent: string, triesLeft = 5): Prom
   }
   await cluster.query(`select pg_logical_emit_message(false, 'test', '')`)
   await cluster.query('select pg_switch_wal()')
-  const [row] = await cluster.query<{ name: string }>(
-    'select pg_walfile_name(pg_current_wal_insert_lsn()) as name',
-  )
-  await untilTrue(
-    async () => {
-      const [state] = await cluster.query<{ n: number }>(
-        `select count(*)::int as n from pg_ls_dir('pg_wal/archive_status') f where f like '%.ready'`,
-      )
-      return state?.n === 0
-    },
-    60_000,
-    `archiving before ${row!.name}`,
-  )
+  await untilArchived(cluster)
   push.kill('SIGCONT')
   const { exit, stderr } = await push.finished
   // held too late: it had asked for the segment already

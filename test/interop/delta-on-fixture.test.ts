@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test'
-import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { startRestored } from '../support/cluster.ts'
 import { giveToClusterUser } from '../support/cluster-user.ts'
 import { type Major, missingPostgres } from '../support/postgres-binaries.ts'
+import { restoreSpec } from '../support/restore-spec.ts'
 import { describeUnless, missingInterop, missingReference } from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { extractFixture, readFixture } from './fixture.ts'
@@ -32,12 +32,8 @@ async function fetch(
   oids: readonly string[],
   env: Environment,
 ): Promise<string> {
-  const places = oids.map(oid => [oid, { loc: `${target}.${oid}`, link: `pg_tblspc/${oid}` }])
-  writeFileSync(
-    `${target}.json`,
-    JSON.stringify({ base_prefix: target, tablespaces: oids, ...Object.fromEntries(places) }),
-  )
-  const flags = oids.length === 0 ? [] : ['--restore-spec', `${target}.json`]
+  const locations = Object.fromEntries(oids.map(oid => [oid, `${target}.${oid}`]))
+  const flags = oids.length === 0 ? [] : restoreSpec(`${target}.json`, target, locations)
   await succeed(tool, ['backup-fetch', target, backup, ...flags], env)
   return target
 }

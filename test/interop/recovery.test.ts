@@ -4,6 +4,7 @@ import path from 'node:path'
 import { startRestored } from '../support/cluster.ts'
 import type { Major } from '../support/postgres-binaries.ts'
 import { missingPostgres } from '../support/postgres-binaries.ts'
+import { restoreSpec } from '../support/restore-spec.ts'
 import { describeUnless, interopDirectory, interopFixtures, missingInterop } from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { runWalg, walgCommand } from '../support/walg.ts'
@@ -37,13 +38,11 @@ function majorOf(fixture: Fixture): Major {
 }
 
 /** `--restore-spec` with every tablespace in a directory beside the restored one. */
-function specArguments(fixture: Fixture, backup: string, destination: string): string[] {
+function specArguments(fixture: Fixture, backup: string, destination: string): readonly string[] {
   const oids = fixture.backups!.find(({ name }) => name === backup)!.tablespaces ?? []
   if (!fixture.manifestMadeWithRestoreSpec || oids.length === 0) return []
-  const places = oids.map(oid => [oid, { loc: `${destination}.${oid}`, link: `pg_tblspc/${oid}` }])
-  const spec = { base_prefix: destination, tablespaces: oids, ...Object.fromEntries(places) }
-  writeFileSync(`${destination}.json`, JSON.stringify(spec))
-  return ['--restore-spec', `${destination}.json`]
+  const locations = Object.fromEntries(oids.map(oid => [oid, `${destination}.${oid}`]))
+  return restoreSpec(`${destination}.json`, destination, locations)
 }
 
 async function fetchAs(args: readonly string[], env: Readonly<Record<string, string>>): Promise<void> {

@@ -11,18 +11,16 @@ import {
   startStandby,
   walg,
 } from '../e2e/archiving-cluster.ts'
-import { type Way, waysOf } from '../e2e/delta/delta-workload.ts'
-import { checkIntegrity } from '../e2e/integrity.ts'
+import { proveContents, type Way, waysOf } from '../e2e/delta/delta-workload.ts'
 import { NO_DELTA, pushOptions } from '../e2e/push/backup-push-support.ts'
-import { type Cluster, startRestored } from '../support/cluster.ts'
+import type { Cluster } from '../support/cluster.ts'
 import { operationContext } from '../support/operation-context.ts'
 import { MAJORS, type Major, missingPostgres } from '../support/postgres-binaries.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { testUnless } from '../support/skip.ts'
 import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
-import { walgCommand } from '../support/walg.ts'
-import { type Contents, readContents } from '../support/workload/contents.ts'
-import { openWorkload, type Workload } from '../support/workload/workload.ts'
+import { readContents } from '../support/workload/contents.ts'
+import { openWorkload, underLoad, type Workload, workloadSettings } from '../support/workload/workload.ts'
 
 const TIMEOUT_MS = 1_200_000
 const STEPS = 3
@@ -42,13 +40,7 @@ async function playPair(major: Major): Promise<void> {
   await using source = await startArchivingCluster({
     major,
     segmentSizeMiB: 1,
-    settings: {
-      max_prepared_transactions: 50,
-      autovacuum: 'off',
-      max_wal_size: '8MB',
-      min_wal_size: '2MB',
-      ...(major >= 17 ? { summarize_wal: 'on' } : {}),
-    },
+    settings: workloadSettings(major),
   })
   const primary = source.cluster
   using place = tempDirectory('standby-workload')
@@ -62,18 +54,9 @@ async function playPair(major: Major): Promise<void> {
     const first = await pushDelta(scene, primary, undefined, 'scan')
     const parents = new Map<Way, string>(waysOf(major).map(way => [way, first]))
     for (let step = 0; step < STEPS; step++) {
-      const isOver = { value: false }
-      const load = (async () => {
-        while (!isOver.value) await workload.run(1, { isDuringBackup: true })
-      })()
-      const taking = takeStep(scene, parents, () => (random.int(3) === 0 ? primary : standby))
-      try {
-        await Promise.race([taking, load])
-      } finally {
-        isOver.value = true
-      }
-      await load
-      await proveStep(scene, await taking, `step_${step}`)
+      const pickServer = (): Cluster => (random.int(3) === 0 ? primary : standby)
+      const names = await underLoad(workload, () => takeStep(scene, parents, pickServer))
+      await proveStep(scene, names, `step_${step}`)
     }
   } catch (error) {
     throw new Error(`SEED=${random.seed}: ${(error as Error).message}`, { cause: error })
@@ -136,37 +119,21 @@ function primaryOf({ cluster }: ArchivingCluster): Readonly<Record<string, strin
 }
 
 /** Restores all of them to a point after the last: each has to hold what the primary held there. */
-async function proveStep(scene: Scene, names: readonly string[], restorePoint: string): Promise<void> {
-  const { cluster: primary } = scene.source
+async function proveStep(
+  { source, place }: Scene,
+  names: readonly string[],
+  restorePoint: string,
+): Promise<void> {
+  const { cluster: primary } = source
   await primary.query(`select pg_create_restore_point('${restorePoint}')`)
   const contents = await readContents(primary)
   await archiveEverything(primary)
   expect(names.length).toBeGreaterThan(1)
-  for (const name of names) await proveRestore(scene, name, restorePoint, contents)
-}
-
-async function proveRestore(
-  { source, place }: Scene,
-  name: string,
-  restorePoint: string,
-  contents: Contents,
-): Promise<void> {
-  const target = place.at('restored')
-  await walg(['backup-fetch', target, name], source.settings)
-  const restored = await startRestored(target, {
-    major: source.cluster.major,
-    settings: {
-      restore_command: walgCommand(source.settings, 'wal-fetch %f %p'),
-      recovery_target_name: restorePoint,
-      recovery_target_action: 'promote',
-      primary_conninfo: '',
-    },
-  })
-  try {
-    expect([name, await readContents(restored)]).toEqual([name, contents])
-    await checkIntegrity(restored)
-  } finally {
-    await restored.remove()
+  for (const name of names) {
+    const target = place.at('restored')
+    await walg(['backup-fetch', target, name], source.settings)
+    const { settings } = source
+    await proveContents(target, { what: name, major: primary.major, settings, restorePoint, contents })
     rmSync(target, { recursive: true, force: true })
   }
 }

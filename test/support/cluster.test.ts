@@ -6,6 +6,7 @@ import { giveToClusterUser } from './cluster-user.ts'
 import { MAJORS, missingPostgres } from './postgres-binaries.ts'
 import { describeUnless } from './skip.ts'
 import { tempDirectory } from './temp-directory.ts'
+import { untilArchived } from './until-archived.ts'
 import { untilTrue } from './until-true.ts'
 
 for (const major of MAJORS) {
@@ -40,12 +41,7 @@ for (const major of MAJORS) {
       await cluster.kill()
       await cluster.start()
       expect(await cluster.query('select a from t order by a')).toEqual([{ a: 1 }, { a: 2 }])
-      await untilTrue(async () => {
-        const [row] = await cluster.query<{ n: number }>(
-          `select count(*)::int as n from pg_ls_dir('pg_wal/archive_status') f where f like '%.ready'`,
-        )
-        return row!.n === 0
-      })
+      await untilArchived(cluster)
 
       // slow, so that it takes queries long before it has promoted itself
       await using copy = await startRestored(target, {

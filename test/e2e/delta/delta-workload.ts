@@ -1,5 +1,5 @@
 import { expect } from 'bun:test'
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { MIB } from '../../../src/kit/sizes.ts'
 import { backupPush } from '../../../src/operations/backup-push/backup-push.ts'
@@ -10,12 +10,13 @@ import { type Cluster, startCluster, startRestored } from '../../support/cluster
 import { giveToClusterUser } from '../../support/cluster-user.ts'
 import { operationContext } from '../../support/operation-context.ts'
 import type { Major } from '../../support/postgres-binaries.ts'
+import { restoreSpec } from '../../support/restore-spec.ts'
 import type { SeededRandom } from '../../support/seeded-random.ts'
 import type { TempDirectory } from '../../support/temp-directory.ts'
-import { untilTrue } from '../../support/until-true.ts'
+import { untilArchived } from '../../support/until-archived.ts'
 import { walgCommand } from '../../support/walg.ts'
 import { type Contents, readContents } from '../../support/workload/contents.ts'
-import { openWorkload, type Workload } from '../../support/workload/workload.ts'
+import { openWorkload, underLoad, type Workload, workloadSettings } from '../../support/workload/workload.ts'
 import { checkIntegrity } from '../integrity.ts'
 import { NO_DELTA, pushOptions } from '../push/backup-push-support.ts'
 
@@ -112,15 +113,7 @@ async function openScene(major: Major, place: TempDirectory): Promise<Scene> {
     major,
     segmentSizeMiB: 1,
     archiveCommand: walgCommand(settings, 'wal-push %p'),
-    settings: {
-      max_prepared_transactions: 50,
-      autovacuum: 'off',
-      // segments leave pg_wal as soon as they may
-      wal_keep_size: 0,
-      min_wal_size: '2MB',
-      max_wal_size: '8MB',
-      ...(major >= 17 ? { summarize_wal: 'on' } : {}),
-    },
+    settings: workloadSettings(major),
   })
   return { cluster, settings, place, twins: new Map() }
 }
@@ -173,16 +166,7 @@ async function takeStep(
     await take()
     twin = await takeBackup(scene, { method: 'scan', parent: undefined })
   } else {
-    const isOver = { value: false }
-    const load = (async () => {
-      while (!isOver.value) await workload.run(1, { isDuringBackup: true })
-    })()
-    try {
-      await Promise.race([take(), load])
-    } finally {
-      isOver.value = true
-    }
-    await load
+    await underLoad(workload, take)
   }
   for (const { way, name } of names) parents.set(way, name)
   const restorePoint = `step_${step}_${random.int(1000)}`
@@ -208,16 +192,7 @@ async function tablespaces(cluster: Cluster): Promise<object | undefined> {
 
 async function archiveEverything(cluster: Cluster): Promise<void> {
   await cluster.query(`select pg_logical_emit_message(true, 'test', ''); select pg_switch_wal()`)
-  await untilTrue(
-    async () => {
-      const [row] = await cluster.query<{ n: number }>(
-        `select count(*)::int as n from pg_ls_dir('pg_wal/archive_status') f where f like '%.ready'`,
-      )
-      return row?.n === 0
-    },
-    60_000,
-    'everything archived',
-  )
+  await untilArchived(cluster)
 }
 
 async function fetch(
@@ -229,15 +204,9 @@ async function fetch(
   const target = scene.place.at('restored')
   const flags = [...ownFlags]
   if (spec !== undefined) {
-    const oids = (spec as { tablespaces: string[] }).tablespaces
-    const links = oids.map(oid => [oid, { loc: `${target}.spc/${oid}`, link: `pg_tblspc/${oid}` }])
-    const file = scene.place.at('spec.json')
-    writeFileSync(
-      file,
-      JSON.stringify({ base_prefix: target, tablespaces: oids, ...Object.fromEntries(links) }),
-    )
-    giveToClusterUser(file, 0o644)
-    flags.push('--restore-spec', file)
+    const { tablespaces: oids } = spec as { tablespaces: string[] }
+    const locations = Object.fromEntries(oids.map(oid => [oid, `${target}.spc/${oid}`]))
+    flags.push(...restoreSpec(scene.place.at('spec.json'), target, locations))
   }
   await succeed(tool, ['backup-fetch', target, name, ...flags], scene.settings)
   if (tool === 'original') removeStaleTablespaces(target)
@@ -288,19 +257,37 @@ async function proveRestore(scene: Scene, backup: Taken, mode: RestoreMode): Pro
     expect([what, compareTrees(await twinOf(scene, twin, spec), tree)]).toEqual([what, []])
     return
   }
-  const restored = await startRestored(target, {
-    major: scene.cluster.major,
-    settings: {
-      restore_command: walgCommand(scene.settings, 'wal-fetch %f %p'),
-      recovery_target_name: backup.restorePoint,
-      recovery_target_action: 'promote',
-    },
-  })
   try {
-    expect([what, await readContents(restored)]).toEqual([what, backup.contents])
-    await checkIntegrity(restored)
+    await proveContents(target, { what, major: scene.cluster.major, settings: scene.settings, ...backup })
   } finally {
-    await restored.remove()
     removeRestored(scene)
   }
+}
+
+export interface ProvenContents {
+  /** For the message of a failure. */
+  readonly what: string
+  readonly major: Major
+  /** Of the repository that the WAL comes from. */
+  readonly settings: Readonly<Record<string, string>>
+  readonly restorePoint: string
+  /** What the cluster held at the restore point. */
+  readonly contents: Contents
+}
+
+/** Starts a restored directory: at the restore point it holds what it has to, and is healthy. */
+export async function proveContents(target: string, expected: ProvenContents): Promise<void> {
+  const { what, major, settings, restorePoint, contents } = expected
+  await using restored = await startRestored(target, {
+    major,
+    settings: {
+      restore_command: walgCommand(settings, 'wal-fetch %f %p'),
+      recovery_target_name: restorePoint,
+      recovery_target_action: 'promote',
+      // of a standby's directory
+      primary_conninfo: '',
+    },
+  })
+  expect([what, await readContents(restored)]).toEqual([what, contents])
+  await checkIntegrity(restored)
 }

@@ -1,10 +1,11 @@
 import { expect } from 'bun:test'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { archiveEverything, startArchivingCluster } from '../../e2e/archiving-cluster.ts'
 import { startRestored } from '../../support/cluster.ts'
 import { giveTreeToClusterUser } from '../../support/cluster-template.ts'
 import { giveToClusterUser } from '../../support/cluster-user.ts'
+import { restoreSpec } from '../../support/restore-spec.ts'
 import { missingReference, testUnless } from '../../support/skip.ts'
 import { walgCommand } from '../../support/walg.ts'
 import { succeed, type Tool } from './pair.ts'
@@ -30,24 +31,11 @@ for (const pusher of TOOLS) {
         const [{ oid } = { oid: '' }] = await cluster.query<{ oid: string }>(
           "select oid::text from pg_tablespace where spcname = 'inside'",
         )
-        const [target, moved, spec] = [
-          place.at('restored'),
-          path.join(place.at('restored'), 'inside'),
-          place.at('spec.json'),
-        ]
-        writeFileSync(
-          spec,
-          JSON.stringify({
-            base_prefix: target,
-            tablespaces: [oid],
-            [oid]: { loc: moved, link: `pg_tblspc/${oid}` },
-          }),
-        )
-        await succeed(fetcher, ['backup-fetch', target, 'LATEST', '--restore-spec', spec], settings)
+        const target = place.at('restored')
+        const spec = restoreSpec(place.at('spec.json'), target, { [oid]: path.join(target, 'inside') })
+        await succeed(fetcher, ['backup-fetch', target, 'LATEST', ...spec], settings)
         giveTreeToClusterUser(target)
-
         giveToClusterUser(target, 0o700)
-
         expect(existsSync(path.join(target, 'inside'))).toBe(true)
         await using restored = await startRestored(target, {
           major: 16,

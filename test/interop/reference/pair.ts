@@ -6,9 +6,10 @@ import { giveTreeToClusterUser } from '../../support/cluster-template.ts'
 import { giveToClusterUser } from '../../support/cluster-user.ts'
 import { type Major, reachable } from '../../support/postgres-binaries.ts'
 import { type Finished, runProcess } from '../../support/process.ts'
+import { restoreSpec } from '../../support/restore-spec.ts'
 import { reference } from '../../support/skip.ts'
 import { type TempDirectory, tempDirectory } from '../../support/temp-directory.ts'
-import { untilTrue } from '../../support/until-true.ts'
+import { untilArchived } from '../../support/until-archived.ts'
 import { runWalg, walgBinary } from '../../support/walg.ts'
 
 export type Tool = 'ours' | 'original'
@@ -127,33 +128,15 @@ export async function fetchBackup(
 ): Promise<string> {
   const target = scene.place.at(`${tool}-${backup}${suffix}`)
   const oid = scene.tablespaceOid
-  const spec = {
-    base_prefix: target,
-    tablespaces: [oid],
-    [oid]: { loc: `${target}.${oid}`, link: `pg_tblspc/${oid}` },
-  }
-  writeFileSync(`${target}.json`, JSON.stringify(spec))
-  await succeed(
-    tool,
-    ['backup-fetch', target, backup, '--restore-spec', `${target}.json`, ...flags],
-    scene.env,
-  )
+  const spec = restoreSpec(`${target}.json`, target, { [oid]: `${target}.${oid}` })
+  await succeed(tool, ['backup-fetch', target, backup, ...spec, ...flags], scene.env)
   return target
 }
 
 /** Ends the segment and waits until it, and all before it, are archived. */
 export async function archiveAll({ cluster }: Scene): Promise<void> {
   await cluster.query('select pg_switch_wal()')
-  await untilTrue(
-    async () => {
-      const [row] = await cluster.query<{ n: number }>(
-        `select count(*)::int as n from pg_ls_dir('pg_wal/archive_status') f where f like '%.ready'`,
-      )
-      return row?.n === 0
-    },
-    60_000,
-    'everything archived',
-  )
+  await untilArchived(cluster)
 }
 
 /** `backup-list` of `tool`; ours without the key that it alone has. */

@@ -1,12 +1,11 @@
-import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { freePort } from '../cluster.ts'
-import { cleanUpAtEnd } from '../leftovers.ts'
 import type { SkipReason } from '../skip.ts'
 import { tempDirectory } from '../temp-directory.ts'
+import { startPython } from './python-server.ts'
 
-const PYTHON = '/usr/bin/python3'
 const PACKAGES = '/usr/lib/python3/dist-packages'
 const START_TIMEOUT_MS = 120_000
 
@@ -27,25 +26,14 @@ export function missingKeystone(): SkipReason {
 
 /** Starts a Keystone of its own; stopped after the file's tests at the latest. About 15 seconds. */
 export async function startKeystone(): Promise<Keystone> {
-  const directory = tempDirectory('keystone')
   const port = await freePort()
-  const args = [path.join(import.meta.dir, 'swift/identity_server.py'), directory.path, String(port)]
-  const env = { PATH: '/usr/bin:/bin', PYTHONDONTWRITEBYTECODE: '1', LC_ALL: 'C.UTF-8' }
-  const child = spawn(PYTHON, args, { env, cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] })
-  const ended = new Promise<void>(resolve => child.once('exit', () => resolve()))
-  const stop = async (): Promise<void> => {
-    child.kill('SIGKILL')
-    await ended
-    keep()
-    directory.remove()
-  }
-  const keep = cleanUpAtEnd(stop)
+  const { child, stop } = startPython('identity_server.py', tempDirectory('keystone'), [String(port)])
   await untilReady(child)
   const url = `http://127.0.0.1:${port}`
   return { url, stop, register: swiftUrl => register(`${url}/v3`, swiftUrl) }
 }
 
-function untilReady(child: ReturnType<typeof spawn>): Promise<void> {
+function untilReady(child: ChildProcess): Promise<void> {
   let said = ''
   return new Promise((resolve, reject) => {
     const fail = (reason: string): void => reject(new Error(`Keystone ${reason}\n${said.slice(-4000)}`))

@@ -1,11 +1,9 @@
-import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import path from 'node:path'
-import { cleanUpAtEnd } from '../leftovers.ts'
 import type { SkipReason } from '../skip.ts'
 import { tempDirectory } from '../temp-directory.ts'
+import { PYTHON, startPython } from './python-server.ts'
 
-const PYTHON = '/usr/bin/python3'
 const SWIFT = '/usr/lib/python3/dist-packages/swift/proxy/server.py'
 const START_TIMEOUT_MS = 60_000
 
@@ -49,25 +47,15 @@ export function missingSwift(): SkipReason {
 
 /** Starts a Swift of its own; stopped after the file's tests at the latest. About a second. */
 export async function startSwiftServer(options: SwiftServerOptions = {}): Promise<SwiftServer> {
-  const directory = tempDirectory('swift')
-  const args = [path.join(import.meta.dir, 'swift/server.py'), directory.path]
+  const args: string[] = []
   if (options.maxFileSizeBytes !== undefined) args.push('--max-file-size', String(options.maxFileSizeBytes))
   if (options.keystoneUrl !== undefined) args.push('--keystone', options.keystoneUrl)
-  const env = { PATH: '/usr/bin:/bin', PYTHONDONTWRITEBYTECODE: '1', LC_ALL: 'C.UTF-8' }
-  const child = spawn(PYTHON, args, { env, cwd: '/', stdio: ['pipe', 'pipe', 'pipe'] })
-  const ended = new Promise<void>(resolve => child.once('exit', () => resolve()))
-  const stop = async (): Promise<void> => {
-    child.kill('SIGKILL')
-    await ended
-    keep()
-    directory.remove()
-  }
-  const keep = cleanUpAtEnd(stop)
+  const { child, stop } = startPython('server.py', tempDirectory('swift'), args)
   const port = await readyPort(child)
   return makeServer(port, stop)
 }
 
-function readyPort(child: ReturnType<typeof spawn>): Promise<number> {
+function readyPort(child: ChildProcess): Promise<number> {
   let output = ''
   let errors = ''
   return new Promise((resolve, reject) => {

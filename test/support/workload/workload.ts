@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import type pg from 'pg'
-import type { Cluster } from '../cluster.ts'
+import type { Cluster, Setting } from '../cluster.ts'
 import { giveToClusterUser } from '../cluster-user.ts'
+import type { Major } from '../postgres-binaries.ts'
 import type { SeededRandom } from '../seeded-random.ts'
 import type { TempDirectory } from '../temp-directory.ts'
 import { ACTIONS, type Action } from './actions.ts'
@@ -48,6 +49,35 @@ export interface Workload {
   /** Every connection closed and opened again: after a crash of the server. */
   reconnect(): Promise<void>
   close(): Promise<void>
+}
+
+/** Of a server that one runs on: segments leave pg_wal as soon as they may. */
+export function workloadSettings(major: Major): Readonly<Record<string, Setting>> {
+  return {
+    max_prepared_transactions: 50,
+    autovacuum: 'off',
+    wal_keep_size: 0,
+    min_wal_size: '2MB',
+    max_wal_size: '8MB',
+    ...(major >= 17 ? { summarize_wal: 'on' } : {}),
+  }
+}
+
+/** Takes backups while the workload runs on; an error of either is thrown. */
+export async function underLoad<T>(workload: Workload, take: () => Promise<T>): Promise<T> {
+  const isOver = { value: false }
+  const load = (async () => {
+    while (!isOver.value) await workload.run(1, { isDuringBackup: true })
+  })()
+  const taking = take()
+  try {
+    // the load ends before only by its error
+    await Promise.race([taking, load])
+  } finally {
+    isOver.value = true
+  }
+  await load
+  return await taking
 }
 
 const WEIGHTS_SUM = ACTIONS.reduce((sum, action) => sum + action.weight, 0)
