@@ -16,7 +16,7 @@ export interface BaseBackupOptions {
   readonly isVerifying: boolean
   /** Bytes per second; undefined: no limit. */
   readonly bytesPerSecond: number | undefined
-  /** Nothing from the server for so long means that it hangs; 0: no limit. */
+  /** Nothing from the server for so long, once it has begun to send, means that it hangs; 0: no limit. */
   readonly silenceMs: number
 }
 

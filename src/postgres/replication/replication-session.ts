@@ -13,7 +13,10 @@ export interface ServerNotice {
 
 export interface CommandOptions {
   readonly onNotice?: (notice: ServerNotice) => void
-  /** Nothing from the server for so long means that it hangs; 0: no limit. */
+  /**
+   * Nothing from the server for so long means that it hangs; 0: no limit. It counts from the first byte of the answer (what comes
+   * before, a checkpoint for one, takes its time), and only while somebody waits for more.
+   */
   readonly silenceMs?: number
 }
 
@@ -62,9 +65,8 @@ export class ReplicationSession implements AsyncDisposable {
     if (this.#signal.aborted) throw cancelled(this.#signal)
     if (this.#lost !== undefined) throw this.#translate(this.#lost, command)
     const queue = new ReplyQueue(this.#connection.stream)
-    const silence = watchSilence(options.silenceMs ?? 0, () =>
-      this.#fallSilent(queue, options.silenceMs ?? 0),
-    )
+    const { silenceMs = 0 } = options
+    const silence = new SilenceWatch(silenceMs, () => this.#fallSilent(queue, silenceMs))
     const beginCopy = (): void => queue.push({ kind: 'copy begin' })
     const endCopy = (): void => queue.push({ kind: 'copy end' })
     const onNotice = (notice: unknown): void => options.onNotice?.(noticeOf(notice))
@@ -74,18 +76,19 @@ export class ReplicationSession implements AsyncDisposable {
     this.#client.on('notice', onNotice)
     let isDone = false
     try {
-      this.#client.query(submittable(command, queue, silence.note))
+      this.#client.query(submittable(command, queue, () => silence.hear()))
+      silence.wait()
       for await (const event of queue) {
-        silence.note()
+        silence.rest()
         yield event
-        silence.note()
+        silence.wait()
       }
       isDone = true
     } catch (error) {
       isDone = true
       throw this.#translate(error, command)
     } finally {
-      silence.end()
+      silence.rest()
       this.#queue = undefined
       this.#connection.off('copyOutResponse', beginCopy)
       this.#connection.off('copyDone', endCopy)
@@ -179,15 +182,41 @@ function noticeOf(notice: unknown): ServerNotice {
   return { severity: severity ?? 'NOTICE', message: message ?? '', detail }
 }
 
-/** While nothing is taken nobody waits for the server: `note` is called on both sides. */
-function watchSilence(silenceMs: number, onSilence: () => void): { note: () => void; end: () => void } {
-  if (silenceMs <= 0) return { note: () => {}, end: () => {} }
-  let timer = setTimeout(onSilence, silenceMs)
-  return {
-    note: () => {
-      clearTimeout(timer)
-      timer = setTimeout(onSilence, silenceMs)
-    },
-    end: () => clearTimeout(timer),
+/** Tells when the server, once it has begun to answer, sends nothing to somebody who waits for it. */
+class SilenceWatch {
+  readonly #silenceMs: number
+  readonly #onSilence: () => void
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #isHeard = false
+  #isWaiting = false
+
+  constructor(silenceMs: number, onSilence: () => void) {
+    this.#silenceMs = silenceMs
+    this.#onSilence = onSilence
+  }
+
+  /** Something has come. */
+  hear(): void {
+    this.#isHeard = true
+    this.#restart()
+  }
+
+  /** Somebody waits for the next message. */
+  wait(): void {
+    this.#isWaiting = true
+    this.#restart()
+  }
+
+  /** Whoever waited has something to do first: the socket may rest meanwhile. */
+  rest(): void {
+    this.#isWaiting = false
+    this.#restart()
+  }
+
+  #restart(): void {
+    clearTimeout(this.#timer)
+    if (this.#isHeard && this.#isWaiting && this.#silenceMs > 0) {
+      this.#timer = setTimeout(this.#onSilence, this.#silenceMs)
+    }
   }
 }
