@@ -281,7 +281,7 @@ export const mutations: readonly Mutation[] = [
     find: 'beneath?.writer.clear(beneath.doneBytes)',
     replace: 'void beneath?.doneBytes',
     test: 'test/property/chain-restore.test.ts',
-    title: 'go on to the same bytes',
+    title: 'grew by its last page alone',
   },
   {
     guard: 'records of older backups are void when a newer one is read again',

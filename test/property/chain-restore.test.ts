@@ -237,3 +237,26 @@ test(`${CHAINS} chains that broke off at any part, several times, go on to the s
   }
   expect(continued).toBeGreaterThan(0)
 }, 120_000)
+
+test('a file that grew by its last page alone has zeros between, whatever a try that broke off has left there', async () => {
+  fs.rmSync(rig.folder.at('repository', 'basebackups_005'), { recursive: true, force: true })
+  const name = FILES[0]!
+  const [old, last] = [Buffer.alloc(PAGE, 'old'), Buffer.alloc(PAGE, 'new')]
+  const increment: Increment = { sizeBytes: 6 * PAGE, pages: new Map([[5, last]]) }
+  const version = { name: '/PG_VERSION', content: '15\n' }
+  const inPart = (content: Buffer): Record<string, MadeMember[]> => ({
+    'part_001.tar': [version, { name: `/${name}`, content, mode: 0o600 }],
+  })
+  write(0, inPart(old), { '/PG_VERSION': {}, [`/${name}`]: {} }, true)
+  write(1, inPart(encode(increment)), { '/PG_VERSION': {}, [`/${name}`]: { IsIncremented: true } }, true)
+  const part = rig.stored('part_001.tar', nameOf(0))
+  const bytes = fs.readFileSync(part)
+  fs.writeFileSync(part, Buffer.alloc(bytes.length, 0xff))
+  await expect(rig.fetch({ concurrencyMax: 1 }, nameOf(1))).rejects.toThrow()
+  fs.writeFileSync(part, bytes)
+  const left = fs.readFileSync(rig.restored(name))
+  left.fill('stale', PAGE, 5 * PAGE)
+  fs.writeFileSync(rig.restored(name), left)
+  await rig.fetch({ isResume: true }, nameOf(1))
+  expect(apply(old, increment).equals(fs.readFileSync(rig.restored(name)))).toBe(true)
+})
