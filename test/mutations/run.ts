@@ -41,9 +41,9 @@ function copyProject(): string {
   }
   symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'))
   const main = path.join(copy, 'src/cli/main.ts')
-  writeFileSync(path.join(copy, 'wal-g'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`, {
-    mode: 0o755,
-  })
+  // the runtime would keep a cache at home, and tests run the program with a home that must not be there
+  const script = `#!/bin/sh\nBUN_RUNTIME_TRANSPILER_CACHE_PATH=0 exec '${process.execPath}' '${main}' "$@"\n`
+  writeFileSync(path.join(copy, 'wal-g'), script, { mode: 0o755 })
   return copy
 }
 

@@ -65,7 +65,7 @@ describeUnless(missingTool('openssl'), 'TLS to a real server', () => {
 
   test('sslmode decides whether a session is encrypted', async () => {
     await useHba(server, ...local)
-    const bare = { ...base, PGSSLROOTCERT: '/nonexistent' }
+    const bare = { ...base, PGSSLROOTCERT: join(folder.path, 'none.crt') }
     const found: Record<string, string> = {}
     for (const mode of ['disable', 'allow', 'prefer', 'require']) {
       found[mode] = await encryptionOf({ ...bare, PGSSLMODE: mode })
