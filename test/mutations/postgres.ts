@@ -11,7 +11,7 @@ const CONNECT = 'test/postgres/connect.test.ts'
 const PLAN = 'src/postgres/cluster/connection-plan.test.ts'
 const TLS_PLAN = 'src/postgres/cluster/tls-plan.ts'
 const SESSION = 'src/postgres/cluster/session.ts'
-const REPLICATION = 'src/postgres/replication/replication-session.ts'
+const REPLY = 'src/postgres/replication/copy-stream.ts'
 const SILENCE = 'test/postgres/silent-server.test.ts'
 
 /** The guards of the PostgreSQL room. */
@@ -186,25 +186,17 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a server that falls silent while it sends is given up',
-    file: REPLICATION,
-    find: 'this.#timer = setTimeout(this.#onSilence, this.#silenceMs)',
-    replace: 'void this.#onSilence',
+    file: REPLY,
+    find: '        silence = this.#silence\n',
+    replace: '',
     test: SILENCE,
     title: '17: a server that falls silent',
   },
   {
     guard: 'the checkpoint before a base backup is no silence',
-    file: REPLICATION,
-    find: 'this.#isHeard && this.#isWaiting',
-    replace: 'this.#isWaiting',
-    test: SILENCE,
-    title: '17: a long checkpoint',
-  },
-  {
-    guard: 'while what has come is worked on, the server may rest',
-    file: REPLICATION,
-    find: 'this.#isHeard && this.#isWaiting',
-    replace: 'this.#isHeard',
+    file: REPLY,
+    find: 'let silence: DeadlineOptions | undefined',
+    replace: 'let silence = this.#silence',
     test: SILENCE,
     title: '17: a long checkpoint',
   },

@@ -1,3 +1,5 @@
+import { type DeadlineOptions, withDeadline } from '../../kit/deadline.ts'
+
 /** What a replication command sends back, in the order of its arrival. */
 export type ReplyEvent =
   | { readonly kind: 'row'; readonly values: readonly (string | null)[] }
@@ -13,6 +15,7 @@ const HELD_BYTES_MAX = 4 << 20
 /** Events on their way from the socket to whoever pulls them; the socket rests while too many bytes wait. */
 export class ReplyQueue {
   readonly #flow: { pause(): void; resume(): void }
+  readonly #silence: DeadlineOptions | undefined
   #events: ReplyEvent[] = []
   #next = 0
   #heldBytes = 0
@@ -20,8 +23,10 @@ export class ReplyQueue {
   #end: { readonly error?: unknown } | undefined
   #wake: (() => void) | undefined
 
-  constructor(flow: { pause(): void; resume(): void }) {
+  /** `silence` bounds the wait for each event but the first. */
+  constructor(flow: { pause(): void; resume(): void }, silence?: DeadlineOptions) {
     this.#flow = flow
+    this.#silence = silence
   }
 
   push(event: ReplyEvent): void {
@@ -41,10 +46,12 @@ export class ReplyQueue {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<ReplyEvent> {
+    let silence: DeadlineOptions | undefined
     for (;;) {
       const event = this.#events[this.#next]
       if (event !== undefined) {
         this.#taken(event)
+        silence = this.#silence
         yield event
         continue
       }
@@ -52,9 +59,10 @@ export class ReplyQueue {
         if ('error' in this.#end) throw this.#end.error
         return
       }
-      await new Promise<void>(resolve => {
+      const arrival = new Promise<void>(resolve => {
         this.#wake = resolve
       })
+      await (silence === undefined ? arrival : withDeadline(arrival, silence))
       this.#wake = undefined
     }
   }

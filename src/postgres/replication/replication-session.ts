@@ -1,4 +1,5 @@
 import { cancelled } from '../../kit/clock.ts'
+import type { DeadlineOptions } from '../../kit/deadline.ts'
 import { WalgError } from '../../kit/errors.ts'
 import type { PgClient } from '../cluster/pg-client.ts'
 import { fromQueryError } from '../cluster/query-error.ts'
@@ -14,8 +15,8 @@ export interface ServerNotice {
 export interface CommandOptions {
   readonly onNotice?: (notice: ServerNotice) => void
   /**
-   * Nothing from the server for so long means that it hangs; 0: no limit. It counts from the first byte of the answer (what comes
-   * before, a checkpoint for one, takes its time), and only while somebody waits for more.
+   * Nothing from the server for so long means that it hangs; 0: no limit. It counts from the first row or copy of the answer (what
+   * comes before, a checkpoint for one, takes its time), and only while somebody waits for more.
    */
   readonly silenceMs?: number
 }
@@ -64,9 +65,7 @@ export class ReplicationSession implements AsyncDisposable {
   async *run(command: string, options: CommandOptions = {}): AsyncGenerator<ReplyEvent> {
     if (this.#signal.aborted) throw cancelled(this.#signal)
     if (this.#lost !== undefined) throw this.#translate(this.#lost, command)
-    const queue = new ReplyQueue(this.#connection.stream)
-    const { silenceMs = 0 } = options
-    const silence = new SilenceWatch(silenceMs, () => this.#fallSilent(queue, silenceMs))
+    const queue = new ReplyQueue(this.#connection.stream, this.#silence(options.silenceMs ?? 0))
     const beginCopy = (): void => queue.push({ kind: 'copy begin' })
     const endCopy = (): void => queue.push({ kind: 'copy end' })
     const onNotice = (notice: unknown): void => options.onNotice?.(noticeOf(notice))
@@ -76,19 +75,13 @@ export class ReplicationSession implements AsyncDisposable {
     this.#client.on('notice', onNotice)
     let isDone = false
     try {
-      this.#client.query(submittable(command, queue, () => silence.hear()))
-      silence.wait()
-      for await (const event of queue) {
-        silence.rest()
-        yield event
-        silence.wait()
-      }
+      this.#client.query(submittable(command, queue))
+      yield* queue
       isDone = true
     } catch (error) {
       isDone = true
       throw this.#translate(error, command)
     } finally {
-      silence.rest()
       this.#queue = undefined
       this.#connection.off('copyOutResponse', beginCopy)
       this.#connection.off('copyDone', endCopy)
@@ -127,15 +120,17 @@ export class ReplicationSession implements AsyncDisposable {
     this.#queue?.close({ error: this.#lost })
   }
 
-  #fallSilent(queue: ReplyQueue, silenceMs: number): void {
-    const seconds = Math.round(silenceMs / 1000)
-    queue.close({
-      error: new WalgError('TIMEOUT', `PostgreSQL at ${this.address} has sent nothing for ${seconds} s`, {
+  #silence(timeoutMs: number): DeadlineOptions | undefined {
+    if (timeoutMs <= 0) return undefined
+    const onTimeout = (): WalgError => {
+      this.#connection.stream.destroy()
+      const seconds = Math.round(timeoutMs / 1000)
+      return new WalgError('TIMEOUT', `PostgreSQL at ${this.address} has sent nothing for ${seconds} s`, {
         facts: { address: this.address },
         hint: 'look at the log of the server and at the network between',
-      }),
-    })
-    this.#connection.stream.destroy()
+      })
+    }
+    return { timeoutMs, onTimeout }
   }
 
   #translate(error: unknown, command: string): unknown {
@@ -145,20 +140,16 @@ export class ReplicationSession implements AsyncDisposable {
 }
 
 /** What `pg` calls while the answer to a command comes in. */
-function submittable(command: string, queue: ReplyQueue, onMessage: () => void) {
+function submittable(command: string, queue: ReplyQueue) {
   return {
     submit(connection: RawConnection): void {
       connection.query(command)
     },
-    handleRowDescription(): void {
-      onMessage()
-    },
+    handleRowDescription(): void {},
     handleDataRow(message: { readonly fields: readonly (string | null)[] }): void {
-      onMessage()
       queue.push({ kind: 'row', values: [...message.fields] })
     },
     handleCopyData(message: { readonly chunk: Uint8Array }): void {
-      onMessage()
       // the parser writes into the same memory again
       queue.push({ kind: 'data', bytes: new Uint8Array(message.chunk) })
     },
@@ -180,43 +171,4 @@ function submittable(command: string, queue: ReplyQueue, onMessage: () => void) 
 function noticeOf(notice: unknown): ServerNotice {
   const { severity, message, detail } = notice as Partial<Record<keyof ServerNotice, string>>
   return { severity: severity ?? 'NOTICE', message: message ?? '', detail }
-}
-
-/** Tells when the server, once it has begun to answer, sends nothing to somebody who waits for it. */
-class SilenceWatch {
-  readonly #silenceMs: number
-  readonly #onSilence: () => void
-  #timer: ReturnType<typeof setTimeout> | undefined
-  #isHeard = false
-  #isWaiting = false
-
-  constructor(silenceMs: number, onSilence: () => void) {
-    this.#silenceMs = silenceMs
-    this.#onSilence = onSilence
-  }
-
-  /** Something has come. */
-  hear(): void {
-    this.#isHeard = true
-    this.#restart()
-  }
-
-  /** Somebody waits for the next message. */
-  wait(): void {
-    this.#isWaiting = true
-    this.#restart()
-  }
-
-  /** Whoever waited has something to do first: the socket may rest meanwhile. */
-  rest(): void {
-    this.#isWaiting = false
-    this.#restart()
-  }
-
-  #restart(): void {
-    clearTimeout(this.#timer)
-    if (this.#isHeard && this.#isWaiting && this.#silenceMs > 0) {
-      this.#timer = setTimeout(this.#onSilence, this.#silenceMs)
-    }
-  }
 }

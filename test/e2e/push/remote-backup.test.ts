@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { startWire } from '../../doubles/wire.ts'
 import { type Cluster, startRestored } from '../../support/cluster.ts'
 import { giveTreeToClusterUser } from '../../support/cluster-template.ts'
 import { giveToClusterUser } from '../../support/cluster-user.ts'
@@ -216,6 +217,26 @@ describe('backup-push without a directory', () => {
     expect((await started.finished).exit).toBe(130)
     const left = readdirSync(scene.archiving.repository, { recursive: true }).map(String)
     expect(left.filter(name => name.includes('.tar'))).toEqual([])
+  }, 120_000)
+
+  test('a server that falls silent while it sends ends it, and nothing is left of it', async () => {
+    await using scene = await openScene(17)
+    await using wire = await startWire(scene.archiving.cluster.port)
+    const env = {
+      ...scene.env,
+      PGHOST: '127.0.0.1',
+      PGPORT: String(wire.port),
+      WALG_STALL_TIMEOUT: '1s',
+      WALG_DISK_RATE_LIMIT: '4000000',
+    }
+    const started = startWalg(['backup-push'], { env })
+    await untilTrue(async () => started.stderr().includes('Finished writing part 1'))
+    wire.stall()
+    const { exit, stderr } = await started.finished
+    expect([exit, stderr]).toEqual([1, expect.stringContaining('has sent nothing for 1 s')])
+    const left = readdirSync(scene.archiving.repository, { recursive: true }).map(String)
+    expect(left.filter(name => name.includes('.tar'))).toEqual([])
+    expect((await runWalg(['backup-list', '--json'], { env: scene.archiving.settings })).stdout).toBe('[]\n')
   }, 120_000)
 
   for (const major of [14, 18] as const) {
