@@ -25,7 +25,7 @@ export const storageSettings: SettingsTableOf<StorageSettings> = {
     parse: duration(1000),
     default: 60_000,
     defaultText: '60s',
-    doc: 'No single storage operation, and no wait for the next byte of one, lasts longer: a hung storage ends the command with an error.',
+    doc: 'No single storage operation, and no wait for the next byte of one, lasts longer, nor does the silence of a server in the middle of a remote backup: then the command ends with an error.',
   },
   WALG_NETWORK_RATE_LIMIT: {
     parse: byteSize(1),

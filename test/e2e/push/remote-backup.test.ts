@@ -8,8 +8,9 @@ import { giveToClusterUser } from '../../support/cluster-user.ts'
 import type { Major } from '../../support/postgres-binaries.ts'
 import { type Finished, startProcess } from '../../support/process.ts'
 import { missingReference, reference, testUnless } from '../../support/skip.ts'
+import { missingSmallDisk, runOnSmallDisk } from '../../support/small-disk.ts'
 import { untilTrue } from '../../support/until-true.ts'
-import { runWalg, startWalg, walgCommand } from '../../support/walg.ts'
+import { runWalg, startWalg, walgBinary, walgCommand } from '../../support/walg.ts'
 import {
   type ArchivingCluster,
   archiveEverything,
@@ -238,6 +239,28 @@ describe('backup-push without a directory', () => {
     expect(left.filter(name => name.includes('.tar'))).toEqual([])
     expect((await runWalg(['backup-list', '--json'], { env: scene.archiving.settings })).stdout).toBe('[]\n')
   }, 120_000)
+
+  testUnless(
+    missingSmallDisk(),
+    'a storage that fills up ends it, and gets its space back',
+    async () => {
+      await using scene = await openScene(16)
+      const disk = scene.archiving.place.at('disk')
+      // of our own user: in a user namespace nobody else's files can be read
+      const passwords = scene.archiving.place.at('passwords')
+      writeFileSync(passwords, readFileSync(scene.env['PGPASSFILE']!), { mode: 0o600 })
+      const settings = Object.entries({ ...scene.env, WALG_FILE_PREFIX: disk, PGPASSFILE: passwords })
+      const script =
+        'disk=$1; shift; "$@"; echo "exit $?"; find "$disk" -mindepth 1 ! -type d -printf "left %P\\n"'
+      const env = ['env', ...settings.map(([name, value]) => `${name}=${value}`)]
+      const command = ['sh', '-c', script, 'sh', disk, ...env, walgBinary(), 'backup-push']
+      const run = runOnSmallDisk(disk, 2 << 20, command)
+      expect(run.stderr).toContain('Streaming remote backup')
+      expect(run.stderr).toMatch(/no space|full/i)
+      expect(run.stdout.trim()).toBe('exit 1')
+    },
+    120_000,
+  )
 
   for (const major of [14, 18] as const) {
     test(`PostgreSQL ${major}: a tablespace that could not be restored is an error, and there is no backup`, async () => {
