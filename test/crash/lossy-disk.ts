@@ -12,12 +12,15 @@ export interface FileInode {
   content: Buffer
   /** What the disk has for certain. */
   synced: Buffer
+  /** Of the syncs that have ended, the one that began last. */
+  lastSync: number
 }
 
 export interface DirectoryInode {
   readonly kind: 'directory'
   entries: Map<string, Inode>
   synced: Map<string, Inode>
+  lastSync: number
   /** Changes that are not synced yet, oldest first; each happens as a whole or not at all. */
   pending: DirectoryChange[]
 }
@@ -54,6 +57,7 @@ export class LossyDisk {
   readonly #underWay: Map<string, { event: BeginEvent; finish: Finish }> = new Map()
   readonly #failed: ReadonlySet<string>
   #changes = 0
+  #syncs = 0
 
   /** `events` are the ones that will be applied: of a call under way it must be known whether it will fail. */
   constructor(events: readonly FileEvent[]) {
@@ -79,7 +83,7 @@ export class LossyDisk {
   /** A file that was there, safely, before the recording. */
   addFile(at: string, content: Uint8Array): void {
     const bytes = Buffer.from(content)
-    const inode: FileInode = { kind: 'file', content: bytes, synced: bytes }
+    const inode: FileInode = { kind: 'file', content: bytes, synced: bytes, lastSync: 0 }
     const parent = this.addDirectory(path.dirname(at))
     parent.entries.set(path.basename(at), inode)
     parent.synced.set(path.basename(at), inode)
@@ -134,8 +138,8 @@ export class LossyDisk {
         return () => {}
       },
       write: () => (_result, bytes) => write(file, Buffer.from(bytes ?? '', 'base64')),
-      fsync: () => sync(file?.inode),
-      fdatasync: () => sync(file?.inode),
+      fsync: () => sync(file?.inode, ++this.#syncs),
+      fdatasync: () => sync(file?.inode, ++this.#syncs),
       mkdir: () => () => {
         if (this.#find(first) !== undefined) this.#catchUp(first)
         this.#change([[first, directory()]])
@@ -162,7 +166,7 @@ export class LossyDisk {
       if (inode === undefined) return
     }
     if (inode === undefined) {
-      inode = { kind: 'file', content: Buffer.alloc(0), synced: Buffer.alloc(0) }
+      inode = { kind: 'file', content: Buffer.alloc(0), synced: Buffer.alloc(0), lastSync: 0 }
       this.#change([[at, inode]])
     }
     if (inode.kind === 'file' && (flags & constants.O_TRUNC) !== 0) inode.content = Buffer.alloc(0)
@@ -207,7 +211,7 @@ export function applyChange(entries: Map<string, Inode>, change: DirectoryChange
 }
 
 function directory(): DirectoryInode {
-  return { kind: 'directory', entries: new Map(), synced: new Map(), pending: [] }
+  return { kind: 'directory', entries: new Map(), synced: new Map(), lastSync: 0, pending: [] }
 }
 
 function write(file: OpenFile | undefined, bytes: Buffer): void {
@@ -221,9 +225,22 @@ function write(file: OpenFile | undefined, bytes: Buffer): void {
   file.positionBytes = endBytes
 }
 
-/** What was there when the sync began is safe when it has ended; what came meanwhile is not. */
-function sync(inode: Inode | undefined): Finish {
+/**
+ * What was there when the sync began is safe when it has ended; what came meanwhile is not. One that began earlier and ends later
+ * takes nothing back.
+ */
+function sync(inode: Inode | undefined, number: number): Finish {
   if (inode === undefined) return () => {}
+  const keep = keepNow(inode)
+  return () => {
+    if (number < inode.lastSync) return
+    inode.lastSync = number
+    keep()
+  }
+}
+
+/** What there is now, to be called safe later. */
+function keepNow(inode: Inode): () => void {
   if (inode.kind === 'file') {
     const content = inode.content
     return () => {
@@ -240,5 +257,5 @@ function sync(inode: Inode | undefined): Finish {
 
 function copyOf(inode: Inode | undefined): FileInode {
   if (inode?.kind !== 'file') throw new Error('the recording copies what is no file')
-  return { kind: 'file', content: inode.content, synced: Buffer.alloc(0) }
+  return { kind: 'file', content: inode.content, synced: Buffer.alloc(0), lastSync: 0 }
 }
