@@ -26,3 +26,17 @@ export function collectGarbage(): void {
   const { Bun: runtime } = globalThis as { readonly Bun?: CollectingRuntime }
   runtime?.gc(true)
 }
+
+/**
+ * Counts things that are done, and collects garbage whenever another `count` of them are: a heap that is collected before
+ * it has doubled stays small.
+ */
+export function collectGarbageEvery(count: number): (doneCount: number) => void {
+  let sinceCount = 0
+  return doneCount => {
+    sinceCount += doneCount
+    if (sinceCount < count) return
+    sinceCount = 0
+    collectGarbage()
+  }
+}

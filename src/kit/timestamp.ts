@@ -99,8 +99,7 @@ function digits(bytes: Uint8Array, at: number, count: number): number {
 
 /** RFC 3339 with up to nine fractional digits, trailing zeros cut, `Z` for a zero offset (as the original writes). */
 export function formatTimestamp(time: Timestamp): string {
-  const fraction = time.nanos === 0 ? '' : `.${String(time.nanos).padStart(9, '0').replace(/0+$/, '')}`
-  return `${dateAndTime(time)}${fraction}${formatOffset(time.offsetMinutes)}`
+  return dateAndTime(time) + fractionOf(time.nanos) + formatOffset(time.offsetMinutes)
 }
 
 /** RFC 3339 with whole seconds. */
@@ -115,8 +114,11 @@ export function epochNs(time: Timestamp): bigint {
 
 /** The moment `ns` after 1970, to be written with `offsetMinutes` (default UTC). */
 export function timestampFromNs(ns: bigint, offsetMinutes = 0): Timestamp {
-  const nanos = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n
-  return { seconds: Number((ns - nanos) / 1_000_000_000n), nanos: Number(nanos), offsetMinutes }
+  const seconds = Number(ns / 1_000_000_000n)
+  const nanos = Number(ns % 1_000_000_000n)
+  return nanos < 0
+    ? { seconds: seconds - 1, nanos: nanos + 1_000_000_000, offsetMinutes }
+    : { seconds, nanos, offsetMinutes }
 }
 
 /** No zone changes its offset but at a whole quarter of an hour; files that lie together were mostly written together. */
@@ -167,9 +169,33 @@ export function civilTime(
   return [year, month, day, Math.floor(rest / 3600), Math.floor(rest / 60) % 60, rest % 60, weekday]
 }
 
+/** Files that lie together were mostly written in the same second. */
+let lastLocalSeconds = Number.NaN
+let lastDateAndTime = ''
+
 function dateAndTime(time: Timestamp): string {
+  const local = time.seconds + time.offsetMinutes * 60
+  if (local === lastLocalSeconds) return lastDateAndTime
+  lastDateAndTime = formatDateAndTime(time)
+  lastLocalSeconds = local
+  return lastDateAndTime
+}
+
+function formatDateAndTime(time: Timestamp): string {
   const [year, month, day, hour, minute, second] = civilTime(time)
   return `${String(year).padStart(4, '0')}-${two(month)}-${two(day)}T${two(hour)}:${two(minute)}:${two(second)}`
+}
+
+/** A point and the digits up to the last that is not 0. */
+function fractionOf(nanos: number): string {
+  if (nanos === 0) return ''
+  let digits = 9
+  let value = nanos
+  while (value % 10 === 0) {
+    value /= 10
+    digits -= 1
+  }
+  return `.${String(value).padStart(digits, '0')}`
 }
 
 function formatOffset(offsetMinutes: number): string {

@@ -73,8 +73,8 @@ export async function commitBackup(
   const facts = factsOf(options, backup)
   const hasNoList = !options.hasFilesMetadata
   if (hasNoList) log.info('Files metadata tracking is disabled, will not upload the files_metadata.json')
-  const [contentManifest] = await allSettledOrThrow([
-    putContentManifest(context, backup),
+  const contentManifest = await putContentManifest(context, backup)
+  await allSettledOrThrow([
     put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.startLsn })),
     hasNoList
       ? undefined

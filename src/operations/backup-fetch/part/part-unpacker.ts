@@ -2,6 +2,7 @@ import { applyIncrement, applyIncrementBeneath, type IncrementApplication } from
 import { BeneathWriter } from '../../../delta/beneath.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import type { Hasher } from '../../../kit/hash.ts'
+import { collectGarbageEvery } from '../../../kit/thread.ts'
 import type { UnpackedMember } from '../../../tar/unpack.ts'
 import { assertNoHoles } from '../catchup/no-holes.ts'
 import { IS_INCREMENT, IS_WANTED, PG_CONTROL } from '../plan/member-roles.ts'
@@ -14,6 +15,9 @@ import { type FileChecksum, openFileChecksum } from './file-checksum.ts'
 import { type NewerFile, NewerPagesView } from './newer-pages.ts'
 import type { FetchSetup, PartJob, PartResult } from './part-protocol.ts'
 import { PartResults } from './part-results.ts'
+
+/** Each leaves some kilobytes behind. */
+const MEMBERS_PER_COLLECTION = 1000
 
 /** The member that is being unpacked. */
 interface Current {
@@ -55,6 +59,7 @@ export class PartUnpacker {
   readonly #expectedHashes: Uint8Array | undefined
   readonly #expectedSizes: Float64Array | undefined
   readonly #expectedObjects: Uint32Array | undefined
+  readonly #collectGarbage = collectGarbageEvery(MEMBERS_PER_COLLECTION)
   #current: Current | undefined
 
   constructor(setup: FetchSetup, job: PartJob, tree: TargetTree, hasher: Hasher) {
@@ -124,6 +129,7 @@ export class PartUnpacker {
   }
 
   end(): void {
+    this.#collectGarbage(1)
     const current = this.#current
     if (current === undefined) return
     const { member, name, row, file, increment, beneath } = current

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs'
 import type { ChangedPages } from '../../../delta/changed-pages.ts'
 import type { ParentFile } from '../../../delta/page-selection.ts'
-import { collectGarbage } from '../../../kit/thread.ts'
+import { collectGarbageEvery } from '../../../kit/thread.ts'
 import type { DatabaseHomes } from '../../../postgres/cluster/cluster-facts.ts'
 import { isPagedFile, parseRelationFile, type RelationFile } from '../../../postgres/relation-file.ts'
 import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../../../postgres/unlogged-page.ts'
@@ -56,8 +56,9 @@ export function planFiles(input: PlanInput): FilePlan {
   // their pages tell nothing
   const isUnlogged = tellUnlogged(entries)
   const scratch = new Uint8Array(entries.memberNameBytesMax)
+  const collect = collectGarbageEvery(FILES_PER_COLLECTION)
   for (let index = 0; index < entries.count; index++) {
-    if ((index + 1) % FILES_PER_COLLECTION === 0) collectGarbage()
+    collect(1)
     if (!isFile(index)) continue
     const row = parent.files.findSlice(scratch, 0, entries.writeMemberName(index, scratch))
     if (row < 0) continue

@@ -1,11 +1,15 @@
 import type { BlockCrew } from '../../../codec/block-crew.ts'
 import type { Awaitable } from '../../../kit/bytes.ts'
+import { collectGarbageEvery } from '../../../kit/thread.ts'
 import { partKey, partName } from '../../../repository/layout.ts'
 import { FileBatch, type FileBatchData } from './file-batch.ts'
 import type { PackRoom, PartsTask } from './pack-task.ts'
 import { type OpenPart, openPart, type PartPlace } from './part.ts'
 import type { PartControl } from './part-control.ts'
 import { packedBytes } from './part-packer.ts'
+
+/** Each leaves one or two kilobytes behind. */
+const FILES_PER_COLLECTION = 500
 
 export interface NumberedOpenPart {
   readonly number: number
@@ -99,6 +103,7 @@ export class WorkerParts {
 /** The file that is packed next, out of one batch after the other. */
 export class FileQueue {
   readonly #nextBatch: PackRoom['nextBatch']
+  readonly #collectGarbage = collectGarbageEvery(FILES_PER_COLLECTION)
   batch: FileBatch | undefined
   row = 0
 
@@ -124,7 +129,9 @@ export class FileQueue {
 
   /** To the first file of the next batch; false when there is none. */
   async advance(): Promise<boolean> {
-    const data = await this.#nextBatch(this.batch?.data)
+    const finished = this.batch
+    this.#collectGarbage(finished?.count ?? 0)
+    const data = await this.#nextBatch(finished?.data)
     this.batch = data === undefined ? undefined : new FileBatch(data)
     this.row = 0
     return data !== undefined
