@@ -42,6 +42,8 @@ export interface Selection {
 }
 
 const BLOCKS_MIN = 64
+/** A byte of the header that no page in use has 0: of its size. */
+const SIZE_AT = 19
 const LSN_WORD = 0xffffffffn
 
 /**
@@ -107,9 +109,10 @@ export class PageSelector {
   take(bytes: Uint8Array, firstBlock: number): void {
     const count = Math.floor(bytes.length / this.#pageBytes)
     for (let index = 0; index < count; index++) {
-      const page = bytes.subarray(index * this.#pageBytes, (index + 1) * this.#pageBytes)
-      if (!isZero(page.subarray(0, PAGE_HEADER_BYTES))) this.#add(firstBlock + index)
-      else this.#addEmpty(page, firstBlock + index)
+      const at = index * this.#pageBytes
+      if (bytes[at + SIZE_AT] !== 0 || !isZero(bytes.subarray(at, at + PAGE_HEADER_BYTES)))
+        this.#add(firstBlock + index)
+      else this.#addEmpty(bytes.subarray(at, at + this.#pageBytes), firstBlock + index)
     }
   }
 

@@ -1,9 +1,10 @@
 import { PageSelector, type Selection } from '../../../delta/page-selection.ts'
 import { isZero } from '../../../delta/zero-runs.ts'
+import type { Awaitable } from '../../../kit/bytes.ts'
 import { openRateLimit, type RateLimit, type RateLimiter } from '../../../kit/limits.ts'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
 import type { BatchFile, FileOrder } from './file-batch.ts'
-import { limitedReadBytes, readInto } from './file-reading.ts'
+import { limitedReadBytes, type ReadPlace, readInto } from './file-reading.ts'
 import type { PageObserver } from './page-check.ts'
 
 /** How changed pages are found; plain data for the workers. */
@@ -21,6 +22,8 @@ export interface PageScanRoom {
 }
 
 const READ_BYTES = 1 << 20
+
+type PagePlace = ReadPlace & { readonly position: number }
 
 /**
  * Finds the changed pages of files: reads all of a file, or just the blocks that a map names, into memory of its own, where
@@ -65,7 +68,8 @@ export class PageScan {
   async #scan(file: BatchFile, fd: number, observer: PageObserver | undefined): Promise<void> {
     for (let position = 0; position < file.sizeBytes && !this.#selector.isWhole; ) {
       const wanted = Math.min(this.#readBytes, file.sizeBytes - position)
-      const bytes = await this.#read({ fd, path: file.path, position }, wanted)
+      const read = this.#read({ fd, path: file.path, position }, wanted)
+      const bytes = read instanceof Promise ? await read : read
       observer?.observe(bytes)
       this.#selector.judge(bytes, position / this.#pageBytes)
       position += bytes.length
@@ -86,7 +90,8 @@ export class PageScan {
       let to = from + 1
       while (to < blocks.length && to - from < perRead && isNext(blocks, to, end)) to++
       const position = blocks[from]! * this.#pageBytes
-      const bytes = await this.#read({ fd, path: file.path, position }, (to - from) * this.#pageBytes)
+      const read = this.#read({ fd, path: file.path, position }, (to - from) * this.#pageBytes)
+      const bytes = read instanceof Promise ? await read : read
       observer?.seek(blocks[from]!)
       observer?.observe(bytes)
       this.#selector.take(bytes, blocks[from]!)
@@ -108,17 +113,19 @@ export class PageScan {
     if (bytes.length > 0 && isZero(bytes)) this.#selector.take(bytes, block)
   }
 
-  /** Whole pages; less than `wanted` only at the end of the file. */
-  async #read(
-    place: { readonly fd: number; readonly path: string; readonly position: number },
-    wanted: number,
-  ): Promise<Uint8Array> {
+  /**
+   * Whole pages; less than `wanted` only at the end of the file. At once unless a rate limit holds: a delta has ten thousands of
+   * pieces.
+   */
+  #read(place: PagePlace, wanted: number): Awaitable<Uint8Array> {
     const taken = this.#limiter?.take(wanted)
-    if (taken !== undefined) await taken
+    return taken === undefined ? this.#readNow(place, wanted) : taken.then(() => this.#readNow(place, wanted))
+  }
+
+  #readNow({ fd, path, position }: PagePlace, wanted: number): Uint8Array {
     let got = 0
     while (got < wanted) {
-      const position = place.position + got
-      const count = readInto({ ...place, position }, this.#buffer, got, wanted - got)
+      const count = readInto({ fd, path, position: position + got }, this.#buffer, got, wanted - got)
       if (count === 0) break
       got += count
     }

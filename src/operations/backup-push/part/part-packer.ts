@@ -15,7 +15,7 @@ import {
   tarPaddingBytes,
 } from '../../../tar/pack.ts'
 import type { BatchFile } from './file-batch.ts'
-import { limitedReadBytes, openFile, readInto } from './file-reading.ts'
+import { limitedReadBytes, openFile, type ReadPlace, readInto } from './file-reading.ts'
 
 /** Looks at the bytes of one file as they pass, in order. They are lent until the call returns. */
 export interface FileObserver {
@@ -29,6 +29,12 @@ export interface PartPackerOptions {
   readonly diskLimit?: RateLimit
   /** A sign of life after every read; throws to stop the packing. */
   readonly onRead?: (bytes: number) => void
+}
+
+/** `position` null: from where the last read ended. */
+interface FileRange {
+  readonly position: number | null
+  readonly bytes: number
 }
 
 /**
@@ -163,7 +169,8 @@ export class PartPacker {
       let to = from + 1
       while (to < blocks.length && blocks[to] === blocks[to - 1]! + 1) to++
       const range = { position: blocks[from]! * pageBytes, bytes: (to - from) * pageBytes }
-      const missing = await this.#readRange(fd, file.path, range, undefined)
+      const read = this.#readRange(fd, file.path, range, undefined)
+      const missing = read instanceof Promise ? await read : read
       if (missing > 0) await this.#putZeroes(missing, true)
       from = to
     }
@@ -211,35 +218,60 @@ export class PartPacker {
     await this.#writer.end()
   }
 
-  /** Reads a piece of a file into the block; returns the count of bytes that the file no longer has. */
-  async #readRange(
+  /**
+   * Reads a piece of a file into the block; returns the count of bytes that the file no longer has. At once when the piece fits
+   * into what is left of the block: a delta has ten thousands of them.
+   */
+  #readRange(
     fd: number,
     path: string,
-    range: { readonly position: number | null; readonly bytes: number },
+    range: FileRange,
     observer: FileObserver | undefined,
-  ): Promise<number> {
-    const writer = this.#writer
+  ): Awaitable<number> {
+    const isFitting = this.#limiter === undefined && range.bytes < this.#writer.capacityBytes - this.#used
+    if (!isFitting) return this.#readLongRange(fd, path, range, observer)
     let left = range.bytes
     while (left > 0) {
-      const want = Math.min(left, writer.capacityBytes - this.#used, this.#readBytesMax)
+      const got = this.#readPiece({ fd, path, position: positionIn(range, left) }, left, observer)
+      if (got === 0) break
+      left -= got
+    }
+    return left
+  }
+
+  async #readLongRange(
+    fd: number,
+    path: string,
+    range: FileRange,
+    observer: FileObserver | undefined,
+  ): Promise<number> {
+    let left = range.bytes
+    while (left > 0) {
+      const want = Math.min(left, this.#writer.capacityBytes - this.#used, this.#readBytesMax)
       const taken = this.#limiter?.take(want)
       if (taken !== undefined) await taken
-      const { memory } = writer
-      const at = writer.base + this.#used
-      const position = range.position === null ? null : range.position + range.bytes - left
-      const got = readInto({ fd, path, position }, memory, at, want)
+      const got = this.#readPiece({ fd, path, position: positionIn(range, left) }, want, observer)
       if (got === 0) return left
-      const bytes = memory.subarray(at, at + got)
-      this.#hasher.update(bytes)
-      observer?.observe(bytes)
-      this.#onRead(got)
-      this.#used += got
-      this.#tarBytes += got
       left -= got
       const flushed = this.#flushWhenFull()
       if (flushed !== undefined) await flushed
     }
     return 0
+  }
+
+  /** One read of at most `want` bytes, which the block has room for; 0 at the end of the file. */
+  #readPiece(place: ReadPlace, want: number, observer: FileObserver | undefined): number {
+    const { memory, base } = this.#writer
+    const at = base + this.#used
+    const got = readInto(place, memory, at, want)
+    if (got === 0) return 0
+    const bytes = memory.subarray(at, at + got)
+    this.#hasher.update(bytes)
+    observer?.observe(bytes)
+    this.#onRead(got)
+    this.#used += got
+    this.#tarBytes += got
+    return got
   }
 
   async #put(bytes: Uint8Array): Promise<void> {
@@ -278,6 +310,11 @@ export class PartPacker {
     this.#used = 0
     return this.#writer.flush(this.#writer.capacityBytes)
   }
+}
+
+/** Where the last `leftBytes` of a range begin; null: where the last read ended. */
+function positionIn({ position, bytes }: FileRange, leftBytes: number): number | null {
+  return position === null ? null : position + bytes - leftBytes
 }
 
 function memberOf(file: BatchFile): TarMember {
