@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { startCluster } from '../support/cluster.ts'
 import type { Finished } from '../support/process.ts'
 import { runProcess } from '../support/process.ts'
 import { describeUnless, findTool, missingTool, type SkipReason } from '../support/skip.ts'
+import { untilTrue } from '../support/until-true.ts'
 import { segmentName, walBytes } from '../support/wal-bytes.ts'
 import { walgBinary } from '../support/walg.ts'
 import { looksComplete, openScene, PARTS, pushBackup, type Scene } from './sample.ts'
@@ -27,7 +29,12 @@ afterAll(() => scene[Symbol.asyncDispose]())
  * The program with system calls that hang as those of a dead NFS server do: held by strace before they begin. (It waits
  * for the end of the delay even when the program has gone.)
  */
-function runHanging(calls: string, onlyPath: string | undefined, args: readonly string[]): Promise<Finished> {
+function runHanging(
+  calls: string,
+  onlyPath: string | undefined,
+  args: readonly string[],
+  server: Readonly<Record<string, string>> = {},
+): Promise<Finished> {
   const inject = `inject=${calls}:delay_enter=${HANG_SECONDS * 1_000_000}`
   const filter = onlyPath === undefined ? [] : ['-P', onlyPath]
   const options = [
@@ -46,6 +53,7 @@ function runHanging(calls: string, onlyPath: string | undefined, args: readonly 
     PATH: process.env['PATH'],
     HOME: scene.place.path,
     ...scene.repository.env,
+    ...server,
     WALG_STALL_TIMEOUT: '1s',
   }
   return runProcess(findTool('strace')!, [...options, walgBinary(), ...args], {
@@ -103,6 +111,18 @@ describeUnless(missingHang(), 'a storage that hangs', () => {
     expect(run.exit).toBe(1)
     expect(run.stderr).toContain('WALG_STALL_TIMEOUT')
     expect(scene.repository.sentinels()).toEqual(known)
+  }, 60_000)
+
+  test('backup-push over the wire: parts that cannot be written out; the server is left as it was', async () => {
+    const known = scene.repository.sentinels()
+    await using cluster = await startCluster({ major: 17, archiveCommand: '/bin/true' })
+    const server = { ...cluster.environment, WALG_PG_WAL_SIZE: '16' }
+    const run = await runHanging('fsync,fdatasync', undefined, ['backup-push'], server)
+    expect(run.stderr).toContain('Streaming remote backup')
+    expect(run.exit).toBe(1)
+    expect(run.stderr).toContain('WALG_STALL_TIMEOUT')
+    expect(scene.repository.sentinels()).toEqual(known)
+    await untilTrue(async () => (await cluster.query('select 1 from pg_stat_replication')).length === 0)
   }, 60_000)
 
   test('backup-list: a folder that cannot be listed', async () => {
