@@ -49,6 +49,7 @@ export function repositoriesOf(cluster: Cluster): string {
 
 const BUILDERS: Readonly<Record<DataSetName, (cluster: Cluster, sizeBytes: number) => Promise<void>>> = {
   tables: buildTables,
+  pgbench: buildPgbench,
   incompressible: buildNoise,
   'small-files': buildSmallFiles,
 }
@@ -77,6 +78,23 @@ async function buildTables(cluster: Cluster, sizeBytes: number): Promise<void> {
   rmSync(file)
   await cluster.query('update accounts set abalance = abalance + 1 where aid % 50 = 0')
   await cluster.query('vacuum accounts')
+}
+
+/** What `pgbench -i` makes, and a load of its transactions after it. */
+async function buildPgbench(cluster: Cluster, sizeBytes: number): Promise<void> {
+  const accounts = Math.floor(sizeBytes / ACCOUNT_BYTES)
+  const transactions = Math.floor(accounts / 100)
+  await cluster.query('create table pgbench_accounts (aid int, bid int, abalance int, filler char(84))')
+  await cluster.query(
+    `insert into pgbench_accounts select g, g / 100000, 0, '' from generate_series(1, ${accounts}) g`,
+  )
+  await cluster.query('alter table pgbench_accounts add primary key (aid)')
+  await cluster.query(`create table pgbench_history as select 1 as tid, 1 as bid, (random() * ${accounts})::int as aid,
+    (random() * 10000 - 5000)::int as delta, now()::timestamp as mtime, null::char(22) as filler
+    from generate_series(1, ${transactions})`)
+  await cluster.query(
+    'update pgbench_accounts a set abalance = abalance + delta from pgbench_history h where h.aid = a.aid',
+  )
 }
 
 function wordOf(index: number): string {

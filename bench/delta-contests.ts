@@ -16,6 +16,7 @@ import {
 /** One row of a hundred, all over each table. */
 const UPDATES: Readonly<Record<DataSetName, string>> = {
   tables: 'update accounts set abalance = abalance + 1 where aid % 100 = 0',
+  pgbench: 'update pgbench_accounts set abalance = abalance + 1 where aid % 100 = 0',
   incompressible: 'update noise set n = n + 1 where n % 100 = 0',
   'small-files': `do $$ begin for t in 1..10000 loop
     execute format('update small_%s set value = value where id = 100', t); end loop;

@@ -26,8 +26,8 @@ export const COMMANDS: readonly Command[] = [
   'delta-push',
   'chain-fetch',
 ]
-export type DataSetName = 'tables' | 'incompressible' | 'small-files'
-export const DATA_SETS: readonly DataSetName[] = ['tables', 'incompressible', 'small-files']
+export type DataSetName = 'tables' | 'pgbench' | 'incompressible' | 'small-files'
+export const DATA_SETS: readonly DataSetName[] = ['tables', 'pgbench', 'incompressible', 'small-files']
 export type Method = 'lz4' | 'zstd' | 'brotli' | 'lzma' | 'none'
 export const METHODS: readonly Method[] = ['lz4', 'zstd', 'brotli', 'lzma', 'none']
 
