@@ -9,7 +9,6 @@ import { IS_INCREMENT, IS_WANTED, PG_CONTROL } from '../plan/member-roles.ts'
 import { canonicalName, MemberTable } from '../plan/member-table.ts'
 import { ExistingFile } from '../target/existing-file.ts'
 import { Flusher } from '../target/flusher.ts'
-import { DIRECT_FILE_BYTES_MIN, type Staging } from '../target/staging.ts'
 import { type FinishedFile, TargetFile } from '../target/target-file.ts'
 import type { TargetTree } from '../target/target-tree.ts'
 import { type FileChecksum, openFileChecksum } from './file-checksum.ts'
@@ -44,21 +43,12 @@ interface Beneath {
   doneBytes: number
 }
 
-/** What a thread has for all its parts. */
-export interface UnpackRoom {
-  readonly tree: TargetTree
-  /** Of contents, for the manifest. */
-  readonly hasher: Hasher
-  readonly staging: Staging
-}
-
 /** Unpacks the members of one part: decides, writes, verifies. Synchronous but for `room` and `drained`. */
 export class PartUnpacker {
   readonly #setup: FetchSetup
   readonly #job: PartJob
   readonly #tree: TargetTree
   readonly #hasher: Hasher
-  readonly #staging: Staging
   readonly #table: MemberTable | null
   readonly #roles: Uint8Array
   readonly #owners: Int32Array
@@ -72,12 +62,11 @@ export class PartUnpacker {
   readonly #collectGarbage = collectGarbageEvery(MEMBERS_PER_COLLECTION)
   #current: Current | undefined
 
-  constructor(setup: FetchSetup, job: PartJob, { tree, hasher, staging }: UnpackRoom) {
+  constructor(setup: FetchSetup, job: PartJob, tree: TargetTree, hasher: Hasher) {
     this.#setup = setup
     this.#job = job
     this.#tree = tree
     this.#hasher = hasher
-    this.#staging = staging
     const { table, roles, owners, expectations, newer } = job.of
     this.#table = table === null ? null : new MemberTable(table)
     this.#roles = new Uint8Array(roles)
@@ -239,9 +228,7 @@ export class PartUnpacker {
         return
       }
     }
-    const isDirect = this.#setup.isDurable && member.sizeBytes >= DIRECT_FILE_BYTES_MIN
-    const staging = isDirect ? this.#staging : undefined
-    const file = new TargetFile(path, member.mode, 'new', this.#flusher, staging)
+    const file = new TargetFile(path, member.mode, 'new', this.#flusher)
     this.#checksum.reset()
     this.#current = { member, name, row, file, increment: undefined, isHashed }
   }

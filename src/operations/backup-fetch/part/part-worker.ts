@@ -14,7 +14,6 @@ import { copiesOf } from '../../../storage/layers/copies.ts'
 import { openStorage, type SystemModule } from '../../../storage/open-storage.ts'
 import type { Storage } from '../../../storage/storage.ts'
 import { createTarReader } from '../../../tar/unpack.ts'
-import { Staging } from '../target/staging.ts'
 import { TargetTree } from '../target/target-tree.ts'
 import { openFileChecksum } from './file-checksum.ts'
 import type {
@@ -26,7 +25,7 @@ import type {
   WorkerReply,
   WorkerRequest,
 } from './part-protocol.ts'
-import { PartUnpacker, type UnpackRoom } from './part-unpacker.ts'
+import { PartUnpacker } from './part-unpacker.ts'
 
 beWorkerThread()
 
@@ -34,7 +33,8 @@ interface Thread {
   readonly setup: FetchSetup
   readonly storage: Storage
   readonly codec: Codec
-  readonly room: UnpackRoom
+  readonly tree: TargetTree
+  readonly contentHasher: Hasher
   readonly objectHasher: Hasher
   readonly stop: Int32Array
   readonly readBytes: BigInt64Array
@@ -55,11 +55,8 @@ async function openThread(setup: FetchSetup): Promise<Thread> {
     setup,
     storage: await openStorage(setup.storage),
     codec: openCodec(setup.codec, memory),
-    room: {
-      tree: new TargetTree(setup.layout),
-      hasher: openHasher(memory),
-      staging: new Staging(memory),
-    },
+    tree: new TargetTree(setup.layout),
+    contentHasher: openHasher(memory),
     objectHasher: openHasher(memory),
     stop: new Int32Array(setup.signals.stop),
     readBytes: new BigInt64Array(setup.signals.readBytes),
@@ -83,7 +80,7 @@ async function fetchPart(thread: Thread, job: PartJob): Promise<PartResult> {
   const isHashed = job.expectedHash !== null
   if (isHashed) thread.objectHasher.reset()
   const source = countedSource(thread, await openCopy(thread.storage, job), isHashed)
-  const unpacker = new PartUnpacker(thread.setup, job, thread.room)
+  const unpacker = new PartUnpacker(thread.setup, job, thread.tree, thread.contentHasher)
   try {
     await unpackStream(thread, job, source, unpacker)
     return await unpacker.finish(source.countBytes, checkObject(thread, job, source))
@@ -192,7 +189,7 @@ function checksumFiles(thread: Thread, job: ChecksumJob): ChecksumResult {
   const piece = new Uint8Array(1 << 20)
   for (const [index, name] of job.names.entries()) {
     if (Atomics.load(thread.stop, 0) !== 0) throw new WalgError('CANCELLED', 'the fetch was stopped')
-    const path = thread.room.tree.pathOf({ name })
+    const path = thread.tree.pathOf({ name })
     checksum.reset()
     try {
       const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
