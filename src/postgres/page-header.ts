@@ -9,6 +9,7 @@ export const PAGE_HEADER_BYTES = 24
 const LAYOUT_VERSION_MAX = 5
 const FLAGS_KNOWN = 0x7
 const PD_ALL_VISIBLE = 0x4
+const AT_UPPER = 14
 
 /** Initial values of the 32 lanes of PostgreSQL's page checksum. */
 export const CHECKSUM_SEEDS: Uint32Array = new Uint32Array([
@@ -56,6 +57,11 @@ export function isAllVisibleAt(view: DataView, at: number): boolean {
 export function readPageLsn(page: Uint8Array): Lsn {
   const view = new DataView(page.buffer, page.byteOffset, page.byteLength)
   return toLsn((BigInt(view.getUint32(0, true)) << 32n) | BigInt(view.getUint32(4, true)))
+}
+
+/** Whether a page has content as its header goes: one that was added to its file and not filled yet has no upper bound. */
+export function hasUpper(page: Uint8Array): boolean {
+  return page[AT_UPPER] !== 0 || page[AT_UPPER + 1] !== 0
 }
 
 /** The checksum in a page's header. */

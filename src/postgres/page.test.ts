@@ -86,9 +86,7 @@ describe('page checksums', () => {
           for (let index = 0; index < 20; index++) {
             pages.set(makePage(firstBlock + index, bytes, 8192), index * 8192)
           }
-          // the upper half of the LSN, or `upper`, would make a page newer or new: flip anything else
-          const at = where < 20 ? 20 + where : where
-          for (const index of damaged) pages[index * 8192 + at]! ^= 0x10
+          for (const index of damaged) pages[index * 8192 + where]! ^= 0x10
           const expected = damaged.map(index => firstBlock + index).sort((left, right) => left - right)
           expect(outside.verify(pages, firstBlock)).toEqual(expected)
           memory.bytes.set(pages.subarray(0, 20 * 8192), block)
@@ -114,6 +112,36 @@ describe('page checksums', () => {
     expect(openPageVerifier({ startLsn: toLsn(LSN_AT) }).verify(page, 3)).toEqual([])
   })
 
+  test('a page that claims to be newer than the end of the backup is judged: no WAL rewrites it', () => {
+    const open = (start: bigint, end: bigint) =>
+      openPageVerifier({ startLsn: toLsn(start), endLsn: toLsn(end) })
+    const page = makePage(3, new Uint8Array(50).fill(9), 8192)
+    page[4000]! ^= 1
+    expect(open(LSN_AT - 1n, LSN_AT).verify(page, 3)).toEqual([])
+    expect(open(LSN_AT, LSN_AT).verify(page, 3)).toEqual([])
+    expect(open(LSN_AT - 2n, LSN_AT - 1n).verify(page, 3)).toEqual([3])
+    expect(open(LSN_AT + 1n, LSN_AT + 2n).verify(page, 3)).toEqual([3])
+    const newer = makePage(3, new Uint8Array(50).fill(9), 8192)
+    newer[3]! ^= 0x40
+    expect(open(LSN_AT - 1n, LSN_AT + 1n).verify(newer, 3)).toEqual([3])
+    const ones = new Uint8Array(8192).fill(0xff)
+    for (const verifier of [openPageVerifier(), open(LSN_AT - 1n, LSN_AT + 1n)]) {
+      expect(verifier.verify(ones, 3)).toEqual([3])
+    }
+    // whole pages are no damage, however new they claim to be
+    expect(open(1n, 2n).verify(makePage(3, new Uint8Array(50), 8192), 3)).toEqual([])
+  })
+
+  test('an end without a start, and pages that are new within the window: what has no upper bound is judged', () => {
+    const pages = new Uint8Array(8192)
+    pages.set(makePage(0, new Uint8Array(50), 8192).subarray(0, 8))
+    const window = { startLsn: toLsn(LSN_AT), endLsn: toLsn(LSN_AT) }
+    expect(openPageVerifier(window).verify(pages, 0)).toEqual([0])
+    const page = makePage(0, new Uint8Array(50), 8192)
+    page[4000]! ^= 1
+    expect(openPageVerifier({ endLsn: toLsn(LSN_AT) }).verify(page, 0)).toEqual([0])
+  })
+
   test('a page out of its place is damaged, one of the second gigabyte counts on from the first', () => {
     const verifier = openPageVerifier()
     const page = makePage(131_072, new Uint8Array(50).fill(9), 8192)
@@ -131,7 +159,9 @@ describe('page checksums', () => {
     const fd = openSync(path, 'r')
     try {
       const verifier = openPageVerifier()
-      expect(verifier.confirm(fd, [first, first + 1, first + 2], first)).toEqual([first + 1])
+      expect(verifier.confirm(fd, [first, first + 1, first + 2], first)).toEqual([
+        { block: first + 1, lsn: toLsn(LSN_AT) },
+      ])
     } finally {
       closeSync(fd)
       rmSync(directory, { recursive: true })

@@ -1,9 +1,9 @@
 import { readSync } from 'node:fs'
 import { fromSystemError } from '../kit/errors.ts'
 import { createLinearMemory, type LinearMemory, openModule } from '../kit/linear-memory.ts'
-import type { Lsn } from './lsn.ts'
+import { type Lsn, toLsn } from './lsn.ts'
 import modulePath from './page.wasm' with { type: 'file' }
-import { CHECKSUM_SEEDS, PAGE_BYTES_DEFAULT } from './page-header.ts'
+import { CHECKSUM_SEEDS, hasUpper, PAGE_BYTES_DEFAULT, readPageLsn } from './page-header.ts'
 import scalarModulePath from './page-scalar.wasm' with { type: 'file' }
 
 export interface PageVerifierOptions {
@@ -11,8 +11,18 @@ export interface PageVerifierOptions {
   readonly memory?: LinearMemory
   /** Default 8192. */
   readonly pageBytes?: number
-  /** Pages with this LSN or a newer one are not judged: WAL replay rewrites them after a restore. */
+  /** Pages with an LSN from this one on are not judged: WAL replay rewrites them after a restore. Absent: every page is judged. */
   readonly startLsn?: Lsn
+  /** Where that WAL ends: what claims to be newer was written by no server. Absent: not known. */
+  readonly endLsn?: Lsn
+}
+
+/** A page whose checksum does not match. */
+export interface SuspectPage {
+  /** Its number within the fork. */
+  readonly block: number
+  /** Undefined for a page without an upper bound that is not zero: it is damaged whenever it was written. */
+  readonly lsn: Lsn | undefined
 }
 
 /** Checks data page checksums in place. One per thread. */
@@ -29,7 +39,7 @@ export interface PageVerifier {
    * server was just writing reads whole the second time. `fileFirstBlock` is the number of the file's first page
    * within the fork. A page that is gone (the file was truncated) is no damage. `path` is for messages.
    */
-  confirm(fd: number, suspects: readonly number[], fileFirstBlock: number, path?: string): number[]
+  confirm(fd: number, suspects: readonly number[], fileFirstBlock: number, path?: string): SuspectPage[]
 }
 
 interface PageExports {
@@ -40,13 +50,15 @@ interface PageExports {
     count: number,
     firstBlock: number,
     startLsn: bigint,
+    endLsn: bigint,
     seeds: number,
     lanes: number,
   ): number
 }
 
-/** Without a start every page is judged. */
-const LSN_END = (1n << 64n) - 1n
+const LSN_MAX = toLsn((1n << 64n) - 1n)
+/** A window that holds no LSN at all. */
+const NO_WINDOW = { startLsn: LSN_MAX, endLsn: toLsn(0n) }
 const SEED_BYTES = 128
 const STAGE_BYTES = 65_536
 
@@ -58,13 +70,13 @@ export function openPageVerifier(options: PageVerifierOptions = {}): PageVerifie
   const seeds = memory.allocate(SEED_BYTES)
   const lanes = memory.allocate(SEED_BYTES)
   memory.bytes.set(new Uint8Array(CHECKSUM_SEEDS.buffer), seeds)
-  const startLsn = BigInt.asIntN(64, options.startLsn ?? LSN_END)
+  const { startLsn, endLsn } = windowOf(options)
   const stageBytes = Math.max(STAGE_BYTES, pageBytes)
   let stage: number | undefined
 
   const scan = (address: number, count: number, firstBlock: number, found: number[]): void => {
     for (let from = 0; ; from++) {
-      from = exports.verify(address, pageBytes, from, count, firstBlock, startLsn, seeds, lanes)
+      from = exports.verify(address, pageBytes, from, count, firstBlock, startLsn, endLsn, seeds, lanes)
       if (from >= count) return
       found.push(firstBlock + from)
     }
@@ -97,17 +109,30 @@ export function openPageVerifier(options: PageVerifierOptions = {}): PageVerifie
       suspects: readonly number[],
       fileFirstBlock: number,
       path = 'relation file',
-    ): number[] {
-      const damaged: number[] = []
+    ): SuspectPage[] {
+      const damaged: SuspectPage[] = []
       for (const block of suspects) {
         const offset = stageOffset()
         const page = memory.bytes.subarray(offset, offset + pageBytes)
         if (!readPage(fd, path, page, (block - fileFirstBlock) * pageBytes)) continue
-        scan(offset, 1, block, damaged)
+        const found: number[] = []
+        scan(offset, 1, block, found)
+        if (found.length > 0) damaged.push(suspectOf(page, block))
       }
       return damaged
     },
   }
+}
+
+/** What the header of a page whose checksum does not match says of its age. */
+export function suspectOf(page: Uint8Array, block: number): SuspectPage {
+  return { block, lsn: hasUpper(page) ? readPageLsn(page) : undefined }
+}
+
+/** As WebAssembly takes 64 bits. */
+function windowOf({ startLsn, endLsn = LSN_MAX }: PageVerifierOptions): { startLsn: bigint; endLsn: bigint } {
+  const window = startLsn === undefined ? NO_WINDOW : { startLsn, endLsn }
+  return { startLsn: BigInt.asIntN(64, window.startLsn), endLsn: BigInt.asIntN(64, window.endLsn) }
 }
 
 /** False when the file ends before the end of the page. */

@@ -1,6 +1,7 @@
 import type { Mutation } from './mutation.ts'
 
 const HAZARDS = 'test/e2e/push/backup-push-hazards.test.ts'
+const NEWER = 'test/e2e/push/newer-pages.test.ts'
 const SERVER = 'test/e2e/push/backup-push-server.test.ts'
 const AT_REST = 'test/e2e/push/backup-push-at-rest.test.ts'
 const WORKERS = 'src/operations/backup-push/part/part-workers.test.ts'
@@ -42,8 +43,9 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'the sentinel is written last',
     file: COMMIT,
-    find: '  const [contentManifest] = await allSettledOrThrow([',
-    replace: "  await put(sentinelKey(name), '{}')\n  const [contentManifest] = await allSettledOrThrow([",
+    find: '  const contentManifest = await putContentManifest(context, backup)',
+    replace:
+      "  await put(sentinelKey(name), '{}')\n  const contentManifest = await putContentManifest(context, backup)",
     test: POWER_LOSS,
   },
   {
@@ -97,10 +99,41 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'damage found by --verify is recorded',
     file: 'src/operations/backup-push/part/file-packer.ts',
-    find: "    if (blocks.length > 0) this.#report({ kind: 'damage', turn: this.#queue.turn, blocks })",
+    find: "    if (blocks.length > 0) this.#report({ kind: 'damage', turn, blocks })",
     replace: '',
     test: SERVER,
     title: 'damaged pages are recorded',
+  },
+  {
+    guard: 'a damaged page that claims to be newer than the end of the backup is damage',
+    file: 'src/operations/backup-push/late-pages.ts',
+    find: 'pages.filter(({ lsn }) => lsn > endLsn)',
+    replace: 'pages.filter(({ lsn }) => lsn < 0n)',
+    test: NEWER,
+    title: 'claim to be newer than the end',
+  },
+  {
+    guard: 'such damage fails the backup when its end is known',
+    file: 'src/operations/backup-push/backup-push.ts',
+    find: '    if (options.failsOnCorrupt) await reportAll(push, source, contents, pushed, true)\n',
+    replace: '',
+    test: NEWER,
+    title: 'fail the backup',
+  },
+  {
+    guard: 'what was written before the end of the backup is left to replay',
+    file: 'src/operations/backup-push/late-pages.ts',
+    find: 'lsn > endLsn',
+    replace: 'lsn > 0n',
+    test: 'src/operations/backup-push/late-pages.test.ts',
+  },
+  {
+    guard: 'verify of a stored backup knows where it ends',
+    file: 'src/operations/verify/part-reader.ts',
+    find: '{ endLsn: finishLsn }',
+    replace: '{}',
+    test: NEWER,
+    title: 'in a backup without hashes',
   },
   {
     guard: 'a silent worker ends the push',

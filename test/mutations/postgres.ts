@@ -66,10 +66,17 @@ export const mutations: readonly Mutation[] = [
     test: PAGES,
   },
   {
+    guard: 'pages are left to replay up to the end of the WAL only',
+    file: 'src/postgres/page.ts',
+    find: '{ startLsn, endLsn }\n  return',
+    replace: '{ startLsn, endLsn: LSN_MAX }\n  return',
+    test: PAGES,
+  },
+  {
     guard: 'suspects are read again before they count as damaged',
     file: 'src/postgres/page.ts',
-    find: 'scan(offset, 1, block, damaged)',
-    replace: 'damaged.push(block)',
+    find: 'scan(offset, 1, block, found)',
+    replace: 'found.push(block)',
     test: PAGES,
   },
   {

@@ -18,7 +18,7 @@ import type { BackupPushOptions, BackupPushResult } from './options.ts'
 import type { NumberedPart } from './part/pack-task.ts'
 import { PartWorkers } from './part/part-workers.ts'
 import { planBackup } from './plan-backup.ts'
-import { nextPart, type PushedParts, pushParts } from './push-parts.ts'
+import { judgeLateDamage, nextPart, type PushedParts, pushParts } from './push-parts.ts'
 import { pushControlFile, pushLabels, pushWalMembers } from './small-parts.ts'
 import type { BackupSource } from './source/backup-source.ts'
 import { type CheckedDirectory, checkDataDirectory, isAtRest } from './source/data-directory-check.ts'
@@ -64,10 +64,12 @@ export async function backupPush(
   await claimName(push, name)
   return await takingBackOnFailure(context, name, async tentative => {
     if (isCopied && chosen !== undefined) await copyParts(push, chosen.name, contents, options.partsAtOnce)
-    const pushed = await pushParts(push, workers, source, contents, options)
-    if (options.failsOnCorrupt) await reportAll(push, source, contents, pushed, true)
-    const smallParts = await pushControlAndWal(push, source, contents, pushed, options)
+    const packing = await pushParts(push, workers, source, contents, options)
+    if (options.failsOnCorrupt) await reportAll(push, source, contents, packing, true)
+    const smallParts = await pushControlAndWal(push, source, contents, packing, options)
     const stop = await source.stop()
+    const pushed = judgeLateDamage(push, contents, packing, stop.finishLsn)
+    if (options.failsOnCorrupt) await reportAll(push, source, contents, pushed, true)
     const number = nextPart(pushed.parts, '').number + smallParts.length
     if (stop.labels !== undefined) {
       smallParts.push(await pushLabels({ context: push, backup: name, number }, stop.labels))

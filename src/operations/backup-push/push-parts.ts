@@ -2,11 +2,13 @@ import { createBlockCrew } from '../../codec/block-crew.ts'
 import type { WholeReason } from '../../delta/page-selection.ts'
 import { createRateLimit } from '../../kit/limits.ts'
 import { collectGarbage } from '../../kit/thread.ts'
+import type { Lsn } from '../../postgres/lsn.ts'
 import { partName } from '../../repository/layout.ts'
 import type { OperationContext } from '../context.ts'
 import type { Contents } from './contents.ts'
 import { isCopying } from './copy/copy-source.ts'
 import { describeFound } from './damage-report.ts'
+import { judgeLate, type LatePage } from './late-pages.ts'
 import type { BackupPushOptions } from './options.ts'
 import type { NumberedPart, PackReport, PartsTask } from './part/pack-task.ts'
 import type { PackedFiles } from './part/packed-files.ts'
@@ -18,6 +20,8 @@ export interface PushedParts {
   readonly parts: readonly NumberedPart[]
   /** Damaged pages by entry. */
   readonly damage: ReadonlyMap<number, readonly number[]>
+  /** Pages by entry that are damaged unless the backup ends after them. */
+  readonly late: ReadonlyMap<number, readonly LatePage[]>
 }
 
 /** A worker's own calls are bounded by the storage; this one catches what hangs while reading. */
@@ -34,6 +38,7 @@ export async function pushParts(
   const { log, progress, signal } = context
   const { files } = contents
   const damage = new Map<number, readonly number[]>()
+  const late = new Map<number, readonly LatePage[]>()
   const onReport = (report: PackReport): void => {
     if (report.kind === 'part begun')
       log.info(`Starting part ${report.number} of backup ${contents.identity.name} ...`)
@@ -44,6 +49,8 @@ export async function pushParts(
       log.warning(`"${path}" has ${sizeBytes} bytes, not whole pages: packed without verifying its pages`)
     } else if (report.kind === 'whole') {
       sayWhole(context, files.memberName(files.indexOfTurn(report.turn)), report.reason)
+    } else if (report.kind === 'late') {
+      late.set(files.indexOfTurn(report.turn), report.pages)
     } else {
       const index = files.indexOfTurn(report.turn)
       damage.set(index, report.blocks)
@@ -64,10 +71,23 @@ export async function pushParts(
     const parts = await packing
     await workers[Symbol.asyncDispose]()
     warnOfVanished(context, files)
-    return { parts, damage }
+    return { parts, damage, late }
   } finally {
     progress.end()
   }
+}
+
+/** The same parts with all of their damage, now that it is known where the backup ends. */
+export function judgeLateDamage(
+  { log }: OperationContext,
+  { files }: Contents,
+  pushed: PushedParts,
+  endLsn: Lsn,
+): PushedParts {
+  const damage = judgeLate(pushed.damage, pushed.late, endLsn, (index, blocks) =>
+    log.warning(describeFound(files.path(index), blocks)),
+  )
+  return { ...pushed, damage }
 }
 
 /** The name of the next ordinary part after those that the workers have made. */

@@ -24,7 +24,7 @@ export class PartReader {
   /** Where there are no hashes pg_control says whether pages have checksums; its own damage is found with its part. */
   async readControlFile(lane: ReadLane): Promise<void> {
     const { backup, manifest, parts } = this.#inspected
-    const { lsn } = backup.document.sentinel
+    const { lsn, finishLsn } = backup.document.sentinel
     const part = parts.find(({ key }) => isPgControlPart(key))
     if (manifest !== null || part === undefined || lsn === null) return
     try {
@@ -37,6 +37,7 @@ export class PartReader {
         pageBytes: control.blockBytes,
         blocksPerSegment: control.blocksPerSegment,
         startLsn: lsn,
+        ...(finishLsn === null || finishLsn < lsn ? {} : { endLsn: finishLsn }),
       }
     } catch (error) {
       if (!isFinding(error)) throw error

@@ -19,6 +19,8 @@ export interface PartExpectations {
     readonly pageBytes: number
     readonly blocksPerSegment: number
     readonly startLsn: Lsn
+    /** Absent where the sentinel does not say it. */
+    readonly endLsn?: Lsn
   } | null
   readonly pageBytes: number
 }
@@ -184,7 +186,7 @@ class PartMembers {
     const relation = pages === null ? undefined : parseRelationFile(member.name)
     if (pages === null || relation === undefined || relation.fork === 'init') return undefined
     if (member.sizeBytes % pages.pageBytes !== 0) return undefined
-    this.#verifier ??= openPageVerifier({ pageBytes: pages.pageBytes, startLsn: pages.startLsn })
+    this.#verifier ??= openPageVerifier(pages)
     const verifier = this.#verifier
     const firstBlock = firstBlockOf(relation, pages.blocksPerSegment)
     const page = new Uint8Array(pages.pageBytes)

@@ -81,10 +81,12 @@ function isZero(page: usize, size: u32): bool {
 
 /**
  * Checks pages from `page` on, beginning with number `from` of `count`; the first is block `firstBlock`. Pages
- * whose LSN is `startLsn` or newer are not judged. Returns the number of the first damaged one, or `count`.
+ * whose LSN is within `startLsn` … `endLsn` are not judged; none is when the start is beyond the end. Returns the
+ * number of the first damaged one, or `count`.
  */
 export function verify(
-  page: usize, size: u32, from: u32, count: u32, firstBlock: u32, startLsn: u64, seeds: usize, lanes: usize,
+  page: usize, size: u32, from: u32, count: u32, firstBlock: u32, startLsn: u64, endLsn: u64,
+  seeds: usize, lanes: usize,
 ): u32 {
   for (let index = from; index < count; index++) {
     const at = page + <usize>index * <usize>size
@@ -93,7 +95,7 @@ export function verify(
       continue
     }
     const lsn = ((<u64>load<u32>(at)) << 32) | <u64>load<u32>(at, 4)
-    if (lsn >= startLsn) continue
+    if (lsn >= startLsn && lsn <= endLsn) continue
     if (checksum(at, size, firstBlock + index, seeds, lanes) != <u32>load<u16>(at, FIELD)) return index
   }
   return count

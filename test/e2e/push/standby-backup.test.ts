@@ -25,7 +25,7 @@ for (const major of [13, 18] as const satisfies readonly Major[]) {
       await primary.query(LEDGER_SQL)
       await using standby = await startStandby(source, 'standby')
       const load = await startWriteLoad(primary)
-      const push = await walg(['backup-push', standby.dataDirectory], source.connection(standby))
+      const push = await walg(['backup-push', '--verify', standby.dataDirectory], source.connection(standby))
       // none at all when the load has filled the segment, and the primary has archived it, by then
       for (const line of complaints(push.stderr)) expect(line).toContain('the backup is of a standby')
       await load.stop()

@@ -103,8 +103,11 @@ export class FilePacker {
   }
 
   #endCheck(check: PageObserver | undefined): void {
-    const blocks = check?.end().blocks ?? []
-    if (blocks.length > 0) this.#report({ kind: 'damage', turn: this.#queue.turn, blocks })
+    if (check === undefined) return
+    const { turn } = this.#queue
+    const { blocks, late } = check.end()
+    if (blocks.length > 0) this.#report({ kind: 'damage', turn, blocks })
+    if (late.length > 0) this.#report({ kind: 'late', turn, pages: late })
   }
 }
 

@@ -5,6 +5,7 @@ import type { RateLimit } from '../../../kit/limits.ts'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
 import type { BackupName } from '../../../repository/backup-name.ts'
 import type { TarMember } from '../../../tar/pack.ts'
+import type { LatePage } from '../late-pages.ts'
 import type { FileBatchData } from './file-batch.ts'
 import type { PageCheckOptions } from './page-check.ts'
 import type { ScanOptions } from './page-scan.ts'
@@ -43,6 +44,8 @@ export type PackReport =
   | { readonly kind: 'part done'; readonly part: NumberedPart }
   /** Damaged pages of a file, by number from its beginning, ascending. */
   | { readonly kind: 'damage'; readonly turn: number; readonly blocks: readonly number[] }
+  /** Pages of a file whose damage shows, or not, when the end of the backup is known. */
+  | { readonly kind: 'late'; readonly turn: number; readonly pages: readonly LatePage[] }
   /** A relation's file that is not made of whole pages was packed without a look at its pages. */
   | { readonly kind: 'odd size'; readonly turn: number }
   /** The parent has the file, but it was packed whole. */

@@ -1,8 +1,8 @@
 import { closeSync } from 'node:fs'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
-import { toLsn } from '../../../postgres/lsn.ts'
-import { openPageVerifier, type PageVerifier } from '../../../postgres/page.ts'
+import { openPageVerifier, type PageVerifier, type SuspectPage } from '../../../postgres/page.ts'
 import { firstBlockOf, parseRelationFile } from '../../../postgres/relation-file.ts'
+import { type PageFindings, sortSuspects } from '../late-pages.ts'
 import type { BatchFile } from './file-batch.ts'
 import { openFile } from './file-reading.ts'
 import type { FileObserver } from './part-packer.ts'
@@ -11,37 +11,33 @@ import type { FileObserver } from './part-packer.ts'
 export interface PageCheckOptions {
   readonly pageBytes: number
   readonly blocksPerSegment: number
-  /** Pages written since then are not judged: WAL replay rewrites them. */
+  /** Damaged pages that were written since then are late: WAL replay may rewrite them. */
   readonly startLsn: bigint
-}
-
-/** What was found in one file: numbers of damaged pages from the beginning of the file, ascending. */
-export interface PageFindings {
-  readonly blocks: readonly number[]
 }
 
 /** Verifies the page checksums of one file while it is packed. */
 export interface PageObserver extends FileObserver {
   /** What is observed next begins with this page of the file. */
   seek(block: number): void
-  /** Reads suspect pages again and tells which are damaged. */
+  /** Reads suspect pages again and tells which are damaged, or may be. */
   end(): PageFindings
 }
+
+const NOTHING_FOUND: PageFindings = { blocks: [], late: [] }
 
 /** Verifies pages in place on the memory that files are read into. One per thread. */
 export class PageCheck {
   readonly #verifier: PageVerifier
   readonly #blocksPerSegment: number
+  readonly #startLsn: bigint
   readonly #memory: LinearMemory
   /** A page that the end of a block has cut in two. */
   readonly #carryAt: number
 
   constructor(options: PageCheckOptions, memory: LinearMemory) {
-    this.#verifier = openPageVerifier({
-      memory,
-      pageBytes: options.pageBytes,
-      startLsn: toLsn(options.startLsn),
-    })
+    // every page is looked at: what is newer than the start may still be older than the end, which nobody knows yet
+    this.#verifier = openPageVerifier({ memory, pageBytes: options.pageBytes })
+    this.#startLsn = options.startLsn
     this.#blocksPerSegment = options.blocksPerSegment
     this.#memory = memory
     this.#carryAt = memory.allocate(options.pageBytes)
@@ -86,14 +82,13 @@ export class PageCheck {
         carried = 0
       },
       end: () => {
-        if (suspects.length === 0) return { blocks: [] }
-        const confirmed = this.#confirm(file.path, suspects, firstBlock)
-        return { blocks: confirmed.map(number => number - firstBlock) }
+        if (suspects.length === 0) return NOTHING_FOUND
+        return sortSuspects(this.#confirm(file.path, suspects, firstBlock), this.#startLsn, firstBlock)
       },
     }
   }
 
-  #confirm(path: string, suspects: readonly number[], firstBlock: number): number[] {
+  #confirm(path: string, suspects: readonly number[], firstBlock: number): SuspectPage[] {
     const fd = openFile(path)
     // dropped meanwhile: nobody will miss its pages
     if (fd === undefined) return []

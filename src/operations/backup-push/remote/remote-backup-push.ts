@@ -104,7 +104,7 @@ export async function remoteBackupPush(
     // nobody need wait for the end when the sessions that it takes are gone
     const signal = AbortSignal.any([context.signal, cluster.lost, lock.lost])
     const received = await receive({ ...context, signal }, name, begin, events, options, pages)
-    const damage = pages?.damage ?? NO_DAMAGE
+    const damage = pages?.judge(received.stopLsn) ?? NO_DAMAGE
     await assertNoneMoved(cluster, facts.databases)
     await reportAll(context, cluster, damage, received.isDamaged, options.failsOnCorrupt)
     await waitForWal(context, cluster, facts, begin, received.stopLsn, options)

@@ -21,13 +21,14 @@ function makePage(block: number, lsn: number): Uint8Array {
   return page
 }
 
-/** Twenty pages of a second piece; 2 to 9 are damaged, 12 is newer than the backup, 15 has no content yet. */
+/** Twenty pages of a second piece; 2 to 9 are damaged, 12 was written during the backup, 15 has no content yet, 17 is all ones. */
 function secondPiece(): Uint8Array {
   const bytes = new Uint8Array(20 * PAGE)
   for (let block = 0; block < 20; block++) {
     const page = makePage(BLOCKS_PER_SEGMENT + block, block === 12 ? 5000 : 100)
     if ((block >= 2 && block < 10) || block === 12) page[4000] = 8
     if (block === 15) page.fill(0, 0, PAGE / 2)
+    if (block === 17) page.fill(0xff)
     bytes.set(page, block * PAGE)
   }
   return bytes
@@ -52,8 +53,19 @@ test('every damaged page is found, however the server cuts its messages, and the
     const pages = open()
     const through = pages.verify('./base/5/16384.1', bytes.length, cut(bytes, size))
     expect(await collect(through, bytes.length)).toEqual(bytes)
-    expect([...pages.damage]).toEqual([['base/5/16384.1', [2, 3, 4, 5, 6, 7, 8, 9]]])
+    expect([...pages.judge(toLsn(5000n))]).toEqual([['base/5/16384.1', [2, 3, 4, 5, 6, 7, 8, 9, 17]]])
+    expect([...pages.judge(toLsn(4999n))]).toEqual([['base/5/16384.1', [2, 3, 4, 5, 6, 7, 8, 9, 12, 17]]])
   }
+})
+
+test('damage that only the end of the backup shows is said then', async () => {
+  const messages: string[] = []
+  const pages = open(messages)
+  const bytes = secondPiece()
+  await collect(pages.verify('base/5/16384.1', bytes.length, cut(bytes, 8192)), bytes.length)
+  expect(messages).toEqual(['WARNING Corruption found in base/5/16384.1/[2, 3, 4, 5, 6, 7, 8, 9]'])
+  pages.judge(toLsn(5000n))
+  expect(messages.slice(1)).toEqual(['WARNING Corruption found in base/5/16384.1/[17]'])
 })
 
 test('a file that is no relation is not looked at, and one without whole pages is said', async () => {
@@ -63,7 +75,7 @@ test('a file that is no relation is not looked at, and one without whole pages i
   for (const name of ['base/5/pg_filenode.map', 'pg_tblspc/16400/PG_18_1/5/16401']) {
     expect(await collect(pages.verify(name, bytes.length, cut(bytes, 3000)), bytes.length)).toEqual(bytes)
   }
-  expect(pages.damage.size).toBe(0)
+  expect(pages.judge(toLsn(5000n)).size).toBe(0)
   expect(messages).toEqual([
     `WARNING "pg_tblspc/16400/PG_18_1/5/16401" has ${bytes.length} bytes, not whole pages: packed without verifying its pages`,
   ])

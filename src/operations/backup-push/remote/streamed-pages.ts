@@ -1,19 +1,18 @@
 import type { ByteStream } from '../../../kit/bytes.ts'
 import type { Logger } from '../../../kit/log.ts'
 import type { Lsn } from '../../../postgres/lsn.ts'
-import { openPageVerifier, type PageVerifier } from '../../../postgres/page.ts'
+import { openPageVerifier, type PageVerifier, type SuspectPage, suspectOf } from '../../../postgres/page.ts'
 import { firstBlockOf, parseRelationFile } from '../../../postgres/relation-file.ts'
 import { describeFound } from '../damage-report.ts'
+import { judgeLate, type LatePage, sortSuspects } from '../late-pages.ts'
 
 export interface StreamedPagesOptions {
   readonly pageBytes: number
   readonly blocksPerSegment: number
-  /** Pages written since then are not judged: WAL replay rewrites them. */
+  /** Damaged pages that were written since then are late: WAL replay may rewrite them. */
   readonly startLsn: Lsn
   readonly log: Logger
 }
-
-const AT_UPPER = 14
 
 /**
  * Verifies page checksums of what the server sends. The server verifies, too, and reads a page that it was just writing a second
@@ -21,18 +20,18 @@ const AT_UPPER = 14
  * their place on its disk, in the language of its messages; here all of them are found, under the names of the backup.
  */
 export class StreamedPages {
-  /** Numbers of damaged pages from the beginning of the file, by member name, ascending. */
-  readonly damage: ReadonlyMap<string, readonly number[]>
   readonly #damage = new Map<string, readonly number[]>()
+  readonly #late = new Map<string, readonly LatePage[]>()
   readonly #verifier: PageVerifier
+  readonly #startLsn: Lsn
   readonly #blocksPerSegment: number
   readonly #log: Logger
   /** A page that the end of a message has cut in two. */
   readonly #carried: Uint8Array
 
   constructor({ pageBytes, blocksPerSegment, startLsn, log }: StreamedPagesOptions) {
-    this.damage = this.#damage
-    this.#verifier = openPageVerifier({ pageBytes, startLsn })
+    this.#verifier = openPageVerifier({ pageBytes })
+    this.#startLsn = startLsn
     this.#blocksPerSegment = blocksPerSegment
     this.#log = log
     this.#carried = new Uint8Array(pageBytes)
@@ -50,14 +49,24 @@ export class StreamedPages {
     return content
   }
 
+  /** Numbers of damaged pages from the beginning of the file, by member name, ascending, when the backup ends at `endLsn`. */
+  judge(endLsn: Lsn): ReadonlyMap<string, readonly number[]> {
+    return judgeLate(this.#damage, this.#late, endLsn, (name, blocks) =>
+      this.#log.warning(describeFound(name, blocks)),
+    )
+  }
+
   async *#observe(name: string, firstBlock: number, content: ByteStream): AsyncGenerator<Uint8Array> {
     const { pageBytes } = this.#verifier
-    const found: number[] = []
+    const found: SuspectPage[] = []
     let block = firstBlock
     let carriedBytes = 0
     const judge = (pages: Uint8Array): void => {
       for (const number of this.#verifier.verify(pages, block)) {
-        if (!isNew(pages, (number - block) * pageBytes)) found.push(number - firstBlock)
+        const at = (number - block) * pageBytes
+        const suspect = suspectOf(pages.subarray(at, at + pageBytes), number)
+        // the server never judges a page without content, and so does not read it again either
+        if (suspect.lsn !== undefined) found.push(suspect)
       }
       block += Math.floor(pages.length / pageBytes)
     }
@@ -83,12 +92,10 @@ export class StreamedPages {
       yield bytes
     }
     if (found.length === 0) return
-    this.#damage.set(name, found)
-    this.#log.warning(describeFound(name, found))
+    const { blocks, late } = sortSuspects(found, this.#startLsn, firstBlock)
+    if (late.length > 0) this.#late.set(name, late)
+    if (blocks.length === 0) return
+    this.#damage.set(name, blocks)
+    this.#log.warning(describeFound(name, blocks))
   }
-}
-
-/** The server never judges a page without content, and so does not read it again either. */
-function isNew(pages: Uint8Array, at: number): boolean {
-  return pages[at + AT_UPPER] === 0 && pages[at + AT_UPPER + 1] === 0
 }
