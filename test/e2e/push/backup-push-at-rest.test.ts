@@ -6,6 +6,7 @@ import { readControlFile } from '../../../src/postgres/control-file.ts'
 import { startPair } from '../../postgres/standby.ts'
 import { startCluster, startRestored } from '../../support/cluster.ts'
 import { giveToClusterUser } from '../../support/cluster-user.ts'
+import { newestPageLsn } from '../../support/newest-page.ts'
 import { operationContext } from '../../support/operation-context.ts'
 import { tempDirectory } from '../../support/temp-directory.ts'
 import { untilTrue } from '../../support/until-true.ts'
@@ -13,6 +14,16 @@ import { walgCommand } from '../../support/walg.ts'
 import { listedBackups, pushOptions, readJson, storedObjects, unpackWithTar } from './backup-push-support.ts'
 
 setDefaultTimeout(60_000)
+
+const VERIFYING = { isVerifying: true, failsOnCorrupt: true }
+
+/** No page is newer than the end of the backup: one that claims to be can be called damaged. */
+function expectWithinItsWal(dataDirectory: string, repository: string, backup: string): void {
+  const { FinishLSN } = readJson(repository, backup, 'sentinel')
+  const newest = Number(newestPageLsn(dataDirectory))
+  expect(newest).toBeGreaterThan(0)
+  expect(newest).toBeLessThanOrEqual(Number(FinishLSN))
+}
 
 describe('backup-push of a directory at rest', () => {
   for (const major of [13, 18] as const) {
@@ -22,7 +33,8 @@ describe('backup-push of a directory at rest', () => {
       await cluster.stop()
       using repository = tempDirectory('repository')
       const context = await operationContext(repository.path)
-      const result = await backupPush(context, pushOptions(cluster.dataDirectory))
+      const result = await backupPush(context, pushOptions(cluster.dataDirectory, VERIFYING))
+      expectWithinItsWal(cluster.dataDirectory, repository.path, result.name)
       expect(listedBackups(repository.path)).toEqual([result.name])
       const files = readJson(repository.path, result.name, 'files_metadata.json')['Files'] as object
       expect(Object.keys(files).filter(name => /^\/pg_wal\/[0-9A-F]{24}$/.test(name)).length).toBe(1)
@@ -96,8 +108,9 @@ describe('backup-push of a directory at rest', () => {
     expect(storedObjects(other.path)).toEqual([])
 
     cpSync(`${repository.path}/wal_005`, other.at('wal_005'), { recursive: true })
-    const again = await backupPush(otherContext, pushOptions(data))
+    const again = await backupPush(otherContext, pushOptions(data, VERIFYING))
     expect(again.name).toBe(name)
+    expectWithinItsWal(data, other.path, name)
     const files = Object.keys(readJson(other.path, name, 'files_metadata.json')['Files'] as object)
     expect(files).not.toContain('/backup_label')
     expect(files.filter(each => /^\/pg_wal\/[0-9A-F]{24}$/.test(each)).length).toBeGreaterThan(0)
@@ -132,7 +145,8 @@ describe('backup-push of a directory at rest', () => {
     await pair.standby.stop()
     using repository = tempDirectory('repository')
     const context = await operationContext(repository.path)
-    const { name } = await backupPush(context, pushOptions(pair.standby.dataDirectory))
+    const { name } = await backupPush(context, pushOptions(pair.standby.dataDirectory, VERIFYING))
+    expectWithinItsWal(pair.standby.dataDirectory, repository.path, name)
     using target = tempDirectory('restored')
     unpackWithTar(repository.path, name, target.at('data'))
     await using restored = await startRestored(target.at('data'), {

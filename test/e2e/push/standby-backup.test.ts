@@ -1,5 +1,6 @@
 import { expect } from 'bun:test'
 import { startRestored } from '../../support/cluster.ts'
+import { newestPageLsn } from '../../support/newest-page.ts'
 import { type Major, missingPostgres } from '../../support/postgres-binaries.ts'
 import { testUnless } from '../../support/skip.ts'
 import { walgCommand } from '../../support/walg.ts'
@@ -14,6 +15,7 @@ import {
   walg,
 } from '../archiving-cluster.ts'
 import { checkIntegrity } from '../integrity.ts'
+import { listedBackups, readJson } from './backup-push-support.ts'
 
 for (const major of [13, 18] as const satisfies readonly Major[]) {
   testUnless(
@@ -38,6 +40,9 @@ for (const major of [13, 18] as const satisfies readonly Major[]) {
 
       const data = place.at('restored')
       await walg(['backup-fetch', data, 'LATEST'], source.settings)
+      const [name] = listedBackups(source.repository)
+      const { FinishLSN } = readJson(source.repository, name!, 'sentinel')
+      expect(Number(newestPageLsn(data))).toBeLessThanOrEqual(Number(FinishLSN))
       await using restored = await startRestored(data, {
         major,
         settings: {

@@ -16,8 +16,9 @@ export interface StreamedPagesOptions {
 
 /**
  * Verifies page checksums of what the server sends. The server verifies, too, and reads a page that it was just writing a second
- * time: what is still damaged when it comes here stays so. It names no more than five pages of a file, and files in tablespaces by
- * their place on its disk, in the language of its messages; here all of them are found, under the names of the backup.
+ * time: what is still damaged when it comes here stays so. It passes over all that claims to be newer than the start, and so those
+ * pages are judged here alone. It names no more than five pages of a file, and files in tablespaces by their place on its disk, in
+ * the language of its messages; here all of them are found, under the names of the backup.
  */
 export class StreamedPages {
   readonly #damage = new Map<string, readonly number[]>()
