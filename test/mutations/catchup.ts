@@ -3,6 +3,8 @@ import type { Mutation } from './mutation.ts'
 const HOLES_TEST = 'src/operations/backup-fetch/catchup/no-holes.test.ts'
 const PLAN = 'src/operations/backup-push/delta/plan-catchup.ts'
 const PLAN_TEST = 'src/operations/backup-push/delta/plan-catchup.test.ts'
+const STALE = 'src/operations/backup-fetch/catchup/stale-wal.ts'
+const STALE_TEST = 'src/operations/backup-fetch/catchup/stale-wal.test.ts'
 const DROPPED = 'src/operations/backup-fetch/catchup/remove-dropped.ts'
 
 /** The guards of catchup: a standby never gets a page that is not the primary's. */
@@ -34,5 +36,26 @@ export const mutations: readonly Mutation[] = [
     find: 'return DATABASE_FILES.includes(name) || parseRelationFile(member) !== undefined',
     replace: 'return DATABASE_FILES.includes(name) || member !== undefined',
     test: 'src/operations/backup-fetch/catchup/remove-dropped.test.ts',
+  },
+  {
+    guard: 'WAL from before a gap does not stop the summarizer of a standby',
+    file: STALE,
+    find: 'for (const { name } of removed) remove(path.join(directory, name))',
+    replace: '',
+    test: STALE_TEST,
+  },
+  {
+    guard: 'a catchup removes no segment that waits to be archived',
+    file: STALE,
+    find: 'const removed = stale.filter(({ name }) => !ready.has(name))',
+    replace: 'const removed = stale',
+    test: STALE_TEST,
+  },
+  {
+    guard: 'a file that holds another segment closes no gap',
+    file: STALE,
+    find: 'if (isBegun(directory, name, beginLsn)) found.add(beginLsn)',
+    replace: 'found.add(beginLsn)',
+    test: STALE_TEST,
   },
 ]

@@ -3,6 +3,8 @@ import path from 'node:path'
 import { removeFileDurably, syncDirectory } from '../../kit/atomic-file.ts'
 import { throwIfCancelled } from '../../kit/clock.ts'
 import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
+import { parseControlFile } from '../../postgres/control-file.ts'
+import { removeStaleWal } from './catchup/stale-wal.ts'
 import type { Fetch } from './fetch-step.ts'
 import type { FetchStep } from './plan/chain-plan.ts'
 import { BACKUP_LABEL, IS_WANTED, PG_CONTROL } from './plan/member-roles.ts'
@@ -33,12 +35,31 @@ export async function completeFetch(fetch: Fetch, target: FetchStep, layout: Tar
   // or lacks what a standby has of its own
   if (isWhole && options.restoreOnly.length === 0 && options.isCatchup !== true)
     await writeManifest(fetch, target, layout)
+  if (options.isCatchup === true) await leaveOldWal(fetch, target, layout)
   await options.beforeControlFile?.(layout.root)
   throwIfCancelled(context.signal)
   const directories = setDirectoryModes(fetch, layout, isWhole)
   if (options.isDurable) await syncAll(directories)
   if (restored.hasControlFile) await placeControlFile(layout)
   await state.remove()
+}
+
+/** A catchup moves the standby over a gap in its WAL. */
+async function leaveOldWal(
+  { context, options }: Fetch,
+  { backup }: FetchStep,
+  { root, pending }: TargetLayout,
+): Promise<void> {
+  const { lsn, pgVersion } = backup.document.sentinel
+  if (lsn === null) return
+  const file = pending[PG_CONTROL]!
+  await removeStaleWal(context.log, {
+    root,
+    startLsn: lsn,
+    majorVersion: Math.floor(pgVersion / 10_000),
+    segmentBytes: parseControlFile(fs.readFileSync(file), file).walSegmentBytes,
+    isDurable: options.isDurable,
+  })
 }
 
 function checkLateFiles(fetch: Fetch, target: FetchStep, isWhole: boolean): void {

@@ -2,7 +2,7 @@ import { expect } from 'bun:test'
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
 import { readControlFile } from '../../../src/postgres/control-file.ts'
-import { formatLsn } from '../../../src/postgres/lsn.ts'
+import { formatLsn, parseLsn } from '../../../src/postgres/lsn.ts'
 import type { Cluster } from '../../support/cluster.ts'
 import { giveToClusterUser } from '../../support/cluster-user.ts'
 import { type Major, missingPostgres } from '../../support/postgres-binaries.ts'
@@ -163,6 +163,51 @@ for (const major of [15, 18] as const satisfies readonly Major[]) {
       expect(readFileSync(path.join(standby.dataDirectory, 'global/pg_control'))).toEqual(before)
     },
     180_000,
+  )
+}
+
+for (const major of [17, 18] as const satisfies readonly Major[]) {
+  testUnless(
+    missingPostgres(major),
+    `PostgreSQL ${major}: a standby that sums up its WAL can be promoted after a catchup`,
+    async () => {
+      await using source = await startArchivingCluster({
+        major,
+        segmentSizeMiB: 1,
+        settings: { summarize_wal: true, autovacuum: 'off' },
+      })
+      const { cluster: primary, settings } = source
+      await primary.query(LEDGER_SQL)
+      // only a server that archives waits for its summarizer when it is promoted
+      await using standby = await startStandby(source, 'standby', {
+        archive_mode: 'on',
+        archive_command: '/bin/true',
+      })
+      await primary.query(`update ledger set note = md5(note) where id % 50 = 0`)
+      await untilCaughtUp(primary, standby)
+      await standby.stop()
+      const fromLsn = formatLsn((await readControlFile(standby.dataDirectory)).redoLsn)
+      for (let round = 0; round < 5; round++) {
+        await primary.query(`insert into ledger (note) select md5(g::text) from generate_series(1, 500) g`)
+        await primary.query('select pg_switch_wal()')
+      }
+      await walg(['catchup-push', primary.dataDirectory, '--from-lsn', fromLsn], source.connection())
+      await walg(['catchup-fetch', standby.dataDirectory, 'LATEST'], settings)
+      await standby.start()
+      await primary.query(`insert into ledger (note) values ('afterwards')`)
+      await untilCaughtUp(primary, standby)
+      expect(await digest(standby, 'ledger')).toBe(await digest(primary, 'ledger'))
+      const summarized = 'select summarized_lsn::text as lsn from pg_get_wal_summarizer_state()'
+      const beforeLsn = parseLsn((await standby.query<{ lsn: string }>(summarized))[0]!.lsn)
+      // a summarizer that is stuck holds it up for a minute, and then ends the server
+      expect(await standby.query('select pg_promote(true, 20) as done')).toEqual([{ done: true }])
+      await standby.query(`insert into ledger (note) values ('of its own')`)
+      await standby.query('checkpoint')
+      const isAhead = async (): Promise<boolean> =>
+        parseLsn((await standby.query<{ lsn: string }>(summarized))[0]!.lsn) > beforeLsn
+      await untilTrue(isAhead, 30_000, 'the summarizer going on')
+    },
+    120_000,
   )
 }
 
