@@ -11,7 +11,14 @@ import { operationContext } from '../../support/operation-context.ts'
 import { tempDirectory } from '../../support/temp-directory.ts'
 import { untilTrue } from '../../support/until-true.ts'
 import { walgCommand } from '../../support/walg.ts'
-import { listedBackups, pushOptions, readJson, storedObjects, unpackWithTar } from './backup-push-support.ts'
+import {
+  listedBackups,
+  NO_DELTA,
+  pushOptions,
+  readJson,
+  storedObjects,
+  unpackWithTar,
+} from './backup-push-support.ts'
 
 setDefaultTimeout(60_000)
 
@@ -69,6 +76,35 @@ describe('backup-push of a directory at rest', () => {
     expect(hasCode(error, 'BACKUP_EXISTS')).toBe(true)
     expect(storedObjects(repository.path)).toEqual(before)
     expect(listedBackups(repository.path)).toEqual([name])
+  }, 60_000)
+
+  test('a delta of what has not changed says so, and advises only what can be done', async () => {
+    await using cluster = await startCluster({ major: 15 })
+    await cluster.stop()
+    using repository = tempDirectory('repository')
+    const context = await operationContext(repository.path)
+    const delta = { ...NO_DELTA, stepsMax: 30 }
+    const push = (isFull = false): ReturnType<typeof backupPush> =>
+      backupPush(context, pushOptions(cluster.dataDirectory, { delta: { ...delta, isFull } }))
+    const unchanged = async (): Promise<unknown> => await push().catch(failure => failure)
+    await push()
+    expect(await unchanged()).toMatchObject({
+      code: 'DELTA_BASE_INVALID',
+      message: expect.stringContaining('nothing has happened to the cluster since "base_'),
+      hint: expect.not.stringContaining('--full'),
+    })
+    await cluster.start()
+    await cluster.query('create table t as select g from generate_series(1, 1000) g')
+    await cluster.query('select pg_switch_wal()')
+    await cluster.stop()
+    const { name } = await push()
+    expect(name).toContain('_D_')
+    expect(await unchanged()).toMatchObject({ hint: expect.stringContaining('--full') })
+    expect((await push(true)).parent).toBeNull()
+    expect(await unchanged()).toMatchObject({
+      message: expect.stringContaining('nothing has happened'),
+      hint: expect.not.stringContaining('--full'),
+    })
   }, 60_000)
 
   test('without the WAL of its checkpoint nothing is pushed, and copy is named', async () => {

@@ -4,8 +4,9 @@ import { toLsn } from '../../../postgres/lsn.ts'
 import { parseTimelineHistory } from '../../../postgres/timeline-history.ts'
 import { toTimelineId } from '../../../postgres/wal-segment.ts'
 import { toBackupName } from '../../../repository/backup-name.ts'
+import type { CheckedDirectory } from '../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
-import { findControlObstacle, findDeparture } from './parent-guards.ts'
+import { findControlObstacle, findDeparture, isUnchanged } from './parent-guards.ts'
 
 function parentOf(name: string, finishLsn: bigint): ParentBackup {
   const sentinel = { finishLsn: toLsn(finishLsn) }
@@ -59,5 +60,30 @@ describe('pg_control of parent and cluster', () => {
     expect(findControlObstacle({ ...control, checksumVersion: 0 }, control)).toContain('switched on')
     expect(findControlObstacle(control, { ...control, checksumVersion: 0 })).toContain('switched off')
     expect(findControlObstacle({ ...control, systemIdentifier: 8n }, control)).toContain('another cluster')
+  })
+})
+
+describe('a directory at rest is unchanged', () => {
+  const parent = parentOf('base_000000010000000000000001', 0x1000100n)
+  const unchanged = (
+    control: Partial<ControlFile>,
+    directory: Partial<CheckedDirectory> = {},
+    startLsn = parent.startLsn,
+  ): boolean => {
+    const checked = { isInUse: false, hasBackupLabel: false, ...directory, control }
+    return isUnchanged(checked as CheckedDirectory, startLsn, parent)
+  }
+
+  test('when it begins where the parent does, and no standby has come further', () => {
+    expect(unchanged({ state: 'shut down' })).toBe(true)
+    expect(unchanged({ state: 'in archive recovery' }, { hasBackupLabel: true })).toBe(true)
+    const standby = (minRecoveryLsn: bigint): boolean =>
+      unchanged({ state: 'shut down in recovery', minRecoveryLsn: toLsn(minRecoveryLsn) })
+    expect([standby(0x1000100n), standby(0x1000101n)]).toEqual([true, false])
+  })
+
+  test('never while a server runs on it, or when the parent begins elsewhere', () => {
+    expect(unchanged({ state: 'shut down' }, { isInUse: true })).toBe(false)
+    expect(unchanged({ state: 'shut down' }, {}, toLsn(0x1000030n))).toBe(false)
   })
 })

@@ -6,11 +6,12 @@ import type { ControlFile } from '../../../postgres/control-file.ts'
 import { formatLsn, type Lsn } from '../../../postgres/lsn.ts'
 import { parseTimelineHistory, type TimelineHistory } from '../../../postgres/timeline-history.ts'
 import type { TimelineId } from '../../../postgres/wal-segment.ts'
-import { parseBackupName } from '../../../repository/backup-name.ts'
+import { formatBackupName, parseBackupName } from '../../../repository/backup-name.ts'
+import { backupExists } from '../../../repository/catalog.ts'
 import { readArchivedHistory } from '../../../repository/recovery/archived-history.ts'
 import type { OperationContext } from '../../context.ts'
 import type { BackupSource } from '../source/backup-source.ts'
-import type { CheckedDirectory } from '../source/data-directory-check.ts'
+import { type CheckedDirectory, isAtRest } from '../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
 
 /**
@@ -27,7 +28,7 @@ export async function findObstacle(
   const history = await readHistory(context, directory, source.timeline)
   const departure = findDeparture(parent, source.timeline, history)
   if (departure !== undefined) return departure
-  checkPosition(source, parent)
+  await checkPosition(context, directory, source, parent)
   const { pgVersion } = parent.chain[0]!.document.sentinel
   const major = Math.floor(pgVersion / 10_000)
   if (pgVersion !== 0 && major !== directory.majorVersion) {
@@ -49,17 +50,45 @@ function checkSystem({ systemIdentifier }: BackupSource, { name, chain }: Parent
   )
 }
 
-function checkPosition({ startLsn }: BackupSource, parent: ParentBackup): void {
+async function checkPosition(
+  context: OperationContext,
+  directory: CheckedDirectory,
+  source: BackupSource,
+  parent: ParentBackup,
+): Promise<void> {
+  const { startLsn, startWalFile } = source
   const finishLsn = finishOf(parent)
   if (finishLsn <= startLsn) return
+  const facts = { parent: parent.name, finishLsn, startLsn }
+  if (!isUnchanged(directory, startLsn, parent)) {
+    throw new WalgError(
+      'DELTA_BASE_INVALID',
+      `"${parent.name}" ends at ${formatLsn(finishLsn)}, this backup begins before that, at ${formatLsn(startLsn)}`,
+      {
+        facts,
+        hint: 'a standby that lags behind: wait until it has caught up; or take a full backup with --full',
+      },
+    )
+  }
+  const full = formatBackupName(startWalFile)
+  const isTaken = await backupExists(context.storage, full, { signal: context.signal })
   throw new WalgError(
     'DELTA_BASE_INVALID',
-    `"${parent.name}" ends at ${formatLsn(finishLsn)}, this backup begins before that, at ${formatLsn(startLsn)}`,
+    `nothing has happened to the cluster since "${parent.name}" was taken: there is nothing to back up`,
     {
-      facts: { parent: parent.name, finishLsn, startLsn },
-      hint: 'a standby that lags behind: wait until it has caught up; or take a full backup with --full',
+      facts,
+      hint: isTaken
+        ? `restore that one; a full backup of this moment is there as well: "${full}"`
+        : 'restore that one; a full backup of the same moment is taken with --full',
     },
   )
+}
+
+/** Whether a directory at rest is as it was when the parent was taken: a standby goes on behind the start of a backup. */
+export function isUnchanged(directory: CheckedDirectory, startLsn: Lsn, parent: ParentBackup): boolean {
+  if (!isAtRest(directory) || startLsn !== parent.startLsn) return false
+  const { state, minRecoveryLsn } = directory.control
+  return directory.hasBackupLabel || state === 'shut down' || minRecoveryLsn <= finishOf(parent)
 }
 
 /**
