@@ -63,4 +63,12 @@ export const mutations: readonly Mutation[] = [
     replace: '',
     test: 'src/postgres/recovery-settings.test.ts',
   },
+  {
+    guard: 'no tablespace is restored into another',
+    file: 'src/operations/backup-fetch/target/tablespaces.ts',
+    find: 'if (!isWithin(inner.location, outer.location) || wasWithin(inner, outer)) continue',
+    replace: 'if (wasWithin(inner, outer) || inner !== outer) continue',
+    test: 'src/operations/backup-fetch/target/target.test.ts',
+    title: 'are not moved into each other',
+  },
 ]

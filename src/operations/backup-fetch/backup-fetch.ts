@@ -56,7 +56,7 @@ export async function backupFetch(
   const moved = options.isCatchup
     ? standbyTablespaces(destination.root, spec)
     : mappedLocations(spec, options.tablespaceMapping ?? [])
-  const tablespaces = planTablespaces(destination.root, spec, options.restoreSpec, moved)
+  const tablespaces = planTablespaces(destination.root, spec, options.restoreSpec, moved, options.isCatchup)
   const links = destination.isExisting ? existingLinks(destination.root, tablespaces) : new Map()
   if (!destination.isInterrupted) checkTablespaceLocations(tablespaces, links, options.isCatchup)
   const layout = layoutOf(destination.root, tablespaces, links)

@@ -25,7 +25,7 @@ export interface TablespacePlan {
 
 /**
  * Where the tablespaces of a backup go. With `--restore-spec` to the places it names, with `--tablespace-mapping`
- * (`moved`: new places by OID) to those; otherwise to where they were.
+ * (`moved`: new places by OID) to those; otherwise to where they were. `isCatchup`: `moved` is where a standby has them.
  * The links are always made in the restored directory. Throws USAGE for a spec that cannot be followed.
  */
 export function planTablespaces(
@@ -33,6 +33,7 @@ export function planTablespaces(
   ofBackup: TablespaceSpec | null,
   ofUser: TablespaceSpec | null,
   moved: ReadonlyMap<string, string> = new Map(),
+  isCatchup = false,
 ): TablespacePlan {
   const spec = ofUser ?? ofBackup
   if (spec === null) return { tablespaces: [], keepsTablespaceMap: ofUser === null }
@@ -53,16 +54,42 @@ export function planTablespaces(
     if (!innerNames.has(one.oid)) throw unnamed(one)
     tablespaces.push(plan(one, undefined))
   }
-  for (const [index, one] of tablespaces.entries()) {
-    const other = tablespaces.slice(0, index).find(({ location }) => isSame(location, one.location))
-    if (other !== undefined) {
-      throw new WalgError('USAGE', `"${one.link}" and "${other.link}" would share "${one.location}"`, {
-        hint: 'give each tablespace a directory of its own with --tablespace-mapping or in --restore-spec',
-      })
-    }
-  }
+  checkApart(tablespaces, ofBackup, isCatchup)
   const isMoved = tablespaces.some(({ isInside }) => isInside) && destination !== spec.basePrefix
   return { tablespaces, keepsTablespaceMap: ofUser === null && !isMoved && moved.size === 0 }
+}
+
+/** Throws USAGE for two that would share a place, or lie within each other where those of the backup did not. */
+function checkApart(
+  tablespaces: readonly PlannedTablespace[],
+  ofBackup: TablespaceSpec | null,
+  isCatchup: boolean,
+): void {
+  const before = new Map(ofBackup?.tablespaces.map(({ oid, location }) => [`pg_tblspc/${oid}`, location]))
+  const wasWithin = (inner: PlannedTablespace, outer: PlannedTablespace): boolean => {
+    const [innerBefore, outerBefore] = [before.get(inner.link), before.get(outer.link)]
+    // a standby has its tablespaces where somebody has put them, and there they stay
+    if (isCatchup) return true
+    return innerBefore !== undefined && outerBefore !== undefined && isWithin(innerBefore, outerBefore)
+  }
+  const hint = 'give each tablespace a directory of its own with --tablespace-mapping or in --restore-spec'
+  for (const [index, one] of tablespaces.entries()) {
+    for (const other of tablespaces.slice(0, index)) {
+      if (isSame(one.location, other.location)) {
+        throw new WalgError('USAGE', `"${one.link}" and "${other.link}" would share "${one.location}"`, {
+          hint,
+        })
+      }
+      const [inner, outer] = isWithin(one.location, other.location) ? [one, other] : [other, one]
+      // PostgreSQL allows it, and what was so before can be so again
+      if (!isWithin(inner.location, outer.location) || wasWithin(inner, outer)) continue
+      throw new WalgError(
+        'USAGE',
+        `"${inner.link}" would lie in "${inner.location}", within "${outer.location}" of "${outer.link}"`,
+        { hint },
+      )
+    }
+  }
 }
 
 /** A tablespace that only the restore spec has may be a slip of the pen: a WARNING. */

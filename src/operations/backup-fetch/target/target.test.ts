@@ -170,6 +170,47 @@ describe('tablespaces', () => {
     expect(() => plan('/ts', '/other', '/ts/')).toThrow('would share')
   })
 
+  test('are not moved into each other, unless they lay so', () => {
+    const specOfTwo = (first: string, second: string): TablespaceSpec => ({
+      basePrefix: '/srv/made',
+      tablespaces: [first, second].map((location, index) => ({
+        oid: String(16_400 + index),
+        location,
+        link: `pg_tblspc/${16_400 + index}`,
+      })),
+    })
+    const places = ({ tablespaces }: TablespacePlan): string[] => tablespaces.map(({ location }) => location)
+    const moved = (first: string, second: string, of = specOfTwo('/a', '/b')): string[] =>
+      places(
+        planTablespaces(
+          '/srv/made',
+          of,
+          null,
+          new Map([
+            ['16400', first],
+            ['16401', second],
+          ]),
+        ),
+      )
+    const told = '"pg_tblspc/16401" would lie in "/m/sub", within "/m" of "pg_tblspc/16400"'
+    expect(() => moved('/m', '/m/sub')).toThrow(told)
+    expect(() => moved('/m/sub', '/m')).toThrow('"pg_tblspc/16400" would lie in "/m/sub"')
+    expect(moved('/m', '/mm')).toEqual(['/m', '/mm'])
+    expect(moved('/m', '/m/sub', specOfTwo('/ts', '/ts/in'))).toEqual(['/m', '/m/sub'])
+    expect(() => moved('/m/sub', '/m', specOfTwo('/ts', '/ts/in'))).toThrow('would lie in')
+    const one = new Map([['16401', '/a/sub']])
+    expect(() => planTablespaces('/srv/made', specOfTwo('/a', '/b'), null, one)).toThrow('within "/a"')
+    const ofStandby = new Map([...one, ['16400', '/a']])
+    expect(places(planTablespaces('/srv/made', specOfTwo('/a', '/b'), null, ofStandby, true))).toEqual([
+      '/a',
+      '/a/sub',
+    ])
+    const bySpec = (...to: readonly [string, string]): string[] =>
+      places(planTablespaces('/srv/made', specOfTwo('/a', '/b'), specOfTwo(...to)))
+    expect(() => bySpec('/m', '/m/sub')).toThrow(told)
+    expect(bySpec('/m/x', '/m/y')).toEqual(['/m/x', '/m/y'])
+  })
+
   test('a mask that nothing matches is an error, and nothing is made', async () => {
     rig.make(fullBackup)
     for (const mask of ['nosuch*', '/global/*']) {
