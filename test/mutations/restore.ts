@@ -71,4 +71,11 @@ export const mutations: readonly Mutation[] = [
     test: 'src/operations/backup-fetch/target/target.test.ts',
     title: 'are not moved into each other',
   },
+  {
+    guard: 'a name that the backup lists can be given as it is',
+    file: 'src/operations/backup-fetch/plan/relation-items.ts',
+    find: 'findExact(item, databases) ?? findExact(trimmed, databases) ?? ',
+    replace: '',
+    test: 'src/operations/backup-fetch/plan/relation-choice.test.ts',
+  },
 ]

@@ -140,7 +140,7 @@ async function readRestoreSpec(file: Invocation['flags'][string]): Promise<Table
 
 function restoreOnlyFrom(items: Invocation['flags'][string]): readonly string[] {
   if (!Array.isArray(items)) return []
-  const names = (items as readonly string[]).filter(item => item !== '')
+  const names = (items as readonly string[]).filter(item => item.trim() !== '')
   if (names.length > 0) return names
   throw new WalgError('USAGE', '--restore-only names nothing', {
     hint: "write --restore-only 'database/schema.table', or leave it out to restore everything",

@@ -17,6 +17,8 @@ const SCHEMA = `
     from generate_series(1, 200) g;
   create index kept_number on kept (number);
   create table gone as select g, md5(g::text) from generate_series(1, 5000) g;
+  create schema "S.x";
+  create table "S.x"."T/a b" as select g from generate_series(1, 50) g;
   create table sales.orders as select g from generate_series(1, 300) g;
   create table part (id int, place text) partition by list (place);
   create table part_north partition of part for values in ('north');
@@ -101,6 +103,16 @@ for (const major of [13, 18] as const) {
       const [row] = await queryIn(restored, 'other', 'select count(*)::int as n from sales.orders')
       expect(row).toEqual({ n: 300 })
       await expect(queryIn(restored, 'app', 'select 1 from kept')).rejects.toThrow()
+    }, 60_000)
+
+    test('takes a name of any letters as it is listed, or with its quotes, and blanks around items', async () => {
+      for (const items of ['app/S.x.T/a b, other/kept', 'other/kept ,app/"S.x"."T/a b"']) {
+        const { directory, run } = await fetch(items)
+        expect([run.exit, run.stderr]).toEqual([0, expect.stringContaining('Left out: other/S.x.T/a b\n')])
+        await using restored = await start(directory)
+        const [row] = await queryIn(restored, 'app', 'select count(*)::int as n from "S.x"."T/a b"')
+        expect(row).toEqual({ n: 50 })
+      }
     }, 60_000)
 
     test('a name that matches nothing is an error before anything is written', async () => {

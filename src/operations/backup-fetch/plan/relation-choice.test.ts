@@ -184,4 +184,57 @@ describe('--restore-only', () => {
     const old = { app: { oid: 16_500, tables: NAMES.app.tables_new } }
     expect(chooseRelations(databases(old), ['app/orders']).isWanted('/base/16500/16700')).toBe(false)
   })
+  describe('with names of any letters', () => {
+    const odd = {
+      a: { oid: 16_500, tables_new: { 'public.b': { oid: 16_601, relfilenode: 16_601 } } },
+      'a/b': {
+        oid: 16_501,
+        tables_new: {
+          'public.t': { oid: 16_602, relfilenode: 16_602 },
+          'S.x.T/a b': { oid: 16_603, relfilenode: 16_603 },
+          'public.T/c': { oid: 16_604, relfilenode: 16_604 },
+          'public.x*': { oid: 16_605, relfilenode: 16_605 },
+          'public.xy': { oid: 16_606, relfilenode: 16_606 },
+          'public.p, "q"': { oid: 16_607, relfilenode: 16_607 },
+          'public.end ': { oid: 16_608, relfilenode: 16_608 },
+        },
+      },
+    }
+    const kept = (...items: string[]): number[] => {
+      const { isWanted } = chooseRelations(databases(odd), items)
+      const isKept = (file: number): boolean => isWanted(`/base/${file === 16_601 ? 16_500 : 16_501}/${file}`)
+      return [16_601, 16_602, 16_603, 16_604, 16_605, 16_606, 16_607, 16_608].filter(isKept)
+    }
+
+    test('takes each name that it lists', () => {
+      const { leftOut } = chooseRelations(databases(odd), ['a'])
+      const plain = (name: string): string =>
+        name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name
+      expect(leftOut).toContain('"a/b/public.p, ""q"""')
+      expect(leftOut.flatMap(name => kept(plain(name))).sort()).toEqual([
+        16_602, 16_603, 16_604, 16_605, 16_606, 16_607, 16_608,
+      ])
+      expect(() => kept('a/b/nosuch')).toThrow(
+        expect.objectContaining({ hint: expect.stringContaining('a/b/S.x.T/a b') }),
+      )
+    })
+
+    test('takes a database with a slash, whole and in front of a short name', () => {
+      expect(kept('a/b')).toEqual([16_602, 16_603, 16_604, 16_605, 16_606, 16_607, 16_608])
+      expect(kept('a/b/t')).toEqual([16_602])
+      expect(kept('a/b/T/c')).toEqual([16_604])
+      expect(kept('a/public.b')).toEqual([16_601])
+    })
+
+    test('takes a star for any letters only where no name has it', () => {
+      expect(kept('a/b/x*')).toEqual([16_605])
+      expect(kept('a/b/*x*')).toEqual([16_605, 16_606])
+    })
+
+    test('leaves blanks around an item away, unless a name has them', () => {
+      expect(kept(' a/public.b', ' a/b/t ')).toEqual([16_601, 16_602])
+      expect(kept('a/b/end ')).toEqual([16_608])
+      expect(() => kept('a/b/end')).toThrow('"a/b/end"')
+    })
+  })
 })

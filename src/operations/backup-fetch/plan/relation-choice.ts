@@ -1,6 +1,7 @@
 import { WalgError } from '../../../kit/errors.ts'
 import { parseRelationFile } from '../../../postgres/relation-file.ts'
-import type { StoredDatabase, StoredRelation } from './relation-names.ts'
+import { type ItemPattern, listedName, parseItem } from './relation-items.ts'
+import { allRelations, type StoredDatabase } from './relation-names.ts'
 
 /** Databases and relations below are of the system: they are always restored. */
 const FIRST_NORMAL_OID = 16_384
@@ -9,7 +10,7 @@ const FIRST_NORMAL_OID = 16_384
 export interface RelationChoice {
   /** False for the file of a relation that was not chosen; true for everything that is no relation's file. */
   isWanted(memberName: string): boolean
-  /** `database/schema.name` of the tables that are left out, sorted. */
+  /** `database/schema.name` of the tables that are left out, sorted; each can be given as an item. */
   readonly leftOut: readonly string[]
   /** Databases that are restored whole although nobody named them: the backup does not know their tables. */
   readonly unknownDatabases: ReadonlySet<number>
@@ -28,7 +29,7 @@ interface DatabaseChoice {
 
 /**
  * Resolves `--restore-only` items: `db`, `db/table` (schema public), `db/schema.table`, `db/schema/table`; `*` stands for
- * any characters. A table brings its partitions, the tables that inherit from it, its TOAST tables and, where the backup says
+ * any characters; a name that the backup lists is taken as it is. A table brings its partitions, the tables that inherit from it, its TOAST tables and, where the backup says
  * which they are, its indexes and sequences. The original does not name partitions of partitions: they are among the files of no
  * named relation, which come along with a partitioned table. Throws BACKUP_NOT_FOUND for an item that matches nothing.
  */
@@ -36,7 +37,7 @@ export function chooseRelations(
   databases: ReadonlyMap<string, StoredDatabase>,
   items: readonly string[],
 ): RelationChoice {
-  const patterns = items.map(parseItem)
+  const patterns = items.map(item => parseItem(item, databases))
   const choices = new Map<number, DatabaseChoice>()
   const leftOut = new Set<string>()
   const withUnnamed: string[] = []
@@ -60,7 +61,7 @@ export function chooseRelations(
     choices.set(database.oid, { relfilenodes: filesOf(database, oid => wanted.has(oid)), named })
     for (const [relation, { oid, ownerOid }] of allRelations(database)) {
       const isOwnTable = oid >= FIRST_NORMAL_OID && ownerOid === null && !relation.startsWith('pg_toast.')
-      if (isOwnTable && !wanted.has(oid)) leftOut.add(`${name}/${relation}`)
+      if (isOwnTable && !wanted.has(oid)) leftOut.add(listedName(`${name}/${relation}`))
     }
   }
   checkMatches(patterns, databases)
@@ -78,54 +79,6 @@ export function chooseRelations(
       if (choice?.named?.has(file.relfilenode) === false) return true
       return choice?.relfilenodes?.has(file.relfilenode) ?? true
     },
-  }
-}
-
-interface ItemPattern {
-  readonly item: string
-  readonly database: RegExp
-  /** Of `schema.name`; null: the whole database. */
-  readonly relation: RegExp | null
-  hasDatabase: boolean
-  hasMatch: boolean
-}
-
-function parseItem(item: string): ItemPattern {
-  const slash = item.indexOf('/')
-  const database = slash < 0 ? item : item.slice(0, slash)
-  const rest = slash < 0 ? null : item.slice(slash + 1)
-  if (database === '' || rest === '') {
-    throw new WalgError('USAGE', `"${item}" names no database and no table`, {
-      hint: 'write database, database/table or database/schema.table',
-    })
-  }
-  const relation = rest === null ? null : qualified(rest)
-  return {
-    item,
-    database: wildcard(database),
-    relation: relation === null ? null : wildcard(relation),
-    hasDatabase: false,
-    hasMatch: false,
-  }
-}
-
-/** `table` is in the schema public; `schema/table` and `schema.table` are the same. */
-function qualified(rest: string): string {
-  const slash = rest.indexOf('/')
-  if (slash >= 0) return `${rest.slice(0, slash)}.${rest.slice(slash + 1)}`
-  return rest.includes('.') ? rest : `public.${rest}`
-}
-
-function wildcard(text: string): RegExp {
-  const escaped = text.split('*').map(piece => piece.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
-  return new RegExp(`^${escaped.join('.*')}$`, 's')
-}
-
-/** Relations and partitions, by `schema.name`. */
-function* allRelations({ relations }: StoredDatabase): Generator<readonly [string, StoredRelation]> {
-  for (const [name, relation] of relations) {
-    yield [name, relation]
-    yield* relation.partitions
   }
 }
 
@@ -216,7 +169,9 @@ function checkMatches(
   const [first] = unmatched
   if (first === undefined) return
   const names = unmatched.map(({ item }) => `"${item}"`).join(', ')
-  const known = first.hasDatabase ? tableNames(first, databases) : [...databases.keys()].sort()
+  const known = first.hasDatabase
+    ? tableNames(first, databases)
+    : [...databases.keys()].map(listedName).sort()
   const more = known.length > NAMES_SHOWN_MAX ? `, ${known.length} in all` : ''
   const what = first.hasDatabase ? 'tables there' : 'databases in the backup'
   throw new WalgError('BACKUP_NOT_FOUND', `nothing in the backup is named ${names}`, {
@@ -228,8 +183,10 @@ function checkMatches(
 function tableNames({ database }: ItemPattern, databases: ReadonlyMap<string, StoredDatabase>): string[] {
   return [...databases]
     .filter(([name]) => database.test(name))
-    .flatMap(([, stored]) => [...allRelations(stored)])
-    .filter(([name, { oid }]) => oid >= FIRST_NORMAL_OID && !name.startsWith('pg_toast.'))
-    .map(([name]) => name)
+    .flatMap(([name, stored]) =>
+      [...allRelations(stored)]
+        .filter(([relation, { oid }]) => oid >= FIRST_NORMAL_OID && !relation.startsWith('pg_toast.'))
+        .map(([relation]) => listedName(`${name}/${relation}`)),
+    )
     .sort()
 }

@@ -44,6 +44,14 @@ export function parseDatabaseNames(text: string, backup: string): ReadonlyMap<st
   }
 }
 
+/** Relations and partitions, by `schema.name`. */
+export function* allRelations({ relations }: StoredDatabase): Generator<readonly [string, StoredRelation]> {
+  for (const [name, relation] of relations) {
+    yield [name, relation]
+    yield* relation.partitions
+  }
+}
+
 function parseRelations(text: string): Map<string, StoredRelation> {
   const relations = new Map<string, StoredRelation>()
   for (const [name, raw] of Members.entries(text)) {
