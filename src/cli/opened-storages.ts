@@ -1,3 +1,4 @@
+import type { StorageDescription } from '../storage/description.ts'
 import type { FetchStorages, Invocation, PushStorage } from './command.ts'
 import type { FailoverContext } from './failover.ts'
 import type { OpenOptions } from './invocation.ts'
@@ -73,4 +74,9 @@ export async function withOpened<T, S extends { end(failure?: unknown): Promise<
   }
   await opened.end()
   return result
+}
+
+/** All storages that a fetch may read from, alive or not. */
+export function archivesOf({ first, others, dead }: FetchStorages): readonly StorageDescription[] {
+  return [first, ...others].map(({ description }) => description).concat(dead)
 }

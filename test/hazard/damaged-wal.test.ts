@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib'
 import { runTool } from '../support/process.ts'
 import { findTool, missingTool, testUnless } from '../support/skip.ts'
 import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
+import { untilTrue } from '../support/until-true.ts'
 import { segmentName, walBytes } from '../support/wal-bytes.ts'
 import { runWalg } from '../support/walg.ts'
 import { type Repository, repositoryAt } from './sample.ts'
@@ -209,8 +210,12 @@ describe('what lies beside the destination', () => {
     }
     const env = { WALG_DOWNLOAD_CONCURRENCY: '4' }
     expect((await repository.run(['wal-fetch', NAME, path.join(into, 'first')], { env })).exit).toBe(0)
-    const prefetched = path.join(into, '.wal-g/prefetch', segmentName(8))
-    for (let waited = 0; !existsSync(`${prefetched}.check`) && waited < 200; waited++) await Bun.sleep(50)
+    const isReady = (file: string): boolean =>
+      file.endsWith(`/${segmentName(8)}`) && !file.includes('running')
+    const findReady = (): string | undefined =>
+      readdirSync(into, { recursive: true, encoding: 'utf8' }).find(isReady)
+    await untilTrue(() => findReady() !== undefined)
+    const prefetched = path.join(into, findReady()!)
     const bytes = readFileSync(prefetched)
     bytes[500_000]! ^= 1
     writeFileSync(prefetched, bytes)

@@ -2,6 +2,7 @@ import { dirname, resolve } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
 import { hasCode, WalgError } from '../../kit/errors.ts'
 import type { CreatedTablespaces } from '../../operations/wal-fetch/created-tablespaces.ts'
+import { prefetchPlace } from '../../operations/wal-fetch/prefetch-origin.ts'
 import { needsPrefetch } from '../../operations/wal-fetch/prefetch-plan.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import type { StorageDescription } from '../../storage/description.ts'
@@ -9,7 +10,7 @@ import type { Storage } from '../../storage/storage.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
 import { isRecoveringForGood } from '../exit-code.ts'
-import { withOpened } from '../opened-storages.ts'
+import { archivesOf, withOpened } from '../opened-storages.ts'
 
 const MODES: readonly CreatedTablespaces[] = ['as-recorded', 'guarded', 'in-place']
 
@@ -37,6 +38,8 @@ export const command: CommandDefinition = {
     const { settings, positionals } = invocation
     const createdTablespaces = readCreatedTablespaces(invocation)
     const server = { positionals, workingDirectory: process.cwd(), pgdata: settings.PGDATA }
+    const opened = await invocation.openForFetch({ isProved: true })
+    const archives = archivesOf(opened)
     const fetchFrom = (storage: Storage): Promise<unknown> =>
       walFetch(
         { ...invocation, storage, codec: openCodec(invocation.codecDescription) },
@@ -44,13 +47,14 @@ export const command: CommandDefinition = {
           name,
           destination,
           prefetchDirectory: settings.WALG_PREFETCH_DIR,
+          archives,
           holesOfSegmentBytes: isRecoveringForGood(server)
             ? settings.WALG_PG_WAL_SIZE * 1024 * 1024
             : undefined,
           createdTablespaces,
         },
       )
-    await withOpened(await invocation.openForFetch({ isProved: true }), async ({ merged, dead }) => {
+    await withOpened(opened, async ({ merged, dead }) => {
       try {
         await fetchFrom(merged)
       } catch (error) {
@@ -58,7 +62,7 @@ export const command: CommandDefinition = {
         await fetchFromDead(invocation, name, dead, fetchFrom, error)
       }
     })
-    if (settings.WALG_DOWNLOAD_CONCURRENCY > 1) await startPrefetch(invocation, name, destination)
+    if (settings.WALG_DOWNLOAD_CONCURRENCY > 1) await startPrefetch(invocation, name, destination, archives)
     return 0
   },
 }
@@ -112,7 +116,12 @@ async function fetchFromDead(
  * Starts a process of its own that reads ahead; recovery does not wait for it, and its failure is only that the
  * next fetch has nothing to take.
  */
-async function startPrefetch(invocation: Invocation, name: string, destination: string): Promise<void> {
+async function startPrefetch(
+  invocation: Invocation,
+  name: string,
+  destination: string,
+  archives: readonly StorageDescription[],
+): Promise<void> {
   const { program, settings, log } = invocation
   const location = resolve(destination)
   const plan = {
@@ -120,7 +129,8 @@ async function startPrefetch(invocation: Invocation, name: string, destination: 
     depth: settings.WALG_DOWNLOAD_CONCURRENCY,
     segmentBytes: settings.WALG_PG_WAL_SIZE * 1024 * 1024,
   }
-  if (!isSegmentName(name) || !needsPrefetch(settings.WALG_PREFETCH_DIR ?? dirname(location), plan)) return
+  if (!isSegmentName(name)) return
+  if (!needsPrefetch(prefetchPlace(settings.WALG_PREFETCH_DIR ?? dirname(location), archives), plan)) return
   const { spawn } = await import('node:child_process')
   const child = spawn(
     program.executable,

@@ -2,7 +2,7 @@ import { dirname } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
-import { withOpened } from '../opened-storages.ts'
+import { archivesOf, withOpened } from '../opened-storages.ts'
 
 export const command: CommandDefinition = {
   name: 'wal-prefetch',
@@ -18,14 +18,15 @@ export const command: CommandDefinition = {
     const { walPrefetch } = await import('../../operations/wal-fetch/wal-prefetch.ts')
     const [name = '', location = ''] = invocation.positionals
     const { settings } = invocation
-    return withOpened(await invocation.openForFetch({ isProved: true }), async ({ merged: storage }) => {
+    return withOpened(await invocation.openForFetch({ isProved: true }), async opened => {
       await walPrefetch(
-        { ...invocation, storage, codec: openCodec(invocation.codecDescription) },
+        { ...invocation, storage: opened.merged, codec: openCodec(invocation.codecDescription) },
         {
           name,
           baseDirectory: settings.WALG_PREFETCH_DIR ?? dirname(location),
           depth: settings.WALG_DOWNLOAD_CONCURRENCY,
           segmentBytes: settings.WALG_PG_WAL_SIZE * 1024 * 1024,
+          archives: archivesOf(opened),
         },
       )
       return 0

@@ -1,6 +1,16 @@
-import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { operationContext, type TestContext } from '../../../test/support/operation-context.ts'
@@ -8,6 +18,8 @@ import { type TempDirectory, tempDirectory } from '../../../test/support/temp-di
 import { MIB, segmentName, walBytes } from '../../../test/support/wal-bytes.ts'
 import { streamOf } from '../../kit/bytes.ts'
 import { putSealed } from '../../repository/sealed.ts'
+import type { DriverDescription, StorageDescription } from '../../storage/description.ts'
+import { prefetchPlace } from './prefetch-origin.ts'
 import { walFetch } from './wal-fetch.ts'
 import { walPrefetch } from './wal-prefetch.ts'
 
@@ -26,10 +38,10 @@ const second = segmentName(2)
 beforeEach(async () => {
   place = tempDirectory('prefetch')
   wal = place.at('pg_wal')
-  folder = join(wal, '.wal-g/prefetch')
-  mkdirSync(join(folder, 'running'), { recursive: true })
   mkdirSync(place.at('archive'))
   context = await operationContext(place.at('archive'))
+  folder = prefetchPlace(wal, [context.storageDescription]).folder
+  mkdirSync(join(folder, 'running'), { recursive: true })
   for (const name of [first, second]) {
     await putSealed(context.storage, context.codec, `wal_005/${name}`, streamOf(walBytes(name)))
   }
@@ -75,6 +87,85 @@ test('a check that says nothing vouches for nothing', async () => {
   expectDelivered()
 })
 
+describe('servers of two archives share a prefetch directory', () => {
+  let other: TestContext
+
+  beforeEach(async () => {
+    mkdirSync(place.at('other'))
+    other = await operationContext(place.at('other'))
+    for (const name of [first, second]) {
+      const bytes = walBytes(name)
+      bytes[5000]! ^= 1
+      await putSealed(other.storage, other.codec, `wal_005/${name}`, streamOf(bytes))
+    }
+    await walPrefetch(other, { name: first, baseDirectory: wal, depth: 1, segmentBytes: MIB })
+  })
+  afterEach(() => other.storage.close())
+
+  const otherFile = (name = ''): string => join(prefetchPlace(wal, [other.storageDescription]).folder, name)
+
+  test('nothing of the other one is delivered, nothing of it is touched', async () => {
+    writeFileSync(otherFile(`running/${second}`), 'half')
+    const before = readFileSync(otherFile(second))
+    expect(await fetch()).toMatchObject({ isPrefetched: false })
+    expectDelivered()
+    await walPrefetch(context, { name: segmentName(9), baseDirectory: wal, depth: 1, segmentBytes: MIB })
+    expect(readFileSync(otherFile(second)).equals(before)).toBe(true)
+    expect(readdirSync(otherFile()).sort()).toEqual([second, `${second}.check`, 'running'])
+    const destination = place.at('of the other')
+    expect(await walFetch(other, { name: second, destination, prefetchDirectory: wal })).toMatchObject({
+      isPrefetched: true,
+    })
+    expect(readFileSync(destination).equals(before)).toBe(true)
+  })
+
+  test('a file that has come into the wrong folder is not trusted', async () => {
+    for (const name of [second, `${second}.check`]) renameSync(otherFile(name), join(folder, name))
+    expect(await fetch()).toMatchObject({ isPrefetched: false })
+    expectDelivered()
+  })
+
+  test('each prefetches what the other has already', async () => {
+    const ahead = { name: first, baseDirectory: wal, depth: 1, segmentBytes: MIB }
+    expect((await walPrefetch(context, ahead)).fetched).toEqual([second])
+    expect(await fetch()).toMatchObject({ isPrefetched: true })
+    expectDelivered()
+  })
+
+  test('what the other one has left for days goes', async () => {
+    const old = new Date(Date.now() - 3 * 24 * 60 * 60 * 1000)
+    for (const name of [second, `${second}.check`]) utimesSync(otherFile(name), old, old)
+    await walPrefetch(context, { name: first, baseDirectory: wal, depth: 1, segmentBytes: MIB })
+    expect(readdirSync(otherFile())).toEqual(['running'])
+    for (const name of ['running', '']) utimesSync(otherFile(name), old, old)
+    await walPrefetch(context, { name: first, baseDirectory: wal, depth: 1, segmentBytes: MIB })
+    expect(existsSync(otherFile('running'))).toBe(false)
+  })
+})
+
+test('archives of one name in two services are two archives', () => {
+  const endpoint = (host: string): StorageDescription => {
+    const address = { protocol: 'http', host, port: 9000 }
+    const driver = { kind: 's3', bucket: 'wal', root: '', endpoint: { address, isPathStyle: true } }
+    return { ...context.storageDescription, driver: driver as unknown as DriverDescription }
+  }
+  const one = prefetchPlace(wal, [endpoint('one')])
+  expect(prefetchPlace(wal, [endpoint('two')]).folder).not.toBe(one.folder)
+  expect(prefetchPlace(wal, [endpoint('one')])).toEqual(one)
+  const both = [endpoint('one'), endpoint('two')]
+  expect(prefetchPlace(wal, both)).toEqual(prefetchPlace(wal, both.toReversed()))
+})
+
+test('what the original has prefetched is never delivered, and goes as recovery passes it', async () => {
+  const shared = join(wal, '.wal-g/prefetch')
+  for (const name of [first, second]) writeFileSync(join(shared, name), 'of the original')
+  expect(await fetch()).toMatchObject({ isPrefetched: false })
+  expectDelivered()
+  expect(existsSync(join(shared, second))).toBe(false)
+  await walPrefetch(context, { name: second, baseDirectory: wal, depth: 1, segmentBytes: MIB })
+  expect(existsSync(join(shared, first))).toBe(false)
+})
+
 test.skipIf(!hasOtherDevice)('segments prefetched to another file system are taken from there', async () => {
   const base = join(SHARED_MEMORY, `wal-g-prefetch-${process.pid}`)
   mkdirSync(base)
@@ -83,7 +174,7 @@ test.skipIf(!hasOtherDevice)('segments prefetched to another file system are tak
     expect(await fetch(base)).toMatchObject({ isPrefetched: true })
     expectDelivered()
     expect(readdirSync(wal).sort()).toEqual(['.wal-g', 'RECOVERYXLOG'])
-    expect(readdirSync(join(base, '.wal-g/prefetch'))).toEqual(['running'])
+    expect(readdirSync(prefetchPlace(base, [context.storageDescription]).folder)).toEqual(['running'])
   } finally {
     rmSync(base, { recursive: true })
   }

@@ -8,6 +8,7 @@ import {
   readFileSync,
   readSync,
   renameSync,
+  rmdirSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -17,15 +18,19 @@ import { errnoOf, fromSystemError, hasCode } from '../../kit/errors.ts'
 import { syncPath } from '../../kit/file-system.ts'
 import type { Hasher } from '../../kit/hash.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
+import { walKey } from '../../repository/layout.ts'
 import { type Downloaded, removeFile } from './download.ts'
 import { placeFile } from './place-file.ts'
+import { isPlaceName, type PrefetchPlace } from './prefetch-origin.ts'
 
 /**
- * Segments fetched ahead of time, in the original's place: `<base>/.wal-g/prefetch/<segment>`, with
- * `running/<segment>` while a prefetcher writes it. Beside a finished segment lies `<segment>.check` with its
+ * Segments fetched ahead of time: `<base>/.wal-g/prefetch/<archive>/<segment>`, with `running/<segment>` beside them while
+ * a prefetcher writes it. `<archive>` stands for the storages: of another cluster that shares the directory nothing is
+ * taken, and nothing removed before it is a day old. Beside a finished segment lies `<segment>.check` with its archive, key,
  * size and content hash: a file without one, or with another content, is not ours to trust (a power cut leaves
  * such files behind) and is fetched again. It is a cache: a folder or file of another user, or of another kind, is
- * as good as none for whoever fetches.
+ * as good as none for whoever fetches. What lies in `<base>/.wal-g/prefetch` itself is the original's: never delivered, and
+ * cleared away as recovery passes it.
  */
 export interface PrefetchFolder {
   /** Moves a trusted prefetched segment to `destination`. false: there is none; go and fetch it. */
@@ -37,29 +42,33 @@ export interface PrefetchFolder {
   /** Publishes a downloaded running file. false: another prefetcher was first, or a fetch has taken it over. */
   publish(name: string, downloaded: Downloaded): boolean
   has(name: string): boolean
-  discard(name: string): void
   /** Removes segments before `name` and running files that nobody has written to for ten minutes. */
   removeOlder(name: string): void
 }
 
+/** What vouches for a prefetched file. */
+interface Check extends Downloaded {
+  readonly origin: string
+  readonly key: string
+}
+
 const STALE_RUNNING_MS = 10 * 60 * 1000
+const STALE_PLACE_MS = 24 * 60 * 60 * 1000
 const CHECK_SUFFIX = '.check'
+const RUNNING = 'running'
 const READ_BYTES = 1 << 18
 
-export function openPrefetchFolder(baseDirectory: string, hasher: () => Hasher): PrefetchFolder {
-  const folder = join(baseDirectory, '.wal-g', 'prefetch')
-  const running = join(folder, 'running')
-  const discard = (name: string): void => {
-    for (const path of [join(folder, name), join(folder, name + CHECK_SUFFIX), join(running, name)])
-      removeIfOurs(path)
-  }
+export function openPrefetchFolder(place: PrefetchPlace, hasher: () => Hasher): PrefetchFolder {
+  const { folder, shared, origin } = place
+  const running = join(folder, RUNNING)
   return {
     take(name, destination, options): boolean {
+      if (sizeOf(join(shared, name)) !== undefined) discard(shared, name)
       const path = join(folder, name)
-      const check = readCheck(path + CHECK_SUFFIX)
       if (sizeOf(path) === undefined) return false
+      const check = readCheck(path + CHECK_SUFFIX, { origin, key: walKey(name, '') })
       if (check === undefined || !isUnchanged(path, check, hasher())) {
-        discard(name)
+        discard(folder, name)
         return false
       }
       if (!placePrefetched(path, destination, options)) return false
@@ -81,7 +90,8 @@ export function openPrefetchFolder(baseDirectory: string, hasher: () => Hasher):
         removeFile(join(running, name))
         return false
       }
-      writeFileSync(join(folder, name + CHECK_SUFFIX), JSON.stringify(downloaded), { mode: 0o600 })
+      const check: Check = { ...downloaded, origin, key: walKey(name, '') }
+      writeFileSync(join(folder, name + CHECK_SUFFIX), JSON.stringify(check), { mode: 0o600 })
       try {
         renameSync(join(running, name), join(folder, name))
         return true
@@ -92,17 +102,42 @@ export function openPrefetchFolder(baseDirectory: string, hasher: () => Hasher):
       }
     },
     has: name => sizeOf(join(folder, name)) !== undefined,
-    discard,
     removeOlder(name): void {
-      for (const entry of namesIn(folder)) {
-        const segment = entry.endsWith(CHECK_SUFFIX) ? entry.slice(0, -CHECK_SUFFIX.length) : entry
-        if (isSegmentName(segment) && segment < name) removeIfOurs(join(folder, entry))
+      for (const each of [folder, shared]) {
+        removeFiles(each, segment => segment < name)
+        removeFiles(join(each, RUNNING), (_, path) => ageMs(path) > STALE_RUNNING_MS)
       }
-      for (const entry of namesIn(running)) {
-        if (isSegmentName(entry) && ageMs(join(running, entry)) > STALE_RUNNING_MS)
-          removeIfOurs(join(running, entry))
+      for (const other of namesIn(shared)) {
+        const path = join(shared, other)
+        if (isPlaceName(other) && path !== folder) removeStalePlace(path)
       }
     },
+  }
+}
+
+function discard(folder: string, name: string): void {
+  for (const path of [join(folder, name), join(folder, name + CHECK_SUFFIX), join(folder, RUNNING, name)])
+    removeIfOurs(path)
+}
+
+function removeFiles(folder: string, isOld: (segment: string, path: string) => boolean): void {
+  for (const entry of namesIn(folder)) {
+    const path = join(folder, entry)
+    const segment = entry.endsWith(CHECK_SUFFIX) ? entry.slice(0, -CHECK_SUFFIX.length) : entry
+    if (isSegmentName(segment) && isOld(segment, path)) removeIfOurs(path)
+  }
+}
+
+/** What another archive's recovery has left: that of a server which still runs is younger, or fetched once more. */
+function removeStalePlace(folder: string): void {
+  for (const each of [join(folder, RUNNING), folder]) {
+    removeFiles(each, (_, path) => ageMs(path) > STALE_PLACE_MS)
+    if (ageMs(each) <= STALE_PLACE_MS || namesIn(each).length > 0) continue
+    try {
+      rmdirSync(each)
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error
+    }
   }
 }
 
@@ -142,11 +177,13 @@ function removeIfOurs(path: string): void {
   }
 }
 
-function readCheck(path: string): Downloaded | undefined {
+/** Undefined, too, for one that speaks of another archive's file. */
+function readCheck(path: string, wanted: Pick<Check, 'origin' | 'key'>): Check | undefined {
   try {
-    const check = JSON.parse(readFileSync(path, 'utf8')) as Partial<Downloaded> | null
+    const check = JSON.parse(readFileSync(path, 'utf8')) as Partial<Check> | null
     const isWhole = typeof check?.sizeBytes === 'number' && typeof check.contentHash === 'string'
-    return isWhole ? (check as Downloaded) : undefined
+    const isWanted = check?.origin === wanted.origin && check.key === wanted.key
+    return isWhole && isWanted ? (check as Check) : undefined
   } catch (error) {
     if (errnoOf(error) !== undefined || error instanceof SyntaxError) return undefined
     throw error

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatSegmentName, nextSegment, parseSegmentName } from '../../postgres/wal-segment.ts'
+import type { PrefetchPlace } from './prefetch-origin.ts'
 
 export interface PrefetchPlanOptions {
   /** The segment that was just fetched. */
@@ -22,8 +23,7 @@ export function planPrefetch(options: PrefetchPlanOptions): string[] {
 }
 
 /** True while one of the nearer half lies neither ready nor in a prefetcher's hands: then a new one is worth its start. */
-export function needsPrefetch(baseDirectory: string, options: PrefetchPlanOptions): boolean {
-  const folder = join(baseDirectory, '.wal-g', 'prefetch')
+export function needsPrefetch({ folder }: PrefetchPlace, options: PrefetchPlanOptions): boolean {
   return planPrefetch({ ...options, depth: Math.ceil(options.depth / 2) }).some(
     name => !existsSync(join(folder, name)) && !existsSync(join(folder, 'running', name)),
   )

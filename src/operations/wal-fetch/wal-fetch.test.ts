@@ -17,6 +17,7 @@ import { type TempDirectory, tempDirectory } from '../../../test/support/temp-di
 import { MIB, segmentName, walBytes } from '../../../test/support/wal-bytes.ts'
 import { streamOf } from '../../kit/bytes.ts'
 import { putSealed } from '../../repository/sealed.ts'
+import { type PrefetchPlace, prefetchPlace } from './prefetch-origin.ts'
 import { needsPrefetch } from './prefetch-plan.ts'
 import { walFetch } from './wal-fetch.ts'
 import { walPrefetch } from './wal-prefetch.ts'
@@ -61,6 +62,7 @@ function segmentBytes(name: string): Uint8Array<ArrayBuffer> {
   return new Uint8Array(walBytes(name))
 }
 
+const ready = (): PrefetchPlace => prefetchPlace(wal, [context.storageDescription])
 const left = (): string[] => readdirSync(wal).sort()
 
 describe('a fetch', () => {
@@ -212,7 +214,7 @@ describe('reading ahead', () => {
   test('a prefetched file that changed, or that nobody vouches for, is fetched again', async () => {
     for (const name of following) await archive(name)
     await prefetch(first)
-    const folder = join(wal, '.wal-g/prefetch')
+    const { folder } = ready()
     const changed = walBytes(following[0]!)
     changed[100_000]! ^= 1
     writeFileSync(join(folder, following[0]!), changed)
@@ -231,8 +233,8 @@ describe('reading ahead', () => {
 
   test('a prefetcher that died half-way does not hold recovery up', async () => {
     await archive(first)
-    mkdirSync(join(wal, '.wal-g/prefetch/running'), { recursive: true })
-    writeFileSync(join(wal, '.wal-g/prefetch/running', first), walBytes(first).subarray(0, 1000))
+    mkdirSync(join(ready().folder, 'running'), { recursive: true })
+    writeFileSync(join(ready().folder, 'running', first), walBytes(first).subarray(0, 1000))
     expect(await fetch(first)).toMatchObject({ isPrefetched: false })
     expect(bytesOf(join(wal, 'RECOVERYXLOG'))).toEqual(segmentBytes(first))
   })
@@ -241,17 +243,15 @@ describe('reading ahead', () => {
     for (const name of following) await archive(name)
     await prefetch(first)
     await prefetch(following[2]!)
-    expect(readdirSync(join(wal, '.wal-g/prefetch')).filter(name => name.length === 24)).toEqual([
-      following[2]!,
-    ])
+    expect(readdirSync(ready().folder).filter(name => name.length === 24)).toEqual([following[2]!])
   })
 
   test('is not started while the nearer half lies ready', async () => {
     for (const name of following) await archive(name)
     const plan = { name: first, depth: 4, segmentBytes: MIB }
-    expect(needsPrefetch(wal, plan)).toBe(true)
+    expect(needsPrefetch(ready(), plan)).toBe(true)
     await prefetch(first)
-    expect(needsPrefetch(wal, plan)).toBe(false)
+    expect(needsPrefetch(ready(), plan)).toBe(false)
   })
 
   test('a damaged object is not kept as prefetched', async () => {
@@ -259,6 +259,6 @@ describe('reading ahead', () => {
     copyFileSync(object, `${object}.keep`)
     truncateSync(object, 1000)
     await expect(prefetch(first)).rejects.toMatchObject({ code: 'FORMAT_TRUNCATED' })
-    expect(readdirSync(join(wal, '.wal-g/prefetch/running'))).toEqual([])
+    expect(readdirSync(join(ready().folder, 'running'))).toEqual([])
   })
 })

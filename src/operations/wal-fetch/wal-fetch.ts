@@ -9,11 +9,13 @@ import { createLinearMemory } from '../../kit/linear-memory.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { walKey } from '../../repository/layout.ts'
 import { findPayload } from '../../repository/sealed.ts'
+import type { StorageDescription } from '../../storage/description.ts'
 import type { OperationContext } from '../context.ts'
 import { type CreatedTablespaces, treatCreatedTablespaces } from './created-tablespaces.ts'
 import { type Downloader, downloadWal, removeFile } from './download.ts'
 import { destinationTaken, placeFile } from './place-file.ts'
 import { openPrefetchFolder, type PrefetchFolder } from './prefetch-folder.ts'
+import { prefetchPlace } from './prefetch-origin.ts'
 import { planPrefetch } from './prefetch-plan.ts'
 
 export interface WalFetchOptions {
@@ -23,6 +25,8 @@ export interface WalFetchOptions {
   readonly destination: string
   /** Where `.wal-g/prefetch` lies; default: the destination's directory. */
   readonly prefetchDirectory: string | undefined
+  /** All storages that the archive is kept in (default: the context's); what was prefetched from others is not taken. */
+  readonly archives?: readonly StorageDescription[]
   /**
    * Bytes of a segment when a missing one would be taken for the end of WAL (recovery, not a standby): then one
    * that is missing before others is INTEGRITY instead of WAL_NOT_FOUND. Undefined: not looked for.
@@ -79,7 +83,9 @@ async function fetchToDestination(
   checkDestination(destination)
   const placing = { isDurable: !SYNCED_BY_SERVER.has(basename(destination)) }
   const downloader = openDownloader(context)
-  const folder = openPrefetchFolder(options.prefetchDirectory ?? dirname(destination), downloader.hasher)
+  const archives = options.archives ?? [context.storageDescription]
+  const waiting = prefetchPlace(options.prefetchDirectory ?? dirname(destination), archives)
+  const folder = openPrefetchFolder(waiting, downloader.hasher)
 
   if (isSegmentName(name)) {
     await waitForRunning(context, folder, name)

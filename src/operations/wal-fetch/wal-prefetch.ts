@@ -1,8 +1,10 @@
 import { statSync } from 'node:fs'
 import { errnoOf, hasCode } from '../../kit/errors.ts'
+import type { StorageDescription } from '../../storage/description.ts'
 import type { OperationContext } from '../context.ts'
 import { type Downloader, downloadWal } from './download.ts'
 import { openPrefetchFolder, type PrefetchFolder } from './prefetch-folder.ts'
+import { prefetchPlace } from './prefetch-origin.ts'
 import { planPrefetch } from './prefetch-plan.ts'
 import { openDownloader } from './wal-fetch.ts'
 
@@ -14,6 +16,8 @@ export interface WalPrefetchOptions {
   /** Segments to hold ready ahead of `name`. */
   readonly depth: number
   readonly segmentBytes: number
+  /** As for the fetch that takes the files. */
+  readonly archives?: readonly StorageDescription[]
 }
 
 export interface WalPrefetchResult {
@@ -30,7 +34,8 @@ export async function walPrefetch(
   options: WalPrefetchOptions,
 ): Promise<WalPrefetchResult> {
   const downloader = openDownloader(context)
-  const folder = openPrefetchFolder(options.baseDirectory, downloader.hasher)
+  const archives = options.archives ?? [context.storageDescription]
+  const folder = openPrefetchFolder(prefetchPlace(options.baseDirectory, archives), downloader.hasher)
   const fetched: string[] = []
   folder.removeOlder(options.name)
   for (const name of planPrefetch(options)) {

@@ -1,0 +1,28 @@
+import { join } from 'node:path'
+import { hashBytes } from '../../kit/hash.ts'
+import type { StorageDescription } from '../../storage/description.ts'
+import { exactIdentity } from '../../storage/storage-identity.ts'
+
+/** Where the segments of one archive wait: servers of several archives may share a directory. */
+export interface PrefetchPlace {
+  /** `<base>/.wal-g/prefetch`: the original keeps its files here. */
+  readonly shared: string
+  /** Folder of this archive's files in it. */
+  readonly folder: string
+  /** The archive, in words: stands in every check beside a file. */
+  readonly origin: string
+}
+
+/** `archives`: all storages that a file may come from, in any order. */
+export function prefetchPlace(baseDirectory: string, archives: readonly StorageDescription[]): PrefetchPlace {
+  const origin = [...new Set(archives.map(exactIdentity))].sort().join('\n')
+  const shared = join(baseDirectory, '.wal-g', 'prefetch')
+  return { shared, folder: join(shared, hashBytes(Buffer.from(origin))), origin }
+}
+
+const PLACE_NAME = /^[0-9a-f]{32}$/
+
+/** True for a name that `prefetchPlace` gives to folders. */
+export function isPlaceName(name: string): boolean {
+  return PLACE_NAME.test(name)
+}
