@@ -3,6 +3,37 @@ import type { Mutation } from './mutation.ts'
 /** Guards of restore. */
 export const mutations: readonly Mutation[] = [
   {
+    guard: 'one fetch writes into a directory at a time',
+    file: 'src/operations/backup-fetch/target/target-lock.ts',
+    find: 'if (lock === undefined) throw await inUse(name, directory)',
+    replace: 'if (lock === undefined) return',
+    test: 'test/hazard/two-fetches.test.ts',
+    title: 'a second backup-fetch --resume is refused',
+  },
+  {
+    guard: 'the directory of a fetch is taken before anything is looked at',
+    file: 'src/operations/backup-fetch/backup-fetch.ts',
+    find: '  await locks.take(options.destination)\n',
+    replace: '',
+    test: 'src/operations/backup-fetch/target/target.test.ts',
+    title: 'another fetch writes into',
+  },
+  {
+    guard: 'tablespaces are taken like the directory of a fetch',
+    file: 'src/operations/backup-fetch/backup-fetch.ts',
+    find: 'if (!isInside) await locks.take(location)',
+    replace: '{}',
+    test: 'src/operations/backup-fetch/target/target.test.ts',
+    title: 'another fetch writes into',
+  },
+  {
+    guard: 'a directory that was made meanwhile is taken by what it is',
+    file: 'src/operations/backup-fetch/target/target-lock.ts',
+    find: '    await this.#take(identity, root)\n    inspect',
+    replace: '    inspect',
+    test: 'src/operations/backup-fetch/target/target-lock.test.ts',
+  },
+  {
     guard: 'a tablespace that was dropped since an older backup of the chain leaves no directory',
     file: 'src/operations/backup-fetch/part/part-unpacker.ts',
     find: "row < 0 && name.startsWith('pg_tblspc/')",

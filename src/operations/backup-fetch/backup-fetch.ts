@@ -30,6 +30,7 @@ import {
   type TablespacePlan,
   warnOfStrangers,
 } from './target/tablespaces.ts'
+import { TargetLocks } from './target/target-lock.ts'
 import { type TargetLayout, TargetTree } from './target/target-tree.ts'
 
 export interface BackupFetchResult {
@@ -46,6 +47,8 @@ export async function backupFetch(
   given: OperationContext,
   options: BackupFetchOptions,
 ): Promise<BackupFetchResult> {
+  await using locks = new TargetLocks()
+  await locks.take(options.destination)
   const { target, context } = await selectTarget(given, options)
   const chain = await fromAnyCopy(context, from => readChain(from.storage, target, from))
   logChain(context, chain)
@@ -57,6 +60,7 @@ export async function backupFetch(
     ? standbyTablespaces(destination.root, spec)
     : mappedLocations(spec, options.tablespaceMapping ?? [])
   const tablespaces = planTablespaces(destination.root, spec, options.restoreSpec, moved, options.isCatchup)
+  for (const { location, isInside } of tablespaces.tablespaces) if (!isInside) await locks.take(location)
   const links = destination.isExisting ? existingLinks(destination.root, tablespaces) : new Map()
   if (!destination.isInterrupted) checkTablespaceLocations(tablespaces, links, options.isCatchup)
   const layout = layoutOf(destination.root, tablespaces, links)
@@ -70,6 +74,7 @@ export async function backupFetch(
   throwIfCancelled(context.signal)
 
   makeDestination(destination.root)
+  await locks.takeMade(destination.root)
   const identity = identityOf(chain, options, layout)
   const state = await FetchState.open(destination.root, identity, options)
   if (destination.isInterrupted || destination.isExisting) await removeControlFile(destination.root)

@@ -13,6 +13,11 @@ export interface Destination {
   readonly isExisting: boolean
 }
 
+/** The absolute path of a directory that need not exist, symbolic links resolved as far as it does. */
+export function resolveDestination(given: string): string {
+  return resolveMissing(path.resolve(given))
+}
+
 /** Looks at the destination and changes nothing. Throws TARGET_NOT_EMPTY, with a hint for an interrupted fetch. */
 export function inspectDestination(given: string, isResume: boolean, isIntoExisting = false): Destination {
   const absolute = path.resolve(given)
@@ -43,18 +48,15 @@ export function inspectDestination(given: string, isResume: boolean, isIntoExist
   })
 }
 
-/** The nearest parent that exists is resolved. */
 function resolveMissing(absolute: string): string {
-  const parent = path.dirname(absolute)
-  if (parent === absolute) return absolute
-  let real: string
   try {
-    real = fs.realpathSync(parent)
+    return fs.realpathSync(absolute)
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw fromSystemError(error, 'read', parent)
-    real = resolveMissing(parent)
+    if (errnoOf(error) !== 'ENOENT' && errnoOf(error) !== 'ENOTDIR')
+      throw fromSystemError(error, 'read', absolute)
   }
-  return path.join(real, path.basename(absolute))
+  const parent = path.dirname(absolute)
+  return parent === absolute ? absolute : path.join(resolveMissing(parent), path.basename(absolute))
 }
 
 /** Creates the directory (0700, its parents as the umask has it) unless it is there. */

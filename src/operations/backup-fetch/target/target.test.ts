@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import fs from 'node:fs'
 import path from 'node:path'
-import { FetchRig, fullBackup } from '../../../../test/support/fetch-rig.ts'
+import { FetchRig, FULL, fullBackup } from '../../../../test/support/fetch-rig.ts'
+import { selectionOf } from '../../../repository/selector.ts'
 import type { TablespaceSpec } from '../../../repository/tablespace-spec.ts'
 import { planTablespaces, type TablespacePlan } from './tablespaces.ts'
+import { TargetLocks } from './target-lock.ts'
 
 let rig: FetchRig
 
@@ -90,6 +92,23 @@ describe('tablespaces', () => {
     expect([error.code, error.hint]).toEqual(['TARGET_NOT_EMPTY', expect.stringContaining('--restore-spec')])
     expect(fs.existsSync(rig.target)).toBe(false)
     expect(fs.readdirSync(rig.folder.at('ts'))).toEqual(['live'])
+  })
+
+  test('are not written while another fetch writes into one, or into the directory itself', async () => {
+    withTablespace(rig.folder.at('ts'))
+    for (const taken of [rig.folder.at('ts'), rig.target]) {
+      await using locks = new TargetLocks()
+      await locks.take(taken)
+      const error = await rig.failure(
+        rig.fetch({ selection: selectionOf(taken === rig.target ? 'none' : FULL) }),
+      )
+      expect([error.code, error.message]).toEqual([
+        'CLUSTER_STATE',
+        expect.stringContaining(`another fetch is writing into "${taken}"`),
+      ])
+      expect(fs.readdirSync(rig.folder.path)).toEqual(['repository'])
+    }
+    await rig.fetch()
   })
 
   test('go elsewhere with a restore spec, without tablespace_map', async () => {
