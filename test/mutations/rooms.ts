@@ -75,6 +75,14 @@ export const mutations: readonly Mutation[] = [
     title: 'archives of one name in two services',
   },
   {
+    guard: 'the temporary of a fetch that lives is never removed',
+    file: 'src/operations/wal-fetch/temporary.ts',
+    find: ' && !isAlive',
+    replace: '',
+    test: 'src/operations/wal-fetch/temporary.test.ts',
+    title: 'that of a living one never',
+  },
+  {
     guard: 'different content is never taken for the same',
     file: 'src/operations/wal-push/overwrite-guard.ts',
     find: "if (!equalsLocal(source, position, archived)) return { kind: 'different' }",

@@ -38,6 +38,7 @@ export const command: CommandDefinition = {
     const { settings, positionals } = invocation
     const createdTablespaces = readCreatedTablespaces(invocation)
     const server = { positionals, workingDirectory: process.cwd(), pgdata: settings.PGDATA }
+    const hasPrefetch = settings.WALG_DOWNLOAD_CONCURRENCY > 1
     const opened = await invocation.openForFetch({ isProved: true })
     const archives = archivesOf(opened)
     const fetchFrom = (storage: Storage): Promise<unknown> =>
@@ -48,6 +49,7 @@ export const command: CommandDefinition = {
           destination,
           prefetchDirectory: settings.WALG_PREFETCH_DIR,
           archives,
+          clearsAway: !hasPrefetch,
           holesOfSegmentBytes: isRecoveringForGood(server)
             ? settings.WALG_PG_WAL_SIZE * 1024 * 1024
             : undefined,
@@ -62,7 +64,7 @@ export const command: CommandDefinition = {
         await fetchFromDead(invocation, name, dead, fetchFrom, error)
       }
     })
-    if (settings.WALG_DOWNLOAD_CONCURRENCY > 1) await startPrefetch(invocation, name, destination, archives)
+    if (hasPrefetch) await startPrefetch(invocation, name, destination, archives)
     return 0
   },
 }

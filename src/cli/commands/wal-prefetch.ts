@@ -24,6 +24,7 @@ export const command: CommandDefinition = {
         {
           name,
           baseDirectory: settings.WALG_PREFETCH_DIR ?? dirname(location),
+          destinationDirectory: dirname(location),
           depth: settings.WALG_DOWNLOAD_CONCURRENCY,
           segmentBytes: settings.WALG_PG_WAL_SIZE * 1024 * 1024,
           archives: archivesOf(opened),

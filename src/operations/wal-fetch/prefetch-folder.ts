@@ -12,8 +12,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
-import { randomHex } from '../../kit/atomic-file.ts'
+import { dirname, join } from 'node:path'
 import { errnoOf, fromSystemError, hasCode } from '../../kit/errors.ts'
 import { syncPath } from '../../kit/file-system.ts'
 import type { Hasher } from '../../kit/hash.ts'
@@ -22,6 +21,7 @@ import { walKey } from '../../repository/layout.ts'
 import { type Downloaded, removeFile } from './download.ts'
 import { placeFile } from './place-file.ts'
 import { isPlaceName, type PrefetchPlace } from './prefetch-origin.ts'
+import { temporaryBeside } from './temporary.ts'
 
 /**
  * Segments fetched ahead of time: `<base>/.wal-g/prefetch/<archive>/<segment>`, with `running/<segment>` beside them while
@@ -147,7 +147,7 @@ function placePrefetched(
   destination: string,
   options: { readonly isDurable: boolean },
 ): boolean {
-  const temporary = join(dirname(destination), `.${basename(destination)}.${randomHex()}.wal-g-tmp`)
+  const temporary = temporaryBeside(destination)
   try {
     if (isOnSameDevice(path, dirname(destination))) {
       placeFile(path, destination, options)

@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -188,6 +189,33 @@ describe('a damaged object is never delivered', () => {
     const object = await archive(first)
     truncateSync(object, 100)
     await expect(fetch(first)).rejects.toThrow(`wal_005/${first}.lz4`)
+  })
+})
+
+describe('what a killed fetch has left beside the destination', () => {
+  const OLD = new Date(Date.now() - 60 * 60 * 1000)
+  let stale: string
+
+  beforeEach(async () => {
+    stale = join(wal, '.RECOVERYXLOG.1-1.0123456789abcdef.wal-g-tmp')
+    writeFileSync(stale, 'half a segment')
+    utimesSync(stale, OLD, OLD)
+    for (const number of [15, 16]) await archive(segmentName(number))
+  })
+
+  test('is cleared away by the prefetcher, wherever that puts its own files', async () => {
+    mkdirSync(place.at('elsewhere'))
+    const ahead = { name: first, baseDirectory: place.at('elsewhere'), depth: 1, segmentBytes: MIB }
+    await walPrefetch(context, { ...ahead, destinationDirectory: wal })
+    expect(left()).toEqual([])
+  })
+
+  test('without a prefetcher by one fetch in sixteen', async () => {
+    const options = { prefetchDirectory: undefined, clearsAway: true }
+    await walFetch(context, { ...options, name: segmentName(15), destination: join(wal, 'one') })
+    expect(existsSync(stale)).toBe(true)
+    await walFetch(context, { ...options, name: segmentName(16), destination: join(wal, 'two') })
+    expect(left()).toEqual(['one', 'two'])
   })
 })
 

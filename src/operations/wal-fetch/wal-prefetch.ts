@@ -6,6 +6,7 @@ import { type Downloader, downloadWal } from './download.ts'
 import { openPrefetchFolder, type PrefetchFolder } from './prefetch-folder.ts'
 import { prefetchPlace } from './prefetch-origin.ts'
 import { planPrefetch } from './prefetch-plan.ts'
+import { removeStaleTemporaries } from './temporary.ts'
 import { openDownloader } from './wal-fetch.ts'
 
 export interface WalPrefetchOptions {
@@ -13,6 +14,8 @@ export interface WalPrefetchOptions {
   readonly name: string
   /** Directory in which `.wal-g/prefetch` lies. */
   readonly baseDirectory: string
+  /** Where fetches put their files: what killed ones have left there is cleared away. */
+  readonly destinationDirectory?: string
   /** Segments to hold ready ahead of `name`. */
   readonly depth: number
   readonly segmentBytes: number
@@ -38,6 +41,7 @@ export async function walPrefetch(
   const folder = openPrefetchFolder(prefetchPlace(options.baseDirectory, archives), downloader.hasher)
   const fetched: string[] = []
   folder.removeOlder(options.name)
+  if (options.destinationDirectory !== undefined) removeStaleTemporaries(options.destinationDirectory)
   for (const name of planPrefetch(options)) {
     if (!hasBaseDirectory(options.baseDirectory) || context.signal.aborted) break
     if (folder.has(name)) continue
