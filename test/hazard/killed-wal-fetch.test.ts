@@ -35,6 +35,17 @@ async function startSlowly(wal: string): Promise<Started> {
   return run
 }
 
+test('by SIGTERM: it says that it was interrupted, and nothing of damage', async () => {
+  const wal = place.at('terminated')
+  const run = await startSlowly(wal)
+  run.kill('SIGTERM')
+  const { exit, stderr } = await run.finished
+  expect(exit).toBe(1)
+  expect(stderr).toContain('interrupted by SIGTERM')
+  expect(stderr).not.toMatch(/damaged|hint/)
+  expect(readdirSync(wal)).toEqual([])
+})
+
 test('by kill -9: a later fetch clears away what it left, and not what another one is writing', async () => {
   const wal = place.at('killed')
   const killed = await startSlowly(wal)

@@ -83,6 +83,14 @@ export const mutations: readonly Mutation[] = [
     title: 'that of a living one never',
   },
   {
+    guard: 'an interrupted fetch does not call the object damaged',
+    file: 'src/operations/wal-fetch/download.ts',
+    find: " || error.code === 'CANCELLED'",
+    replace: '',
+    test: 'src/operations/wal-fetch/wal-fetch.test.ts',
+    title: 'interrupted: nothing is said',
+  },
+  {
     guard: 'different content is never taken for the same',
     file: 'src/operations/wal-push/overwrite-guard.ts',
     find: "if (!equalsLocal(source, position, archived)) return { kind: 'different' }",

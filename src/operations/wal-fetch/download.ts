@@ -187,17 +187,25 @@ function createTarget(path: string): Target {
 const NO_KEY_HINT =
   'if the archive is encrypted, set its key (docs/guide/encryption.md); if not, the object is damaged: fetch it from another copy of the archive'
 
-/** Says which object was damaged: the person at 3 a.m. has to find it. */
+const DAMAGE_HINT =
+  'the archived object is damaged; fetch it from another copy of the archive, or from the primary while it still has the segment'
+
+/** Says which object was damaged: the person at 3 a.m. has to find it. A fetch that was interrupted says nothing about it. */
 function nameObject(error: unknown, key: string, hasKeys: boolean): unknown {
-  if (!(error instanceof WalgError) || 'key' in error.facts || error.message.includes(key)) return error
+  if (!(error instanceof WalgError) || error.code === 'CANCELLED') return error
+  if ('key' in error.facts || error.message.includes(key)) return error
+  const hint = error.hint ?? hintFor(error, hasKeys)
+  const facts = { ...error.facts, key }
   return new WalgError(error.code, `object "${key}": ${error.message}`, {
-    facts: { ...error.facts, key },
+    facts,
     cause: error,
-    hint:
-      error.hint ??
-      (error.code === 'FORMAT_INVALID' && !hasKeys ? NO_KEY_HINT : undefined) ??
-      'the archived object is damaged; fetch it from another copy of the archive, or from the primary while it still has the segment',
+    ...(hint === undefined ? {} : { hint }),
   })
+}
+
+function hintFor(error: WalgError, hasKeys: boolean): string | undefined {
+  if (error.code === 'FORMAT_INVALID' && !hasKeys) return NO_KEY_HINT
+  return isDamage(error) || hasCode(error, 'WAL_INVALID', 'FORMAT_UNSUPPORTED') ? DAMAGE_HINT : undefined
 }
 
 /** Removes a file of ours; its absence is fine. */

@@ -10,14 +10,16 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import fc from 'fast-check'
 import { operationContext, type TestContext } from '../../../test/support/operation-context.ts'
 import { seed } from '../../../test/support/seeded-random.ts'
 import { type TempDirectory, tempDirectory } from '../../../test/support/temp-directory.ts'
 import { MIB, segmentName, walBytes } from '../../../test/support/wal-bytes.ts'
 import { streamOf } from '../../kit/bytes.ts'
+import { WalgError } from '../../kit/errors.ts'
 import { putSealed } from '../../repository/sealed.ts'
+import type { Storage } from '../../storage/storage.ts'
 import { type PrefetchPlace, prefetchPlace } from './prefetch-origin.ts'
 import { needsPrefetch } from './prefetch-plan.ts'
 import { walFetch } from './wal-fetch.ts'
@@ -189,6 +191,46 @@ describe('a damaged object is never delivered', () => {
     const object = await archive(first)
     truncateSync(object, 100)
     await expect(fetch(first)).rejects.toThrow(`wal_005/${first}.lz4`)
+  })
+})
+
+describe('a fetch that fails for another reason', () => {
+  test('interrupted: nothing is said about the object', async () => {
+    await archive(first)
+    const reason = new WalgError('CANCELLED', 'interrupted by SIGTERM')
+    const interrupting: Storage = {
+      ...context.storage,
+      async openSource(key, options) {
+        const source = await context.storage.openSource(key, options)
+        context.abort.abort(reason)
+        return source
+      },
+    }
+    const options = { name: first, destination: join(wal, 'RECOVERYXLOG'), prefetchDirectory: undefined }
+    const failed = walFetch({ ...context, storage: interrupting }, options)
+    await expect(failed).rejects.toBe(reason)
+    expect(left()).toEqual([])
+  })
+
+  test('a storage that fails: the object is named, and not called damaged', async () => {
+    const object = await archive(first)
+    const failing: Storage = {
+      ...context.storage,
+      async openSource() {
+        return {
+          read: () => {
+            throw new WalgError('STORAGE_UNAVAILABLE', 'the storage has gone')
+          },
+          close: async () => {},
+        } as unknown as Awaited<ReturnType<Storage['openSource']>>
+      },
+    }
+    const options = { name: first, destination: join(wal, 'RECOVERYXLOG'), prefetchDirectory: undefined }
+    const error = await walFetch({ ...context, storage: failing }, options).catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ code: 'STORAGE_UNAVAILABLE', hint: undefined })
+    expect((error as Error).message).toContain(basename(object))
+    truncateSync(object, 100)
+    await expect(fetch(first)).rejects.toMatchObject({ hint: expect.stringContaining('damaged') })
   })
 })
 
