@@ -60,6 +60,15 @@ export function flagNameOf(settingName: string): string {
 }
 
 /**
+ * True for the flag of one of `settingNames`. Another spelling of it is no flag: its value would be looked up under
+ * the right spelling, and never found.
+ */
+export function isFlagOf(settingNames: ReadonlyMap<string, unknown>, flagName: string): boolean {
+  const name = settingNameOf(flagName)
+  return flagNameOf(name) === flagName && settingNames.has(name)
+}
+
+/**
  * Takes the command's name out of the arguments: the first word that is neither a flag nor the value of a
  * global or setting flag, or of one of `groupFlags`. Everything else keeps its order.
  */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -50,6 +50,29 @@ class Place implements Disposable {
 }
 
 const LISTED = 'INFO: List backups from storages: [default]\nINFO: No backups found\n'
+
+describe('a setting flag', () => {
+  test('is one in its own spelling only: what is not looked up must not be accepted', () => {
+    using place = new Place()
+    const segment = place.write('000000010000000000000001', 'wal')
+    for (const flag of [
+      '--WALG_FILE_PREFIX',
+      '--walg_file_prefix',
+      '--WALG-FILE-PREFIX',
+      '--Walg-file-prefix',
+      '--walg-file_prefix',
+    ]) {
+      const ended = place.walg(['wal-push', `${flag}=${place.path}`, segment])
+      expect(ended.exit).toBe(1)
+      expect(ended.stderr).toStartWith(`Error: unknown flag: ${flag}\n`)
+      expect(readdirSync(join(place.path, 'repository'))).toEqual([])
+    }
+    mkdirSync(join(place.path, 'other'))
+    const other = `--walg-file-prefix=${join(place.path, 'other')}`
+    expect(place.walg(['wal-push', other, segment])).toMatchObject({ exit: 0 })
+    expect(readdirSync(join(place.path, 'other'))).toContain('wal_005')
+  }, 30_000)
+})
 
 describe('the config file', () => {
   test('is named by --config, WALG_CONFIG_PATH or WALG_CONFIG, and loses against the environment', () => {

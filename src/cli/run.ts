@@ -7,9 +7,9 @@ import {
   checkArguments,
   GLOBAL_FLAGS,
   helpFlag,
+  isFlagOf,
   type ParsedArguments,
   parseArguments,
-  settingNameOf,
   splitCommand,
   TARGET_STORAGE_FLAG,
   VERSION_FLAG,
@@ -63,7 +63,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 
 async function dispatch(argv: readonly string[], session: Session): Promise<number> {
   const known = knownNames()
-  const isSettingFlag = (name: string): boolean => known.has(settingNameOf(name))
+  const isSettingFlag = (name: string): boolean => isFlagOf(known, name)
   const { name, rest } = splitCommand(argv, isSettingFlag)
   if (name === undefined) return runRoot(rest, isSettingFlag)
   session.facts = { ...session.facts, verb: name }

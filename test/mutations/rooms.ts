@@ -401,4 +401,12 @@ export const mutations: readonly Mutation[] = [
     test: 'src/repository/catalog.test.ts',
     title: 'big integers',
   },
+  {
+    guard: 'a setting flag has one spelling',
+    file: 'src/cli/arguments.ts',
+    find: 'return flagNameOf(name) === flagName && settingNames.has(name)',
+    replace: 'return settingNames.has(name)',
+    test: 'src/cli/run.test.ts',
+    title: 'in its own spelling only',
+  },
 ]
