@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { WalgError } from '../kit/errors.ts'
+import { readPasswd } from '../kit/user-database.ts'
 import type { FlagDefinition, Invocation } from './command.ts'
 import { EXIT_FAILURE } from './exit-code.ts'
 
@@ -8,13 +8,6 @@ export const USER_FLAG: FlagDefinition = {
   name: 'user',
   type: 'string',
   doc: 'As root: runs as this user of the operating system, which then owns what is restored',
-}
-
-interface PasswdEntry {
-  readonly name: string
-  readonly uid: number
-  readonly gid: number
-  readonly home: string
 }
 
 /**
@@ -57,22 +50,4 @@ export async function runAsUser(invocation: Invocation, verb: string): Promise<n
 function flagWords(name: string, value: Exclude<Invocation['flags'][string], undefined>): string[] {
   if (Array.isArray(value)) return value.map(each => `--${name}=${each}`)
   return [`--${name}=${String(value)}`]
-}
-
-/** The name of a user; undefined when the user database does not know it. */
-export function userName(uid: number | undefined): string | undefined {
-  return readPasswd().find(entry => entry.uid === uid)?.name
-}
-
-function readPasswd(): PasswdEntry[] {
-  let text = ''
-  try {
-    text = readFileSync('/etc/passwd', 'utf8')
-  } catch {
-    // without a readable user database there are no names
-  }
-  return text.split('\n').flatMap(line => {
-    const [name = '', , uid = '', gid = '', , home = '/'] = line.split(':')
-    return /^\d+$/.test(uid) && /^\d+$/.test(gid) ? [{ name, uid: Number(uid), gid: Number(gid), home }] : []
-  })
 }

@@ -73,7 +73,10 @@ export const postgresSettings: SettingsTableOf<PostgresSettings> = {
   PGHOST: { parse: text, doc: 'Host, directory of the Unix socket, or a comma list of them.' },
   PGHOSTADDR: { parse: text, doc: 'Numeric address, or a list that matches PGHOST.' },
   PGPORT: { parse: portList, doc: 'Port, or a comma list that matches PGHOST.' },
-  PGUSER: { parse: text, doc: 'Role to connect as.' },
+  PGUSER: {
+    parse: text,
+    doc: 'Role to connect as; without it the name of the user of the operating system that runs wal-g.',
+  },
   PGPASSWORD: { parse: text, secret: true, doc: 'Password. A password file is better.' },
   PGPASSFILE: { parse: text, defaultText: '~/.pgpass', doc: 'Password file.' },
   PGDATABASE: { parse: text, doc: 'Database to connect to.' },

@@ -5,6 +5,7 @@ import { openCodec } from '../../codec/open-codec.ts'
 import { fromSystemError } from '../../kit/errors.ts'
 import { type JsonValue, writeJson } from '../../kit/json.ts'
 import { formatDurationMs, MIB } from '../../kit/sizes.ts'
+import { effectiveUserName } from '../../kit/user-database.ts'
 import type { OperationContext } from '../../operations/context.ts'
 import { markScratch, removeAbandoned, SCRATCH_PREFIX } from '../../operations/drill/abandoned-scratch.ts'
 import { type DrillReport, drill } from '../../operations/drill/drill.ts'
@@ -17,7 +18,7 @@ import { type FetchCommand, planFetchCommand } from '../configuration/kept-setti
 import { EXIT_CHECK_FAILURE, EXIT_SUCCESS } from '../exit-code.ts'
 import { fetchFilesBy } from '../fetch-files.ts'
 import { readDuration, readRecoveryChoice, TARGET_FLAGS } from '../recovery-arguments.ts'
-import { runAsUser, USER_FLAG, userName } from '../run-as-user.ts'
+import { runAsUser, USER_FLAG } from '../run-as-user.ts'
 import { searchPath } from '../search-path.ts'
 
 const RECOVERY_MS_MAX_DEFAULT = 6 * 3_600_000
@@ -106,7 +107,7 @@ function readOptions(
   sql: DrillOptions['sql'],
 ): DrillOptions {
   const { target, timeline } = readRecoveryChoice(flags)
-  const own = userName(process.getuid?.())
+  const own = effectiveUserName()
   const roles = [flags['role'], 'postgres', own, settings.PGUSER].flatMap(role =>
     role === undefined ? [] : [String(role)],
   )

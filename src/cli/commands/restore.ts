@@ -3,6 +3,7 @@ import { openCodec } from '../../codec/open-codec.ts'
 import { WalgError } from '../../kit/errors.ts'
 import { type JsonValue, writeJson } from '../../kit/json.ts'
 import { MIB } from '../../kit/sizes.ts'
+import { effectiveUserName } from '../../kit/user-database.ts'
 import type { OperationContext } from '../../operations/context.ts'
 import type { RestoreOptions, StartOptions } from '../../operations/restore/options.ts'
 import {
@@ -21,7 +22,7 @@ import { planFetchCommand } from '../configuration/kept-settings.ts'
 import { connectionOf } from '../connection.ts'
 import { fetchFilesBy } from '../fetch-files.ts'
 import { readDuration, readPort, readRecoveryChoice, TARGET_FLAGS } from '../recovery-arguments.ts'
-import { runAsUser, USER_FLAG, userName } from '../run-as-user.ts'
+import { runAsUser, USER_FLAG } from '../run-as-user.ts'
 import { searchPath } from '../search-path.ts'
 
 const WAIT_MS_DEFAULT = 3_600_000
@@ -139,7 +140,7 @@ function readStart({ flags, settings }: Invocation): StartOptions {
     port: readPort(flags['port']),
     timeoutMs: readDuration(flags, 'wait', WAIT_MS_DEFAULT),
     connection: connectionOf(settings),
-    userName: userName(process.getuid?.()),
+    userName: effectiveUserName(),
   }
 }
 

@@ -48,6 +48,20 @@ test('a home that this user may not look into has no files for it; files that ar
   expect(() => planned({ PGSERVICE: 'main', PGSERVICEFILE: '/named' })).toThrow('permission denied')
 })
 
+test('without PGUSER the role is the user of the system, who must have a name', () => {
+  const nameless = { ...machine(), userName: undefined }
+  const planned = (settings: Record<string, string>) => planConnections(settings, nameless, silentLogger)
+  expect(() => planned({ PGDATABASE: 'postgres' })).toThrow('local user with ID 1000 does not exist')
+  expect(planned({ PGUSER: 'role' })).toMatchObject({ user: 'role', database: 'role' })
+  const busy = {
+    ...machine(),
+    get userName(): string {
+      throw new Error('asked although the role is named')
+    },
+  }
+  expect(planConnections({ PGUSER: 'role' }, busy, silentLogger).user).toBe('role')
+})
+
 describe('where to connect', () => {
   test('without a host it is the default sockets, never localhost by itself', () => {
     expect(places({})).toEqual(['/var/run/postgresql||5432', '/tmp||5432'])

@@ -53,8 +53,8 @@ export function planConnections(
   const values = resolveService(settings, sources)
   const user = values['PGUSER'] ?? sources.userName
   if (user === undefined) {
-    throw new WalgError('SETTING_MISSING', 'the name of the database role is not known', {
-      hint: 'set PGUSER',
+    throw new WalgError('SETTING_MISSING', `local user with ID ${sources.userId} does not exist`, {
+      hint: 'set PGUSER to the role to connect as: without it that is the name of the user that runs wal-g',
     })
   }
   const database = values['PGDATABASE'] ?? user

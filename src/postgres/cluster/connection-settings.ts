@@ -4,7 +4,7 @@ import type { ConnectionSettings } from './cluster.ts'
 
 /** What planning may look at beside the settings; the real one is `systemSources`. */
 export interface PlanSources {
-  /** Name of the user who runs this program; undefined when the system knows none. */
+  /** Name of the effective user; undefined when the system knows none. Asked for only where no role is named. */
   readonly userName: string | undefined
   readonly homeDirectory: string
   /** Content of a file, undefined when there is none. Throws FILE_ACCESS. */

@@ -1,13 +1,16 @@
 import { readFileSync, statSync } from 'node:fs'
-import { homedir, userInfo } from 'node:os'
+import { homedir } from 'node:os'
 import { errnoOf, fromSystemError } from '../../kit/errors.ts'
+import { effectiveUserName } from '../../kit/user-database.ts'
 import type { PlanSources } from './connection-settings.ts'
 
 /** The real machine. */
 export function systemSources(): PlanSources {
   return {
-    userName: currentUserName(),
-    homeDirectory: homedir(),
+    get userName() {
+      return effectiveUserName()
+    },
+    homeDirectory: currentHome(),
     userId: process.geteuid?.(),
     readText: path => orUndefined(path, () => readFileSync(path, 'utf8')),
     stat: path =>
@@ -18,12 +21,12 @@ export function systemSources(): PlanSources {
   }
 }
 
-/** A container may run as a user that the system has no name for. */
-function currentUserName(): string | undefined {
+/** `$HOME`, else what the system has, as in libpq; a user without a name may have neither. */
+function currentHome(): string {
   try {
-    return userInfo().username
+    return homedir()
   } catch {
-    return undefined
+    return '/'
   }
 }
 
