@@ -10,6 +10,7 @@ import { copiesOf } from '../../storage/layers/copies.ts'
 import type { PutOptions, Storage } from '../../storage/storage.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import type { OperationContext } from '../context.ts'
+import { findOtherForms, removeOtherForms } from './other-forms.ts'
 import { judgeArchived } from './overwrite-guard.ts'
 import type { PushRecord, PushRecords } from './push-records.ts'
 import { openWalSource, type WalSource } from './wal-source.ts'
@@ -86,7 +87,7 @@ interface Pusher {
 async function pushSource(pusher: Pusher, source: WalSource): Promise<PushOutcome> {
   const { storage } = pusher.context
   const isGuarded = pusher.options.preventOverwrite || source.name.endsWith('.history')
-  if (!isGuarded) return await putSource(pusher, source, {})
+  if (!isGuarded) return await replaceSource(pusher, source)
   const { archived, lacking } = await settleEverywhere(pusher, source)
   if (archived !== undefined && lacking.length === 0) return archived
   if (!storage.features.conditionalPut) return await putSource(pusher, source, {}, lacking)
@@ -101,6 +102,16 @@ async function pushSource(pusher: Pusher, source: WalSource): Promise<PushOutcom
     if (again.archived !== undefined && again.lacking.length === 0) return again.archived
     return await putSource(pusher, source, {}, again.lacking)
   }
+}
+
+/** Without the guard: whatever is archived under this name, in any form, gives way. */
+async function replaceSource(pusher: Pusher, source: WalSource): Promise<PushOutcome> {
+  const { context, codec } = pusher
+  const key = walKey(source.name, codec.extension)
+  const others = await findOtherForms(context, source.name, key)
+  const outcome = await putSource(pusher, source, {})
+  if (others.length > 0) await removeOtherForms(context, key, others)
+  return outcome
 }
 
 interface Settled {

@@ -1,0 +1,101 @@
+import { EXTENSIONS_BY_LOOKUP_ORDER } from '../../codec/extensions.ts'
+import { hasCode, WalgError } from '../../kit/errors.ts'
+import { walKey } from '../../repository/layout.ts'
+import { isStorageTrouble } from '../../storage/failover/storage-trouble.ts'
+import { copiesOf } from '../../storage/layers/copies.ts'
+import type { Storage } from '../../storage/storage.ts'
+import type { OperationContext } from '../context.ts'
+
+/**
+ * The keys under which `file` is archived in another form than `key`. Asked before `key` is put: another push of the
+ * same file that puts its form meanwhile must not find it removed.
+ */
+export async function findOtherForms(
+  context: OperationContext,
+  file: string,
+  key: string,
+): Promise<readonly string[]> {
+  const { storage } = context
+  const candidates = EXTENSIONS_BY_LOOKUP_ORDER.map(({ suffix }) => walKey(file, '') + suffix)
+  const found = new Set<string>()
+  for (const copy of copiesOf(storage)) {
+    try {
+      for (const other of await presentOf(context, copy, candidates)) found.add(other)
+    } catch (error) {
+      if (!isStorageTrouble(error) || storage.copies?.giveUp(copy, error) !== true) throw error
+    }
+  }
+  found.delete(key)
+  return [...found]
+}
+
+async function presentOf(
+  { log, signal }: OperationContext,
+  storage: Storage,
+  keys: readonly string[],
+): Promise<readonly string[]> {
+  const isThere = async (key: string): Promise<boolean> => {
+    try {
+      await storage.stat(key, { signal })
+      return true
+    } catch (error) {
+      if (hasCode(error, 'OBJECT_NOT_FOUND')) return false
+      throw error
+    }
+  }
+  try {
+    const present = await Promise.all(keys.map(isThere))
+    return keys.filter((_, at) => present[at])
+  } catch (error) {
+    // Who may only write cannot be told what is there; archiving must go on for him.
+    if (!hasCode(error, 'ACCESS_DENIED', 'FILE_ACCESS')) throw error
+    log.warning(
+      `unable to look for older forms of "${keys.at(-1)}": ${error.message}; if there are any, a fetch may deliver them`,
+    )
+    return []
+  }
+}
+
+/**
+ * Removes the forms that `key`, which is durable, has replaced: whoever looks for the file could find one of them first.
+ * Throws WAL_OVERWRITE where that is not possible, because the old content would be delivered.
+ */
+export async function removeOtherForms(
+  { storage, log, signal }: OperationContext,
+  key: string,
+  others: readonly string[],
+): Promise<void> {
+  const names = others.map(other => `"${other}"`).join(', ')
+  try {
+    await storage.delete(others, { signal })
+  } catch (error) {
+    const isStopped = hasCode(error, 'CANCELLED', 'TIMEOUT')
+    if (isStopped || !(error instanceof WalgError)) throw error
+    throw new WalgError(
+      'WAL_OVERWRITE',
+      `"${key}" is stored, but ${names} of the same name could not be removed and would be delivered instead: ${error.message}`,
+      {
+        facts: { key, storage: storage.name },
+        cause: error,
+        hint: 'give this user the permission to delete, or remove the older object by hand',
+      },
+    )
+  }
+  log.warning(`"${key}" has replaced ${names}, removed so that no fetch delivers the older content`)
+  await assertKept(storage, key, signal)
+}
+
+/** Two pushes that replace the same file in two forms could each remove what the other has put. */
+async function assertKept(storage: Storage, key: string, signal: AbortSignal): Promise<void> {
+  try {
+    await storage.stat(key, { signal })
+  } catch (error) {
+    if (hasCode(error, 'ACCESS_DENIED', 'FILE_ACCESS')) return
+    if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
+    throw new WalgError('WAL_OVERWRITE', `"${key}" was removed by another push of the same name`, {
+      facts: { key, storage: storage.name },
+      cause: error,
+      hint: 'two servers with different compression archive to the same place without WALG_PREVENT_WAL_OVERWRITE',
+    })
+  }
+}
