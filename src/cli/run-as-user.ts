@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { WalgError } from '../kit/errors.ts'
-import { readPasswd } from '../kit/user-database.ts'
+import { readPasswd } from '../postgres/server/user-database.ts'
 import type { FlagDefinition, Invocation } from './command.ts'
 import { EXIT_FAILURE } from './exit-code.ts'
 

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { errnoOf, fromSystemError } from '../../kit/errors.ts'
-import { effectiveUserName } from '../../kit/user-database.ts'
+import { effectiveUserName } from '../server/user-database.ts'
 import type { PlanSources } from './connection-settings.ts'
 
 /** The real machine. */

@@ -15,7 +15,6 @@ export interface UserDatabase {
 }
 
 const SYSTEM_DATABASE: UserDatabase = { passwdFile: '/etc/passwd', askName: ['id', '-un'] }
-const SYSTEM_PATH = '/usr/bin:/bin'
 /** A directory service that does not answer must not hold up a backup. */
 const ASK_MS_MAX = 5000
 
@@ -51,7 +50,6 @@ function nameByAsking([file, ...args]: UserDatabase['askName']): string | undefi
     stdio: ['ignore', 'pipe', 'ignore'],
     timeout: ASK_MS_MAX,
     killSignal: 'SIGKILL',
-    env: { PATH: process.env['PATH'] || SYSTEM_PATH },
   })
   const name = status === 0 ? stdout.trim() : ''
   return name === '' ? undefined : name
