@@ -61,8 +61,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'archives have folders of their own for what is prefetched',
     file: 'src/operations/wal-fetch/prefetch-origin.ts',
-    find: 'hashBytes(Buffer.from(origin))',
-    replace: "hashBytes(Buffer.from(''))",
+    find: 'placeName(origin))',
+    replace: "placeName(''))",
     test: 'src/operations/wal-fetch/prefetch-folder.test.ts',
     title: 'nothing of the other one is delivered',
   },

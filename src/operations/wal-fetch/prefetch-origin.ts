@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { hashBytes } from '../../kit/hash.ts'
 import type { StorageDescription } from '../../storage/description.ts'
 import { exactIdentity } from '../../storage/storage-identity.ts'
 
@@ -17,10 +16,20 @@ export interface PrefetchPlace {
 export function prefetchPlace(baseDirectory: string, archives: readonly StorageDescription[]): PrefetchPlace {
   const origin = [...new Set(archives.map(exactIdentity))].sort().join('\n')
   const shared = join(baseDirectory, '.wal-g', 'prefetch')
-  return { shared, folder: join(shared, hashBytes(Buffer.from(origin))), origin }
+  return { shared, folder: join(shared, placeName(origin)), origin }
 }
 
-const PLACE_NAME = /^[0-9a-f]{32}$/
+/**
+ * FNV-1a of 64 bits: to load a better hash would cost each fetch a millisecond. Were two archives to get one name, they would only
+ * remove what the other has prefetched: the check knows the whole origin.
+ */
+function placeName(origin: string): string {
+  let hash = 0xcbf29ce484222325n
+  for (const byte of Buffer.from(origin)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n)
+  return hash.toString(16).padStart(16, '0')
+}
+
+const PLACE_NAME = /^[0-9a-f]{16}$/
 
 /** True for a name that `prefetchPlace` gives to folders. */
 export function isPlaceName(name: string): boolean {
