@@ -1,5 +1,7 @@
 import type { Mutation } from './mutation.ts'
 
+const RESCUE = 'test/hazard/wal-rescue.test.ts'
+const PLAN = 'src/operations/wal-push/directory-plan.ts'
 const FORMS = 'src/operations/wal-push/other-forms.test.ts'
 
 /** The guards of what is archived, beside those of single objects in `rooms.ts`. */
@@ -31,5 +33,61 @@ export const mutations: readonly Mutation[] = [
     replace: '',
     test: 'src/operations/wal-push/wal-push.test.ts',
     title: 'switched off, replaces segments',
+  },
+  {
+    guard: 'a mark that cannot be changed does not keep the other files of a directory from being pushed',
+    file: 'src/operations/wal-push/directory-push.ts',
+    find: '    if (!(error instanceof WalgError)) throw error\n    log.warning',
+    replace: '    if (error instanceof WalgError) throw error\n    log.warning',
+    test: RESCUE,
+    title: 'nothing can be marked',
+  },
+  {
+    guard: 'archived files that keep their .ready are told by the status',
+    file: 'src/cli/commands/wal-push.ts',
+    find: '(failed[0] ?? unmarked[0])?.error',
+    replace: 'failed[0]?.error',
+    test: RESCUE,
+    title: 'nothing can be marked',
+  },
+  {
+    guard: 'a file that is marked .ready and not there is a failure',
+    file: PLAN,
+    find: '      lacking.push({ name, error })\n    }\n  }\n  return { names, leftOut',
+    replace: '    }\n  }\n  return { names, leftOut',
+    test: RESCUE,
+    title: 'marked .ready is not there',
+  },
+  {
+    guard: 'an unreadable segment does not keep the others',
+    file: PLAN,
+    find: "      plan.lacking.push({ name, error: fromSystemError(error, 'read', join(directory, name)) })",
+    replace: '      throw error',
+    test: RESCUE,
+    title: 'cannot be read',
+  },
+  {
+    guard: 'what comes before an unreadable segment is pushed',
+    file: 'src/postgres/wal/record.ts',
+    find: '    !unreadable.has(followName) &&\n',
+    replace: '',
+    test: RESCUE,
+    title: 'cannot be read',
+  },
+  {
+    guard: 'a damaged segment among sound ones is a failure',
+    file: PLAN,
+    find: 'if (name < last)',
+    replace: "if (name < '')",
+    test: RESCUE,
+    title: 'is damaged',
+  },
+  {
+    guard: 'a hole in the sequence is named',
+    file: PLAN,
+    find: '    plan.holes.push(...holesOf(timeline, complete))\n',
+    replace: '',
+    test: RESCUE,
+    title: 'hole is named',
   },
 ]

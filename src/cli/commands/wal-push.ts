@@ -81,13 +81,16 @@ async function pushDirectoryOf(
     metadata: settings.WALG_UPLOAD_WAL_METADATA,
     threadsMax: Math.min(settings.WALG_UPLOAD_CONCURRENCY, availableParallelism()),
   })
-  const counts = `${result.stored} pushed, ${result.alreadyArchived} already archived, ${result.leftOut.length} left out, ${result.failed.length} failed`
-  if (result.failed.length === 0) {
-    context.log.info(`WAL of "${result.directory}": ${counts}`)
+  const { directory, failed, unmarked } = result
+  const notMarked = unmarked.length === 0 ? '' : `, ${unmarked.length} archived but not marked .done`
+  const counts = `${result.stored} pushed, ${result.alreadyArchived} already archived, ${result.leftOut.length} left out, ${failed.length} failed${notMarked}`
+  const cause = (failed[0] ?? unmarked[0])?.error
+  if (cause === undefined) {
+    context.log.info(`WAL of "${directory}": ${counts}`)
     return 0
   }
-  throw new WalgError('WAL_NOT_ARCHIVED', `WAL of "${result.directory}": ${counts}`, {
-    cause: result.failed[0]?.error,
+  throw new WalgError('WAL_NOT_ARCHIVED', `WAL of "${directory}": ${counts}`, {
+    cause,
     hint: 'mend the cause named above and run the command again; what is archived is skipped',
   })
 }

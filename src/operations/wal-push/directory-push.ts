@@ -1,14 +1,12 @@
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { prepareThreads } from '../../codec/prepare-threads.ts'
 import { decodeError } from '../../kit/error-transport.ts'
-import { WalgError } from '../../kit/errors.ts'
-import { compareArchiveNames, listReady, markDone } from '../../postgres/archive-status.ts'
-import { findEndOfValidWal } from '../../postgres/wal/record.ts'
-import { isHistoryName, isSegmentName } from '../../postgres/wal-segment.ts'
+import { fromSystemError, WalgError } from '../../kit/errors.ts'
+import { markDone } from '../../postgres/archive-status.ts'
 import type { OperationContext } from '../context.ts'
+import { type DirectoryPlan, type LackingFile, planDirectory } from './directory-plan.ts'
 import type { DirectoryTask, DirectoryTaskResult } from './directory-worker.ts'
-import { checkSegmentFile } from './segment-file.ts'
 
 export interface DirectoryPushOptions {
   /** `pg_wal`, or a data directory that has one. */
@@ -24,21 +22,18 @@ export interface DirectoryPushResult {
   readonly directory: string
   readonly stored: number
   readonly alreadyArchived: number
-  readonly failed: readonly { readonly name: string; readonly error: Error }[]
+  /** What the archive lacks: pushes that failed, and files that could not be pushed at all. */
+  readonly failed: readonly LackingFile[]
+  /** Archived, but still marked `.ready`. */
+  readonly unmarked: readonly LackingFile[]
   /** Files that were left alone, each with the reason. */
   readonly leftOut: readonly { readonly name: string; readonly reason: string }[]
 }
 
-/** What a directory push will do, decided before the first byte moves. */
-export interface DirectoryPlan {
-  readonly names: readonly string[]
-  readonly leftOut: readonly { readonly name: string; readonly reason: string }[]
-  readonly hasArchiveStatus: boolean
-}
-
 /**
  * Archives what a server left behind: everything it has marked `.ready`, oldest first, in parallel; each file is
- * marked `.done` when its object is durable. Without an archive status only segments that prove complete go.
+ * marked `.done` when its object is durable. Without an archive status only segments that prove complete go. One file
+ * that cannot be read, pushed or marked does not keep the others: what is rescued here may be the last copy.
  */
 export async function pushDirectory(
   context: OperationContext,
@@ -47,78 +42,43 @@ export async function pushDirectory(
   const directory = findWalDirectory(options.directory)
   const plan = await planDirectory(directory, context.signal)
   context.log.info(`Files will be uploaded to storage: ${context.storage.name}`)
-  for (const { name, reason } of plan.leftOut) context.log.warning(`${name} is not pushed: ${reason}`)
-  const results = await pushAll(context, options, directory, plan)
+  warnOfPlan(context, plan)
+  const { results, unmarked } = await pushAll(context, options, directory, plan)
   const failed = results.flatMap(result =>
     result.error === undefined ? [] : [{ name: result.name, error: decodeError(result.error) }],
   )
   for (const { name, error } of failed) context.log.error(`push of ${name} failed: ${error.message}`)
   const alreadyArchived = results.filter(result => result.kind === 'already-archived').length
   const stored = results.filter(result => result.kind === 'stored').length
-  return { directory, stored, alreadyArchived, failed, leftOut: plan.leftOut }
+  return {
+    directory,
+    stored,
+    alreadyArchived,
+    failed: [...failed, ...plan.lacking],
+    unmarked,
+    leftOut: plan.leftOut,
+  }
+}
+
+function warnOfPlan({ log }: OperationContext, { leftOut, lacking, holes }: DirectoryPlan): void {
+  for (const { name, reason } of leftOut) log.warning(`${name} is not pushed: ${reason}`)
+  for (const { name, error } of lacking) {
+    log.warning(`${name} is not pushed, and the archive may lack it: ${error.message}`)
+  }
+  for (const hole of holes) log.warning(`${hole} not there: the archive lacks what it does not have already`)
 }
 
 function findWalDirectory(path: string): string {
   const directory = resolve(path)
-  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new WalgError('FILE_NOT_FOUND', `no such directory: "${directory}"`)
+  let isDirectory: boolean
+  try {
+    isDirectory = statSync(directory).isDirectory()
+  } catch (error) {
+    throw fromSystemError(error, 'read', directory)
   }
+  if (!isDirectory) throw new WalgError('FILE_NOT_FOUND', `no such directory: "${directory}"`)
   const inside = join(directory, 'pg_wal')
   return existsSync(join(directory, 'PG_VERSION')) && existsSync(inside) ? inside : directory
-}
-
-/** Reads the directory and decides. Throws FILE_ACCESS. */
-export async function planDirectory(directory: string, signal: AbortSignal): Promise<DirectoryPlan> {
-  const ready = await listReady(directory)
-  if (ready === undefined) return await planWithoutStatus(directory, signal)
-  const leftOut = ready
-    .filter(name => !existsSync(join(directory, name)))
-    .map(name => ({ name, reason: 'marked .ready, but the file is not there' }))
-  const missing = new Set(leftOut.map(entry => entry.name))
-  return { names: ready.filter(name => !missing.has(name)), leftOut, hasArchiveStatus: true }
-}
-
-/** Page addresses tell recycled files from real ones, the records tell how far the real ones are written. */
-async function planWithoutStatus(directory: string, signal: AbortSignal): Promise<DirectoryPlan> {
-  const leftOut: { name: string; reason: string }[] = []
-  const history: string[] = []
-  const sound: string[] = []
-  for (const name of readdirSync(directory).sort(compareArchiveNames)) {
-    if (isHistoryName(name)) history.push(name)
-    if (!isSegmentName(name)) continue
-    if (!statSync(join(directory, name)).isFile()) {
-      leftOut.push({ name, reason: 'not a regular file' })
-      continue
-    }
-    const { fault } = checkSegmentFile(join(directory, name))
-    if (fault === undefined) sound.push(name)
-    else leftOut.push({ name, reason: fault.message })
-  }
-  const complete = new Set<string>()
-  for (const run of runsOfSegments(sound)) {
-    const valid = await findEndOfValidWal(directory, run, signal)
-    for (const name of valid.complete) complete.add(name)
-    for (const name of run) {
-      if (!valid.complete.includes(name))
-        leftOut.push({ name, reason: `not proved complete: ${valid.reason}` })
-    }
-  }
-  return {
-    names: [...history, ...sound.filter(name => complete.has(name))],
-    leftOut,
-    hasArchiveStatus: false,
-  }
-}
-
-/** Splits sorted names where the timeline changes; a gap inside one is found by the reader of the records. */
-function runsOfSegments(names: readonly string[]): string[][] {
-  const runs: string[][] = []
-  for (const name of names) {
-    const run = runs.at(-1)
-    if (run !== undefined && run[0]?.slice(0, 8) === name.slice(0, 8)) run.push(name)
-    else runs.push([name])
-  }
-  return runs
 }
 
 async function pushAll(
@@ -126,9 +86,10 @@ async function pushAll(
   options: DirectoryPushOptions,
   directory: string,
   plan: DirectoryPlan,
-): Promise<DirectoryTaskResult[]> {
+): Promise<{ readonly results: readonly DirectoryTaskResult[]; readonly unmarked: readonly LackingFile[] }> {
   const queue = [...plan.names]
   const results: DirectoryTaskResult[] = []
+  const unmarked: LackingFile[] = []
   const task: Omit<DirectoryTask, 'name'> = {
     directory,
     takesNotes: plan.hasArchiveStatus,
@@ -145,8 +106,10 @@ async function pushAll(
         context.signal.throwIfAborted()
         const result = await thread.run({ ...task, name })
         for (const { level, message } of result.messages) context.log[level](message)
-        if (result.error === undefined && plan.hasArchiveStatus) await markDone(directory, name)
         results.push(result)
+        if (result.error !== undefined || !plan.hasArchiveStatus) continue
+        const error = await tryToMark(context, directory, name)
+        if (error !== undefined) unmarked.push({ name, error })
       }
     } finally {
       thread.close()
@@ -157,7 +120,23 @@ async function pushAll(
   const settled = await Promise.allSettled(Array.from({ length: threads }, runThread))
   const failure = settled.find(outcome => outcome.status === 'rejected')
   if (failure !== undefined) throw failure.reason
-  return results
+  return { results, unmarked }
+}
+
+/** The mark is the server's concern, the object is ours: without the mark the server only asks once more. */
+async function tryToMark(
+  { log }: OperationContext,
+  directory: string,
+  name: string,
+): Promise<Error | undefined> {
+  try {
+    await markDone(directory, name)
+    return undefined
+  } catch (error) {
+    if (!(error instanceof WalgError)) throw error
+    log.warning(`${name} is archived, but cannot be marked .done: ${error.message}`)
+    return error
+  }
 }
 
 interface Thread {

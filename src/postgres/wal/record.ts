@@ -21,6 +21,8 @@ export interface ValidWal {
   readonly endLsn: Lsn | undefined
   /** Why reading stopped there, for a person. */
   readonly reason: string
+  /** Nothing was wrong: the last segment was read to its end, and a record goes on in one that is not there. */
+  readonly isCutOff: boolean
 }
 
 /** A segment with what its own header says. */
@@ -39,27 +41,30 @@ const CHUNKS_PER_BREATH = 16
  * Reads the records of segments (names oldest first, files in `directory`), checks each CRC-32C and each back link,
  * and tells up to where they prove whole. Reading starts anew where the names have a gap or change timeline; a
  * record that leaves the last segment is followed into the file of the next one, if that is there, whatever
- * else it holds. Throws FILE_NOT_FOUND, FILE_ACCESS, CANCELLED.
+ * else it holds; not into one of `unreadable`, which counts as not there. Throws FILE_NOT_FOUND, FILE_ACCESS, CANCELLED.
  */
 export async function findEndOfValidWal(
   directory: string,
   names: readonly string[],
   signal: AbortSignal,
+  unreadable: ReadonlySet<string> = new Set(),
 ): Promise<ValidWal> {
   const complete: string[] = []
   let endLsn: Lsn | undefined
   let reason = 'there is no WAL'
+  let isCutOff = false
   for (const run of splitRuns(directory, names)) {
-    const reader = await readRun(directory, run, signal)
+    const reader = await readRun(directory, run, signal, unreadable)
     const last = run.at(-1)!
     endLsn = reader.endLsn ?? endLsn
+    isCutOff = reader.stopReason === undefined
     reason = reader.stopReason ?? `the record that goes on after ${last.name} is not there to its end`
     for (const { name, segment, header } of run) {
       const endOfSegment = segmentStartLsn(nextSegment(segment), header.segmentBytes)
       if (reader.endLsn !== undefined && reader.endLsn >= endOfSegment) complete.push(name)
     }
   }
-  return { complete, endLsn, reason }
+  return { complete, endLsn, reason, isCutOff }
 }
 
 /** Splits at gaps, at changes of timeline, and at files that do not begin like a segment; those are left out. */
@@ -79,6 +84,7 @@ async function readRun(
   directory: string,
   run: readonly OpenedSegment[],
   signal: AbortSignal,
+  unreadable: ReadonlySet<string>,
 ): Promise<RecordReader> {
   const first = run[0]!
   const last = run.at(-1)!
@@ -89,6 +95,7 @@ async function readRun(
   if (
     reader.stopReason === undefined &&
     !reader.isBetweenRecords &&
+    !unreadable.has(followName) &&
     existsSync(join(directory, followName))
   ) {
     const follow = openSegment(directory, followName)
