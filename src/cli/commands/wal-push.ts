@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { openCodec } from '../../codec/open-codec.ts'
-import { WalgError } from '../../kit/errors.ts'
+import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
 import type { OperationContext } from '../../operations/context.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
@@ -95,6 +95,12 @@ async function pushDirectoryOf(
   })
 }
 
+/** What is not there is the pusher's to report. */
 function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+  try {
+    return statSync(path).isDirectory()
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false
+    throw fromSystemError(error, 'archive', path)
+  }
 }
