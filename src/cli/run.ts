@@ -218,7 +218,7 @@ async function perform(
   const { settings } = reading
   if (settings.WALG_LOG_LEVEL === 'DEVEL') await dumpEnvironment(sink)
   const signal = abortOnSignals(
-    ['SIGINT', 'SIGTERM', ...(command.stopsOn ?? [])],
+    ['SIGINT', 'SIGTERM', 'SIGHUP', ...(command.stopsOn ?? [])],
     name => sink.log.warning(`Received ${name}, stopping. Once more to leave at once.`),
     () => process.exit(exitCodeOf(new WalgError('CANCELLED', 'interrupted twice'), session.facts)),
   )

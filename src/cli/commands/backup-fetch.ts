@@ -62,7 +62,7 @@ Sets reverse delta unpack & skip redundant tars options automatically. Always do
   ],
   needsStorage: true,
   opensPayloads: true,
-  stopsOn: ['SIGHUP', 'SIGQUIT'],
+  stopsOn: ['SIGQUIT'],
   async run(invocation: Invocation): Promise<number> {
     const { flags, settings, log } = invocation
     const selection = selectionFrom(invocation)
