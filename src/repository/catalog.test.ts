@@ -122,6 +122,16 @@ test('big integers are told apart, and one that the original rounded is still fo
   await expect(neighbour).rejects.toThrow('No backups found')
 })
 
+test('null finds the backup without user data', async () => {
+  const find = () => selectBackup(storage, { kind: 'user-data', json: ' null ' })
+  await putBackup(NEW, '1')
+  await expect(find()).rejects.toThrow('No backups found')
+  await putBackup(OLD)
+  expect((await find()).name).toBe(OLD)
+  await putBackup(NEW)
+  await expect(find()).rejects.toMatchObject({ code: 'BACKUP_AMBIGUOUS' })
+})
+
 test('user data that several backups have is ambiguous', async () => {
   await putBackup(OLD, '1')
   await putBackup(NEW, '1.0')

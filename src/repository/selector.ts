@@ -25,6 +25,9 @@ export interface SelectedBackup extends BackupEntry {
   readonly document: SentinelDocument
 }
 
+/** A backup without user data is one whose user data are null: so they are written, and so the original reads them. */
+const NO_USER_DATA = 'null'
+
 /** How many older backups are looked at to name a good one in the hint. */
 const GOOD_BACKUP_LOOKS_MAX = 20
 
@@ -99,8 +102,7 @@ async function selectByUserData(storage: Storage, json: string, options: Abortab
   const broken: WalgError[] = []
   for (const entry of backups) {
     try {
-      const userData = await readUserData(storage, entry, options)
-      if (userData !== null) known.push({ entry, userData })
+      known.push({ entry, userData: (await readUserData(storage, entry, options)) ?? NO_USER_DATA })
     } catch (error) {
       if (!hasCode(error, 'BACKUP_BROKEN', 'BACKUP_NOT_FOUND')) throw error
       broken.push(error)
