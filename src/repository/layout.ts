@@ -25,6 +25,12 @@ export function sentinelKey(backup: BackupName): string {
   return `${BACKUPS_PREFIX}/${backup}${SENTINEL_SUFFIX}`
 }
 
+/** The sentinel of the backup to which the object `key` belongs; of a sentinel itself. */
+export function sentinelKeyFor(key: string): string {
+  const end = key.indexOf('/', BACKUPS_PREFIX.length + 1)
+  return end < 0 ? key : `${key.slice(0, end)}${SENTINEL_SUFFIX}`
+}
+
 /** Everything else of a backup lies below this prefix. */
 export function backupPrefix(backup: BackupName): string {
   return `${BACKUPS_PREFIX}/${backup}`

@@ -61,6 +61,11 @@ export interface GetOptions extends Abortable {
 export interface PutOptions extends Abortable {
   /** OBJECT_EXISTS when the key is there; needs `features.conditionalPut`. */
   readonly ifAbsent?: boolean
+  /**
+   * With `ifAbsent`: a storage that finds out only when the object is to become visible that it cannot do that in one
+   * step looks whether the key is there, and puts then; without this it throws FORMAT_UNSUPPORTED.
+   */
+  readonly mayLookFirst?: boolean
   /** Known size, when the caller has it: lets a driver choose a single request. Not a promise. */
   readonly expectedSizeBytes?: number
 }

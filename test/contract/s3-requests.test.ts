@@ -234,6 +234,22 @@ describe('what the settings of S3 put into requests', () => {
     double.intercept = undefined
     await storage.close()
   })
+
+  test('where a caller may look first, such a store still gets the object, small or in parts, and keeps what is there', async () => {
+    for (const bytes of [9, 12 << 20]) {
+      const storage = await openS3(double.settings())
+      double.intercept = ({ headers }) =>
+        headers['if-none-match'] === undefined ? undefined : { status: 501 }
+      const put = (key: string): Promise<void> =>
+        storage.put(key, lentStream(patternBytes(bytes), 1 << 20), { ifAbsent: true, mayLookFirst: true })
+      await put(`object${bytes}`)
+      expect((await storage.stat(`object${bytes}`)).sizeBytes).toBe(bytes)
+      await put(`second${bytes}`)
+      await expectCode(put(`object${bytes}`), 'OBJECT_EXISTS')
+      double.intercept = undefined
+      await storage.close()
+    }
+  })
 })
 
 describe('settings of S3 that are half set or senseless', () => {

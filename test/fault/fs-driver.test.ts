@@ -224,6 +224,23 @@ describe('conditional put on difficult file systems', () => {
     }
   })
 
+  test('without hard links a caller that may look first gets its object, and nobody loses one', async () => {
+    const looking = (storage: Storage): Promise<void> =>
+      storage.put('object', lentStream(CONTENT, 1 << 20), { ifAbsent: true, mayLookFirst: true })
+    for (const mode of ['pooled', 'blocking'] as const) {
+      await withFaults(mode, [{ call: 'link', errno: 'EPERM', times: 2 }], async ({ storage, root }) => {
+        await looking(storage)
+        expect(filesBelow(root)).toEqual(['object', 'source'])
+        const late = await storage.openSink('late', { ifAbsent: true, mayLookFirst: true })
+        await late.write(CONTENT)
+        await storage.put('late', lentStream(CONTENT.subarray(0, 5), 5))
+        await expectCode(Promise.resolve(late.end()), 'OBJECT_EXISTS')
+        expect((await storage.stat('late')).sizeBytes).toBe(5)
+        expect(filesBelow(root)).toEqual(['late', 'object', 'source'])
+      })
+    }
+  })
+
   test('a link whose answer was lost on the way, and that then exists already, is our own', async () => {
     const fault: FileFault = { call: 'link', errno: 'EEXIST', isAnswerLost: true }
     await withFaults('pooled', [fault], async ({ storage, root }) => {

@@ -16,6 +16,7 @@ import { assertParentStored, beginReadingParent, markAncestors } from './delta/o
 import { pastMoment } from './delta/settled-moment.ts'
 import type { BackupPushOptions, BackupPushResult } from './options.ts'
 import type { NumberedPart } from './part/pack-task.ts'
+import type { OwnRecord } from './part/part.ts'
 import { PartWorkers } from './part/part-workers.ts'
 import { planBackup } from './plan-backup.ts'
 import { judgeLateDamage, nextPart, type PushedParts, pushParts } from './push-parts.ts'
@@ -61,18 +62,21 @@ export async function backupPush(
     options,
   )
   const { name } = contents.identity
-  await claimName(push, name)
+  await claimName(push, name, source)
   return await takingBackOnFailure(context, name, async tentative => {
-    if (isCopied && chosen !== undefined) await copyParts(push, chosen.name, contents, options.partsAtOnce)
-    const packing = await pushParts(push, workers, source, contents, options)
+    const { own } = tentative
+    if (isCopied && chosen !== undefined) {
+      await copyParts(push, own, chosen.name, contents, options.partsAtOnce)
+    }
+    const packing = await pushParts(push, workers, source, contents, options, own)
     if (options.failsOnCorrupt) await reportAll(push, source, contents, packing, true)
-    const smallParts = await pushControlAndWal(push, source, contents, packing, options)
+    const smallParts = await pushControlAndWal(push, own, source, contents, packing, options)
     const stop = await source.stop()
     const pushed = judgeLateDamage(push, contents, packing, stop.finishLsn)
     if (options.failsOnCorrupt) await reportAll(push, source, contents, pushed, true)
     const number = nextPart(pushed.parts, '').number + smallParts.length
     if (stop.labels !== undefined) {
-      smallParts.push(await pushLabels({ context: push, backup: name, number }, stop.labels))
+      smallParts.push(await pushLabels({ context: push, own, backup: name, number }, stop.labels))
     }
     const names = options.hasDatabaseNames ? source.readDatabases() : null
     const [databases] = await Promise.all([names, source.waitForWal(stop)])
@@ -128,6 +132,7 @@ async function openSource(
 /** pg_control comes after all data; WAL that travels inside the backup before it. */
 async function pushControlAndWal(
   context: OperationContext,
+  own: OwnRecord,
   source: BackupSource,
   contents: Contents,
   pushed: PushedParts,
@@ -135,7 +140,7 @@ async function pushControlAndWal(
 ): Promise<SmallPart[]> {
   const smallParts: SmallPart[] = []
   const next = nextPart(pushed.parts, context.codec.extension)
-  const place = { context, backup: contents.identity.name }
+  const place = { context, own, backup: contents.identity.name }
   if (source.wal.length > 0) {
     smallParts.push(
       await pushWalMembers({ ...place, number: next.number }, next.name, source.wal, diskBytesPerSecond),
@@ -172,6 +177,7 @@ function numberCopied({ files }: Contents, first: number): NumberedPart[] {
     contentBytes,
     storedBytes: source.sizeBytes,
     storedHash: source.hash,
+    modifiedNs: undefined,
   }))
 }
 

@@ -1,9 +1,10 @@
 import { collect } from '../../kit/bytes.ts'
-import { WalgError } from '../../kit/errors.ts'
+import { hasCode, WalgError } from '../../kit/errors.ts'
 import type { BackupName } from '../../repository/backup-name.ts'
 import { backupExists, backupObjectKeys } from '../../repository/catalog.ts'
 import { sentinelKey } from '../../repository/layout.ts'
 import type { OperationContext } from '../context.ts'
+import { OwnObjects } from './own-objects.ts'
 
 /** Keys named in one call to the storage. */
 const DELETE_BATCH = 1000
@@ -13,14 +14,19 @@ const SENTINEL_BYTES_MAX = 64 << 20
 
 /**
  * Makes sure that `name` is free before the first put. Throws BACKUP_EXISTS for a complete backup of that name;
- * objects of one that never became complete are removed, and said.
+ * objects of one that never became complete are removed, and said. They may be of a push that is under way on another host:
+ * it misses them before it ends.
  */
-export async function claimName(context: OperationContext, name: BackupName): Promise<void> {
+export async function claimName(
+  context: OperationContext,
+  name: BackupName,
+  { startsNow }: { readonly startsNow: boolean },
+): Promise<void> {
   const { storage, signal, log } = context
   if (await backupExists(storage, name, { signal })) {
     throw new WalgError('BACKUP_EXISTS', `backup "${name}" exists already in storage "${storage.name}"`, {
       facts: { backup: name, storage: storage.name, key: sentinelKey(name) },
-      hint: 'it begins in the same WAL segment; delete it, push to another prefix, or use `copy` for a copy of it',
+      hint: startsNow ? SAME_SEGMENT_HINT : RESTARTPOINT_HINT,
     })
   }
   const keys = await backupObjectKeys(storage, name, { signal })
@@ -29,10 +35,16 @@ export async function claimName(context: OperationContext, name: BackupName): Pr
   await deleteAll(context, keys, signal)
 }
 
+const SAME_SEGMENT_HINT =
+  'it begins in the same WAL segment; delete it, push to another prefix, or use `copy` for a copy of it'
+const RESTARTPOINT_HINT =
+  'a backup of a standby begins at its last restartpoint, which has not moved since that backup began (or is where one of the primary began): CHECKPOINT on the primary, wait until the standby has made its restartpoint of it, then push again'
+
 /** What a push has done so far that may have to be taken back. */
 export interface Tentative {
   /** Set before the sentinel is put: from then on it may be visible, whatever the answer. */
   sentinel: string | undefined
+  readonly own: OwnObjects
 }
 
 /**
@@ -44,12 +56,12 @@ export async function takingBackOnFailure<T>(
   name: BackupName,
   push: (tentative: Tentative) => Promise<T>,
 ): Promise<T> {
-  const tentative: Tentative = { sentinel: undefined }
+  const tentative: Tentative = { sentinel: undefined, own: new OwnObjects() }
   try {
     return await push(tentative)
   } catch (error) {
     try {
-      await takeBack(context, name, tentative)
+      await takeBack(context, name, tentative, hasCode(error, 'OBJECT_EXISTS', 'BACKUP_EXISTS', 'INTEGRITY'))
     } catch (failure) {
       const text = failure instanceof Error ? failure.message : String(failure)
       context.log.warning(
@@ -60,33 +72,51 @@ export async function takingBackOnFailure<T>(
   }
 }
 
-async function takeBack(context: OperationContext, name: BackupName, tentative: Tentative): Promise<void> {
+/** Objects of another push under the same name stay; `isContested` says that there is one. */
+async function takeBack(
+  context: OperationContext,
+  name: BackupName,
+  { sentinel, own }: Tentative,
+  isContested: boolean,
+): Promise<void> {
   const signal = AbortSignal.timeout(CLEAN_UP_TIMEOUT_MS)
-  const { storage } = context
-  if (await isSomebodyElses(context, name, tentative, signal)) {
-    context.log.warning(
-      `another push has completed a backup with the name "${name}": nothing of it is touched`,
-    )
-    return
+  const { storage, log } = context
+  const isOthers = await isSomebodyElses(context, name, sentinel, signal)
+  if (isOthers) {
+    log.warning(`another push has completed a backup with the name "${name}": nothing of it is touched`)
+  } else if (sentinel !== undefined) {
+    await takeBackSentinel(context, name, signal)
   }
-  // A put whose answer was lost may have made the sentinel visible.
+  const sorted = await own.sort(storage, name, isContested || isOthers, { signal })
+  await deleteAll(context, sorted.own, signal)
+  if (isOthers || sorted.others.length === 0) return
+  log.warning(
+    `${sorted.others.length} objects of "${name}" are left as they are: they belong to another push, or may`,
+  )
+}
+
+/** A put whose answer was lost may have made the sentinel visible. */
+async function takeBackSentinel(
+  { storage }: OperationContext,
+  name: BackupName,
+  signal: AbortSignal,
+): Promise<void> {
   await storage.delete([sentinelKey(name)], { signal })
   if (await backupExists(storage, name, { signal })) {
     throw new WalgError('STORAGE_UNAVAILABLE', `the sentinel of "${name}" is still there`)
   }
-  await deleteAll(context, await backupObjectKeys(storage, name, { signal }), signal)
 }
 
 /** A sentinel that this push has not written: of a primary and its standby, say, that begin in the same segment. */
 async function isSomebodyElses(
   { storage }: OperationContext,
   name: BackupName,
-  tentative: Tentative,
+  sentinel: string | undefined,
   signal: AbortSignal,
 ): Promise<boolean> {
   if (!(await backupExists(storage, name, { signal }))) return false
-  if (tentative.sentinel === undefined) return true
-  const own = new TextEncoder().encode(tentative.sentinel)
+  if (sentinel === undefined) return true
+  const own = new TextEncoder().encode(sentinel)
   const stored = await collect(await storage.get(sentinelKey(name), { signal }), SENTINEL_BYTES_MAX)
   return Buffer.compare(own, stored) !== 0
 }

@@ -1,9 +1,9 @@
 import { hostname } from 'node:os'
-import { type Awaitable, streamOf } from '../../kit/bytes.ts'
-import { WalgError } from '../../kit/errors.ts'
-import { HASH_ALGORITHM } from '../../kit/hash.ts'
+import { type Awaitable, type ByteStream, streamOf } from '../../kit/bytes.ts'
+import { HASH_ALGORITHM, openHasher } from '../../kit/hash.ts'
 import { ceilToMicroseconds, nowNs, type Timestamp } from '../../kit/timestamp.ts'
 import type { Lsn } from '../../postgres/lsn.ts'
+import type { BackupName } from '../../repository/backup-name.ts'
 import type { FilesMetadataSource } from '../../repository/files-metadata.ts'
 import { encodeFilesMetadata } from '../../repository/files-metadata-document.ts'
 import {
@@ -11,7 +11,6 @@ import {
   filesMetadataKey,
   metadataKey,
   partKey,
-  partsPrefix,
   sentinelKey,
 } from '../../repository/layout.ts'
 import type { ManifestSource } from '../../repository/manifest.ts'
@@ -19,14 +18,14 @@ import { encodeContentManifest } from '../../repository/manifest-document.ts'
 import { formatMetadata } from '../../repository/metadata.ts'
 import { type ContentManifestLink, formatSentinel } from '../../repository/sentinel.ts'
 import type { TablespaceSpec } from '../../repository/tablespace-spec.ts'
-import { copiesOf } from '../../storage/layers/copies.ts'
-import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 import type { Tentative } from './claim-name.ts'
 import type { BackupIdentity } from './contents.ts'
 import type { BackupPushOptions } from './options.ts'
-import type { StoredPart } from './part/part.ts'
+import { asAnotherPush, assertFree, modifiedNsOf, NEW, openNewObject } from './part/new-object.ts'
+import { meterSink, type OwnRecord, type StoredPart, traitsOf } from './part/part.ts'
 import { putMeasured } from './small-parts.ts'
+import { assertAllStored, type StoredObject } from './stored-check.ts'
 
 /** What the documents of a backup say. */
 export interface FinishedBackup {
@@ -66,20 +65,26 @@ export async function commitBackup(
   backup: FinishedBackup,
   tentative: Tentative,
 ): Promise<BackupSizes> {
-  const { log, storage, signal } = context
+  const { log } = context
+  const { own } = tentative
   const { name, delta, catchupFromLsn } = backup.identity
-  const put = (key: string, text: string): Promise<void> =>
-    storage.put(key, streamOf(new TextEncoder().encode(text)), { signal })
   const facts = factsOf(options, backup)
   const hasNoList = !options.hasFilesMetadata
   if (hasNoList) log.info('Files metadata tracking is disabled, will not upload the files_metadata.json')
-  const contentManifest = await putContentManifest(context, backup)
-  await allSettledOrThrow([
-    put(metadataKey(name), formatMetadata({ ...facts, startLsn: backup.startLsn })),
+  const manifestKey = contentManifestKey(name, context.codec.extension)
+  const manifest = await putMeasured(context, own, manifestKey, encodeContentManifest(backup.manifest))
+  const metadata = formatMetadata({ ...facts, startLsn: backup.startLsn })
+  const documents = await allSettledOrThrow([
+    putDocument(context, own, metadataKey(name), streamOf(new TextEncoder().encode(metadata))),
     hasNoList
       ? undefined
-      : storage.put(filesMetadataKey(name), encodeFilesMetadata(backup.files), { signal }),
+      : putDocument(context, own, filesMetadataKey(name), encodeFilesMetadata(backup.files)),
   ])
+  const objects: StoredObject[] = [
+    ...backup.parts.map(part => ({ key: partKey(name, part.name), ...traitsOf(part) })),
+    { key: manifestKey, ...traitsOf(manifest) },
+    ...documents.filter(document => document !== undefined),
+  ]
   const sentinel = formatSentinel({
     ...facts,
     lsn: backup.startLsn,
@@ -89,18 +94,56 @@ export async function commitBackup(
     spec: backup.spec,
     isFilesMetadataDisabled: hasNoList,
     version: 2,
-    contentManifest,
+    contentManifest: linkTo(context, backup, manifest),
   })
-  await assertAllStored(context, backup)
+  await assertAllStored(context, name, objects, 'before the sentinel')
   await backup.assertParent()
-  tentative.sentinel = sentinel
-  await put(sentinelKey(name), sentinel)
-  await assertAllStored(context, backup)
+  await putSentinel(context, name, sentinel, tentative)
+  await assertAllStored(context, name, objects, 'after the sentinel')
   await backup.assertParent()
   return {
     uncompressedBytes: facts.uncompressedSizeBytes,
     compressedBytes: facts.compressedSizeBytes,
   }
+}
+
+/** A document that is stored as it stands. */
+async function putDocument(
+  { storage, signal }: OperationContext,
+  own: OwnRecord,
+  key: string,
+  body: ByteStream,
+): Promise<StoredObject> {
+  own.begun(key)
+  const hasher = openHasher()
+  const sink = await openNewObject(storage, key, { signal })
+  try {
+    const measured = meterSink(sink, hasher)
+    for await (const bytes of body) await measured.write(bytes)
+    await measured.end()
+    const traits = { sizeBytes: measured.bytes(), hash: hasher.digest() }
+    own.stored(key, { ...traits, modifiedNs: await modifiedNsOf(storage, key) })
+    return { key, ...traits }
+  } catch (error) {
+    await sink.abort()
+    throw error
+  } finally {
+    hasher.close()
+  }
+}
+
+async function putSentinel(
+  { storage, signal }: OperationContext,
+  name: BackupName,
+  sentinel: string,
+  tentative: Tentative,
+): Promise<void> {
+  const key = sentinelKey(name)
+  await assertFree(storage, key, signal)
+  tentative.sentinel = sentinel
+  const body = streamOf(new TextEncoder().encode(sentinel))
+  const putting = storage.features.conditionalPut ? { signal, ...NEW } : { signal }
+  await asAnotherPush(storage, key, () => storage.put(key, body, putting))
 }
 
 /** Like `Promise.all`, but nothing is under way any more when it throws: what was put can be taken back. */
@@ -112,59 +155,20 @@ async function allSettledOrThrow<T extends readonly unknown[]>(
   return outcomes.map(outcome => (outcome as PromiseFulfilledResult<unknown>).value) as unknown as T
 }
 
-async function putContentManifest(
-  context: OperationContext,
-  { identity, manifest }: FinishedBackup,
-): Promise<ContentManifestLink> {
-  const { name, parentHash } = identity
-  const key = contentManifestKey(name, context.codec.extension)
-  const lines = encodeContentManifest(manifest)
-  const { sizeBytes, hash } = await putMeasured(context, key, lines)
+function linkTo(
+  { codecDescription }: OperationContext,
+  { identity: { parentHash } }: FinishedBackup,
+  { name, storedBytes, storedHash }: StoredPart,
+): ContentManifestLink {
   const link = {
-    object: key.slice(key.lastIndexOf('/') + 1),
-    sizeBytes,
-    hash: `${HASH_ALGORITHM}:${hash}`,
+    object: name,
+    sizeBytes: storedBytes,
+    hash: `${HASH_ALGORITHM}:${storedHash}`,
     ...(parentHash === undefined ? {} : { parentHash }),
   }
-  const sealedWith = context.codecDescription.encryption?.write
+  const sealedWith = codecDescription.encryption?.write
   if (sealedWith === undefined) return link
   return { ...link, encryption: { method: sealedWith.method, key: sealedWith.keyId } }
-}
-
-/**
- * Every part must still be there as it was put, before the sentinel speaks of it and after: a push of the same name from
- * another host (a primary and its standby can begin in the same segment) takes them for leftovers. Throws INTEGRITY.
- */
-async function assertAllStored(context: OperationContext, backup: FinishedBackup): Promise<void> {
-  const { storage } = context
-  for (const copy of copiesOf(storage)) {
-    const lacking = await findLacking(context, copy, backup)
-    if (lacking === undefined) continue
-    const error = new WalgError(
-      'INTEGRITY',
-      `"${lacking}" is not in the storage any more as it was put there`,
-      {
-        facts: { key: lacking, storage: copy.name },
-        hint: 'is another push of the same cluster, from another host, running into this repository? one at a time',
-      },
-    )
-    if (storage.copies?.giveUp(copy, error) !== true) throw error
-    storage.copies.noteGaps(lacking)
-  }
-}
-
-async function findLacking(
-  { signal }: OperationContext,
-  storage: Storage,
-  { identity, parts }: FinishedBackup,
-): Promise<string | undefined> {
-  const sizes = new Map<string, number>()
-  for await (const entry of storage.list(partsPrefix(identity.name), { signal })) {
-    if (entry.kind === 'object') sizes.set(entry.key, entry.sizeBytes)
-  }
-  return parts
-    .map(({ name, storedBytes }) => ({ key: partKey(identity.name, name), storedBytes }))
-    .find(({ key, storedBytes }) => sizes.get(key) !== storedBytes)?.key
 }
 
 function factsOf(options: CommitOptions, backup: FinishedBackup) {

@@ -3,7 +3,7 @@ import type { WholeReason } from '../../delta/page-selection.ts'
 import { createRateLimit } from '../../kit/limits.ts'
 import { collectGarbage } from '../../kit/thread.ts'
 import type { Lsn } from '../../postgres/lsn.ts'
-import { partName } from '../../repository/layout.ts'
+import { partKey, partName } from '../../repository/layout.ts'
 import type { OperationContext } from '../context.ts'
 import type { Contents } from './contents.ts'
 import { isCopying } from './copy/copy-source.ts'
@@ -12,6 +12,7 @@ import { judgeLate, type LatePage } from './late-pages.ts'
 import type { BackupPushOptions } from './options.ts'
 import type { NumberedPart, PackReport, PartsTask } from './part/pack-task.ts'
 import type { PackedFiles } from './part/packed-files.ts'
+import { type OwnRecord, traitsOf } from './part/part.ts'
 import { createPartControl } from './part/part-control.ts'
 import type { PartWorkers } from './part/part-workers.ts'
 import type { BackupSource } from './source/backup-source.ts'
@@ -34,17 +35,20 @@ export async function pushParts(
   source: BackupSource,
   contents: Contents,
   options: BackupPushOptions,
+  own: OwnRecord,
 ): Promise<PushedParts> {
-  const { log, progress, signal } = context
-  const { files } = contents
+  const { log, progress, signal, codec } = context
+  const { files, identity } = contents
   const damage = new Map<number, readonly number[]>()
   const late = new Map<number, readonly LatePage[]>()
   const onReport = (report: PackReport): void => {
-    if (report.kind === 'part begun')
-      log.info(`Starting part ${report.number} of backup ${contents.identity.name} ...`)
-    else if (report.kind === 'part done')
-      log.info(`Finished writing part ${report.part.number} of backup ${contents.identity.name}.`)
-    else if (report.kind === 'odd size') {
+    if (report.kind === 'part begun') {
+      own.begun(partKey(identity.name, partName(report.number, codec.extension)))
+      log.info(`Starting part ${report.number} of backup ${identity.name} ...`)
+    } else if (report.kind === 'part done') {
+      own.stored(partKey(identity.name, report.part.name), traitsOf(report.part))
+      log.info(`Finished writing part ${report.part.number} of backup ${identity.name}.`)
+    } else if (report.kind === 'odd size') {
       const { path, sizeBytes } = files.file(files.indexOfTurn(report.turn))
       log.warning(`"${path}" has ${sizeBytes} bytes, not whole pages: packed without verifying its pages`)
     } else if (report.kind === 'whole') {

@@ -10,12 +10,13 @@ import { labelPartName, partKey, pgControlPartName } from '../../repository/layo
 import type { TarMember } from '../../tar/pack.ts'
 import type { OperationContext } from '../context.ts'
 import type { SmallMember, SmallPart } from './backup-record.ts'
-import { type OpenPart, openPart } from './part/part.ts'
+import { type OpenPart, type OwnRecord, openPart, type StoredPart } from './part/part.ts'
 import type { WalMember } from './source/wal-members.ts'
 
 /** Numbers the parts that the main thread packs, for the log lines only: their objects have names of their own. */
 export interface SmallPartPlace {
   readonly context: OperationContext
+  readonly own: OwnRecord
   readonly backup: BackupName
   readonly number: number
 }
@@ -93,17 +94,14 @@ async function* paced(stream: ByteStream, limiter: RateLimiter | undefined): Asy
 /** Seals `body` as the object `key`, measured and hashed as it is stored. */
 export async function putMeasured(
   context: OperationContext,
+  own: OwnRecord,
   key: string,
   body: ByteStream,
-): Promise<{
-  readonly sizeBytes: number
-  readonly hash: string
-}> {
-  const part = await openPart(context, key)
+): Promise<StoredPart> {
+  const part = await openPart({ ...context, own }, key)
   try {
     await part.packer.putStream(body)
-    const stored = await part.end('bare')
-    return { sizeBytes: stored.storedBytes, hash: stored.storedHash }
+    return await part.end('bare')
   } catch (error) {
     await part.abort()
     throw error
@@ -115,9 +113,9 @@ async function pushPart(
   name: string,
   pack: (part: OpenPart) => Promise<Pick<SmallPart, 'members' | 'listed' | 'recorded'>>,
 ): Promise<SmallPart> {
-  const { context, backup, number } = place
+  const { context, own, backup, number } = place
   context.log.info(`Starting part ${number} of backup ${backup} ...`)
-  const part = await openPart(context, partKey(backup, name))
+  const part = await openPart({ ...context, own }, partKey(backup, name))
   try {
     const packed = await pack(part)
     const stored = await part.end()

@@ -306,7 +306,7 @@ describe('backup-push and a storage that fails', () => {
       { call: 'write', path: 'part_', nth: 2, errno: 'ENOSPC' },
       /no space/,
     ],
-    ['a part cannot be renamed', { call: 'rename', path: 'part_', errno: 'EIO' }, /part_/],
+    ['a part cannot be given its name', { call: 'link', path: 'part_', errno: 'EIO' }, /part_/],
     ['the sentinel cannot be synced', { call: 'fsync', path: 'sentinel', errno: 'EIO' }, /sentinel/],
     [
       'files_metadata.json meets a full disk',
@@ -335,9 +335,9 @@ describe('backup-push and a storage that fails', () => {
     restore(scene, name)
   })
 
-  test("a lost answer to the sentinel's rename leaves either a whole backup or none", async () => {
+  test("a lost answer to the sentinel's link leaves either a whole backup or none", async () => {
     using scene = await createScene()
-    const fault = { call: 'rename', path: 'sentinel', errno: 'EIO', isAnswerLost: true } as FileFault
+    const fault = { call: 'link', path: 'sentinel', errno: 'EIO', isAnswerLost: true } as FileFault
     const context = await faulty(scene, [fault])
     const error = await failure(backupPush(context, pushOptions(scene.data)))
     expect(error.message).not.toBe('it succeeded')

@@ -4,10 +4,13 @@ import { backupPrefix, partKey } from '../../../repository/layout.ts'
 import { forEachOf } from '../../../storage/requests/for-each-of.ts'
 import type { OperationContext } from '../../context.ts'
 import type { Contents } from '../contents.ts'
+import { assertFree, modifiedNsOf } from '../part/new-object.ts'
+import type { OwnRecord } from '../part/part.ts'
 
 /** Copies parts of the backup `from` inside the storage, `atOnce` side by side. Throws what the storage does. */
 export async function copyParts(
   context: OperationContext,
+  own: OwnRecord,
   from: BackupName,
   { identity, files }: Contents,
   atOnce: number,
@@ -15,8 +18,13 @@ export async function copyParts(
   const { log, storage, signal } = context
   await forEachOf(files.copiedParts(), atOnce, async ({ source, name }) => {
     const key = `${backupPrefix(from)}/${source.key}`
+    const target = partKey(identity.name, name)
     try {
-      await storage.copy(key, partKey(identity.name, name), { signal })
+      own.begun(target)
+      await assertFree(storage, target, signal)
+      await storage.copy(key, target, { signal })
+      const modifiedNs = await modifiedNsOf(storage, target)
+      own.stored(target, { sizeBytes: source.sizeBytes, hash: source.hash, modifiedNs })
     } catch (error) {
       if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
       throw new WalgError(

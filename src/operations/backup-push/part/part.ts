@@ -4,6 +4,7 @@ import { type Hasher, openHasher } from '../../../kit/hash.ts'
 import type { RateLimit } from '../../../kit/limits.ts'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
 import type { ObjectSink, Storage } from '../../../storage/storage.ts'
+import { modifiedNsOf, type ObjectTraits, openNewObject } from './new-object.ts'
 import { PartPacker } from './part-packer.ts'
 
 /** A part that is complete, durable and visible. */
@@ -15,6 +16,8 @@ export interface StoredPart {
   readonly storedBytes: number
   /** Of the stored bytes. */
   readonly storedHash: string
+  /** Of the object, as `ObjectTraits` has it. */
+  readonly modifiedNs: bigint | undefined
 }
 
 export interface PartPlace {
@@ -26,6 +29,14 @@ export interface PartPlace {
   /** A sign of life after every read; throws to stop the packing. */
   readonly onRead?: (bytes: number) => void
   readonly help?: CompressionHelp
+  /** Learns of every object before it is put, and what it is like afterwards. */
+  readonly own?: OwnRecord
+}
+
+/** What this push has put, so that it can be taken back. */
+export interface OwnRecord {
+  begun(key: string): void
+  stored(key: string, traits: ObjectTraits): void
 }
 
 /** One part while it is packed: end it or abort it. */
@@ -46,7 +57,9 @@ export async function openPart(
   const hashers = [openHasher(place.memory), openHasher(place.memory)] as const
   const { onRead } = place
   // A storage that takes its time, or tries again, is alive.
-  const sink = await place.storage.openSink(key, onRead === undefined ? {} : { onProgress: () => onRead(0) })
+  const onProgress = onRead === undefined ? {} : { onProgress: () => onRead(0) }
+  place.own?.begun(key)
+  const sink = await openNewObject(place.storage, key, onProgress)
   const stored = meterSink(sink, hashers[0])
   const release = (): void => {
     for (const hasher of hashers) hasher.close()
@@ -64,7 +77,9 @@ export async function openPart(
           contentBytes: packer.contentBytes,
           storedBytes: stored.bytes(),
           storedHash: hashers[0].digest(),
+          modifiedNs: await modifiedNsOf(place.storage, key),
         }
+        place.own?.stored(key, traitsOf(part))
         release()
         return part
       },
@@ -81,8 +96,12 @@ export async function openPart(
   }
 }
 
+export function traitsOf({ storedBytes, storedHash, modifiedNs }: StoredPart): ObjectTraits {
+  return { sizeBytes: storedBytes, hash: storedHash, modifiedNs }
+}
+
 /** Counts and hashes what is stored. */
-function meterSink(sink: ObjectSink, hasher: Hasher): ByteSink & { bytes(): number } {
+export function meterSink(sink: ObjectSink, hasher: Hasher): ByteSink & { bytes(): number } {
   let storedBytes = 0
   return {
     write(bytes: Uint8Array): Awaitable<void> {

@@ -23,9 +23,11 @@ import { claimName, takingBackOnFailure } from '../claim-name.ts'
 import { commitBackup } from '../commit-backup.ts'
 import { countPages, reportDamage } from '../damage-report.ts'
 import type { BackupPushOptions, BackupPushResult } from '../options.ts'
+import type { OwnRecord } from '../part/part.ts'
 import { assertNoneMoved } from '../source/moved-databases.ts'
+import { lockPrimary } from '../source/primary-lock.ts'
 import { checkSegmentSize } from '../source/segment-size-check.ts'
-import { checkPrimary, waitForStandbyWal } from '../source/standby-wal.ts'
+import { waitForStandbyWal } from '../source/standby-wal.ts'
 import { waitForArchive } from '../source/wait-for-archive.ts'
 import { RemoteParts } from './remote-parts.ts'
 import { remoteFilesMetadata, remoteManifest } from './remote-record.ts'
@@ -70,11 +72,12 @@ export async function remoteBackupPush(
   await using cluster = await connectCluster(options.connection, { log, signal })
   const facts = await readClusterFacts(cluster)
   checkSettings(context, facts, options)
-  if (facts.isInRecovery) {
-    await checkPrimary({ log, signal, systemIdentifier: facts.systemIdentifier, primary: options.primary })
-  }
+  const repositoryIdentity = storageIdentity(context.storageDescription)
+  const { systemIdentifier } = facts
+  const primary = facts.isInRecovery ? options.primary : undefined
+  await using _ = await lockPrimary({ log, signal, systemIdentifier, primary, repositoryIdentity })
   await using lock = await cluster.openSession()
-  await takeBackupLock(lock, storageIdentity(context.storageDescription))
+  await takeBackupLock(lock, repositoryIdentity)
   const tablespacesBefore = await readTablespaceNames(cluster)
   await using session = await cluster.openReplication()
   log.info('Starting remote backup')
@@ -96,14 +99,21 @@ export async function remoteBackupPush(
   const walFile = segmentName(begin.timeline, begin.startLsn, options)
   const name = formatBackupName(walFile)
   log.info(`Started backup with name ${name} at LSN ${formatLsn(begin.startLsn)}`)
-  await claimName(context, name)
+  await claimName(context, name, { startsNow: !facts.isInRecovery })
   return await takingBackOnFailure(context, name, async tentative => {
     const { startLsn } = begin
     const { blockBytes: pageBytes, blocksPerSegment } = facts
     const pages = isVerifying ? new StreamedPages({ pageBytes, blocksPerSegment, startLsn, log }) : undefined
     // nobody need wait for the end when the sessions that it takes are gone
     const signal = AbortSignal.any([context.signal, cluster.lost, lock.lost])
-    const received = await receive({ ...context, signal }, name, begin, events, options, pages)
+    const received = await receive(
+      { ...context, signal, own: tentative.own },
+      name,
+      begin,
+      events,
+      options,
+      pages,
+    )
     const damage = pages?.judge(received.stopLsn) ?? NO_DAMAGE
     await assertNoneMoved(cluster, facts.databases)
     await reportAll(context, cluster, damage, received.isDamaged, options.failsOnCorrupt)
@@ -179,7 +189,7 @@ interface Received {
 
 /** Packs the archives as they come, until the server says where the backup ends. */
 async function receive(
-  context: OperationContext,
+  context: OperationContext & { readonly own: OwnRecord },
   name: BackupName,
   begin: Begin,
   events: AsyncGenerator<BaseBackupEvent>,

@@ -23,8 +23,9 @@ import type { BackupPushOptions } from '../options.ts'
 import type { BackupSource, SourceStop } from './backup-source.ts'
 import type { CheckedDirectory } from './data-directory-check.ts'
 import { assertNoneMoved } from './moved-databases.ts'
+import { lockPrimary } from './primary-lock.ts'
 import { checkSegmentSize } from './segment-size-check.ts'
-import { checkPrimary, waitForStandbyWal } from './standby-wal.ts'
+import { waitForStandbyWal } from './standby-wal.ts'
 import { waitForArchive } from './wait-for-archive.ts'
 
 /**
@@ -42,27 +43,35 @@ export async function openRunningSource(
     const facts = await readClusterFacts(cluster)
     checkFacts(directory, facts, options)
     warnOfSettings(context, facts, options)
-    if (facts.isInRecovery) {
-      const { systemIdentifier } = facts
-      await checkPrimary({ log, signal, systemIdentifier, primary: options.primary })
+    const repositoryIdentity = storageIdentity(context.storageDescription)
+    const { systemIdentifier } = facts
+    const primary = facts.isInRecovery ? options.primary : undefined
+    const primaryLock = await lockPrimary({ log, signal, systemIdentifier, primary, repositoryIdentity })
+    try {
+      log.info('Calling pg_start_backup()')
+      const session = await beginBackup(cluster, {
+        label: backupLabel(),
+        repositoryIdentity,
+        walSegmentBytes: options.walSegmentBytes,
+        aliveCheckMs: options.aliveCheckMs,
+        log,
+        signal,
+      })
+      sayAliveCheck(context, options)
+      return new RunningSource(context, directory, options, { cluster, facts, session, primaryLock })
+    } catch (error) {
+      await primaryLock[Symbol.asyncDispose]()
+      throw error
     }
-    log.info('Calling pg_start_backup()')
-    const session = await beginBackup(cluster, {
-      label: backupLabel(),
-      repositoryIdentity: storageIdentity(context.storageDescription),
-      walSegmentBytes: options.walSegmentBytes,
-      aliveCheckMs: options.aliveCheckMs,
-      log,
-      signal,
-    })
-    if (options.aliveCheckMs > 0) {
-      log.info(`Initializing the PG alive checker (interval=${formatInterval(options.aliveCheckMs)})...`)
-    }
-    return new RunningSource(context, directory, options, cluster, facts, session)
   } catch (error) {
     await cluster.close()
     throw error
   }
+}
+
+function sayAliveCheck({ log }: OperationContext, { aliveCheckMs }: BackupPushOptions): void {
+  if (aliveCheckMs === 0) return
+  log.info(`Initializing the PG alive checker (interval=${formatInterval(aliveCheckMs)})...`)
 }
 
 /** A directory whose server neither runs nor was shut down cleanly cannot be backed up in any way. */
@@ -81,6 +90,14 @@ async function connect(
       hint: `no server runs on "${root}", and it was not shut down cleanly (${control.state}): start it, or start it and stop it`,
     })
   }
+}
+
+/** What a backup of a running server holds on to. */
+interface RunningBackup {
+  readonly cluster: Cluster
+  readonly facts: ClusterFacts
+  readonly session: BackupSession
+  readonly primaryLock: AsyncDisposable
 }
 
 class RunningSource implements BackupSource {
@@ -102,16 +119,16 @@ class RunningSource implements BackupSource {
   readonly #cluster: Cluster
   readonly #facts: ClusterFacts
   readonly #session: BackupSession
+  readonly #primaryLock: AsyncDisposable
   #stopCalledMs = 0
 
   constructor(
     context: OperationContext,
     directory: CheckedDirectory,
     options: BackupPushOptions,
-    cluster: Cluster,
-    facts: ClusterFacts,
-    session: BackupSession,
+    { cluster, facts, session, primaryLock }: RunningBackup,
   ) {
+    this.#primaryLock = primaryLock
     this.#context = context
     this.#directory = directory
     this.#options = options
@@ -190,6 +207,7 @@ class RunningSource implements BackupSource {
     try {
       await this.#session[Symbol.asyncDispose]()
     } finally {
+      await this.#primaryLock[Symbol.asyncDispose]()
       await this.#cluster.close()
     }
   }

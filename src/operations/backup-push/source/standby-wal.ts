@@ -48,15 +48,10 @@ export async function waitForStandbyWal(standby: StandbyWal): Promise<void> {
   await waitForArchive({ ...base, readArchiver: undefined })
 }
 
-type PrimaryOf = Pick<StandbyWal, 'systemIdentifier' | 'primary' | 'log' | 'signal'>
+export type PrimaryOf = Pick<StandbyWal, 'systemIdentifier' | 'primary' | 'log' | 'signal'>
 
-/** Asked before the backup begins: a primary that cannot be asked would show hours later. Throws as `waitForStandbyWal`. */
-export async function checkPrimary(standby: PrimaryOf): Promise<void> {
-  if (standby.primary === undefined) return
-  await using _ = await connectPrimary(standby, standby.primary)
-}
-
-async function connectPrimary(standby: PrimaryOf, settings: ConnectionSettings): Promise<Cluster> {
+/** Connects, and makes sure that it is the standby's own primary. Throws as `waitForStandbyWal`. */
+export async function connectPrimary(standby: PrimaryOf, settings: ConnectionSettings): Promise<Cluster> {
   const primary = await reachPrimary(standby, settings)
   try {
     const [row] = await primary.query(

@@ -18,7 +18,7 @@ export interface Temporary {
   fd: number
 }
 
-export type IfAbsent = { readonly ifAbsent?: boolean }
+export type IfAbsent = { readonly ifAbsent?: boolean; readonly mayLookFirst?: boolean }
 
 /** Tries when a concurrent delete removes the folder between its creation and that of the temporary. */
 const ATTEMPTS_MAX = 32
@@ -67,17 +67,22 @@ function* checkTarget(place: FsPlace, key: string, target: string, options: IfAb
 export function* publish(place: FsPlace, temporary: Temporary, options: IfAbsent): FileSteps<void> {
   if (place.isDurable) yield* call('fsync', temporary.fd)
   yield* closeTemporary(temporary)
-  if (options.ifAbsent === true) yield* linkIntoPlace(place, temporary)
+  if (options.ifAbsent === true) yield* linkIntoPlace(place, temporary, options)
   else yield* call('rename', temporary.path, temporary.target)
   if (place.isDurable) yield* syncFolder(temporary.folder)
 }
 
-function* linkIntoPlace(place: FsPlace, temporary: Temporary): FileSteps<void> {
+function* linkIntoPlace(place: FsPlace, temporary: Temporary, options: IfAbsent): FileSteps<void> {
   try {
     yield* call('link', temporary.path, temporary.target)
   } catch (error) {
     const errno = errnoOf(error)
     if (errno !== undefined && ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(errno)) {
+      if (options.mayLookFirst === true) {
+        yield* checkTarget(place, temporary.key, temporary.target, options)
+        yield* call('rename', temporary.path, temporary.target)
+        return
+      }
       throw new WalgError(
         'FORMAT_UNSUPPORTED',
         `unable to put object "${temporary.key}" only if absent in storage "${place.name}": its file system has no hard links`,

@@ -140,13 +140,20 @@ class S3Driver implements Storage {
 
   openSink(key: string, options: PutOptions = {}): ObjectSink {
     this.#checkKey(key, options)
-    if (options.ifAbsent === true && !this.features.conditionalPut) throw this.#noConditionalPut(key)
+    if (options.ifAbsent === true && !this.features.conditionalPut && options.mayLookFirst !== true) {
+      throw this.#noConditionalPut(key)
+    }
     const sink = new S3Sink({
       ...options,
       requests: this.#requests,
       pool: this.#pool,
       key: this.#whole(key),
+      shownKey: key,
       storage: this.name,
+      isConditional: this.features.conditionalPut,
+      onUnconditional: () => {
+        this.features.conditionalPut = false
+      },
     })
     if (options.ifAbsent !== true) return sink
     return {
@@ -156,11 +163,7 @@ class S3Driver implements Storage {
         try {
           await sink.end()
         } catch (error) {
-          if (hasCode(error, 'FORMAT_UNSUPPORTED')) {
-            this.features.conditionalPut = false
-            throw this.#noConditionalPut(key, error)
-          }
-          throw error
+          throw hasCode(error, 'FORMAT_UNSUPPORTED') ? this.#noConditionalPut(key, error) : error
         }
       },
     }

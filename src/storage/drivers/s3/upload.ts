@@ -1,8 +1,10 @@
 import { throwIfCancelled } from '../../../kit/clock.ts'
+import { hasCode, WalgError } from '../../../kit/errors.ts'
 import { sinkClosed } from '../../lifetime.ts'
 import type { BlockPool, PartBlocks } from '../../part-blocks.ts'
 import type { ObjectSink, PutOptions } from '../../storage.ts'
 import { MultipartUpload, type PartReceipt, putObject } from './multipart.ts'
+import { customerKeyHeaders } from './object-headers.ts'
 import type { S3Requests } from './requests.ts'
 
 export interface S3SinkOptions extends PutOptions {
@@ -10,7 +12,13 @@ export interface S3SinkOptions extends PutOptions {
   readonly pool: BlockPool
   /** The whole key in the bucket. */
   readonly key: string
+  /** As the caller names it. */
+  readonly shownKey: string
   readonly storage: string
+  /** False: the store is known to have no conditional puts. */
+  readonly isConditional: boolean
+  /** It was found out that it has none. */
+  readonly onUnconditional: () => void
 }
 
 const MIB = 1 << 20
@@ -153,23 +161,47 @@ export class S3Sink implements ObjectSink {
   }
 
   async #finish(): Promise<void> {
-    const { requests, key, ifAbsent, onProgress } = this.#options
-    const signal = this.#stop.signal
     const rest = this.#current
-    if (this.#upload === undefined) {
-      await putObject(requests, {
-        key,
-        body: rest?.bytes() ?? [],
-        ifAbsent: ifAbsent === true,
-        signal,
-        onProgress,
-      })
-      return
+    if (this.#upload !== undefined) {
+      if (rest !== undefined && rest.sizeBytes > 0) await this.#startPart(rest)
+      await Promise.all(this.#running.keys())
+      this.#throwFailure()
     }
-    if (rest !== undefined && rest.sizeBytes > 0) await this.#startPart(rest)
-    await Promise.all(this.#running.keys())
-    this.#throwFailure()
-    await this.#upload.complete(this.#receipts, ifAbsent === true)
+    const { ifAbsent, mayLookFirst, isConditional, onUnconditional } = this.#options
+    if (ifAbsent !== true) return await this.#publish(rest, false)
+    if (isConditional) {
+      try {
+        return await this.#publish(rest, true)
+      } catch (error) {
+        if (!hasCode(error, 'FORMAT_UNSUPPORTED')) throw error
+        onUnconditional()
+        if (mayLookFirst !== true) throw error
+      }
+    }
+    await this.#assertAbsent()
+    await this.#publish(rest, false)
+  }
+
+  async #publish(rest: PartBlocks | undefined, ifAbsent: boolean): Promise<void> {
+    if (this.#upload !== undefined) return await this.#upload.complete(this.#receipts, ifAbsent)
+    const { requests, key, onProgress } = this.#options
+    const signal = this.#stop.signal
+    await putObject(requests, { key, body: rest?.bytes() ?? [], ifAbsent, signal, onProgress })
+  }
+
+  /** Throws OBJECT_EXISTS. */
+  async #assertAbsent(): Promise<void> {
+    const { requests, key, shownKey, storage } = this.#options
+    const headers = customerKeyHeaders(requests.description)
+    try {
+      await requests.sendOnly({ method: 'HEAD', key, headers, doing: 'stat', signal: this.#stop.signal })
+    } catch (error) {
+      if (hasCode(error, 'OBJECT_NOT_FOUND')) return
+      throw error
+    }
+    throw new WalgError('OBJECT_EXISTS', `object "${shownKey}" exists already in storage "${storage}"`, {
+      facts: { key: shownKey, storage },
+    })
   }
 
   async #cleanUp(): Promise<void> {
