@@ -8,6 +8,9 @@ const WORKERS = 'src/operations/backup-push/part/part-workers.test.ts'
 const BATCHES = 'src/operations/backup-push/part/file-batch.test.ts'
 const POWER_LOSS = 'test/crash/backup-push-power-loss.test.ts'
 const COMMIT = 'src/operations/backup-push/commit-backup.ts'
+const STORED = 'src/operations/backup-push/stored-check.ts'
+const NEW_OBJECT = 'src/operations/backup-push/part/new-object.ts'
+const ANOTHER_PUSH = 'src/operations/backup-push/another-push.test.ts'
 const CLAIM = 'src/operations/backup-push/claim-name.ts'
 const WAIT = 'src/operations/backup-push/source/wait-for-archive.ts'
 const RUNNING = 'src/operations/backup-push/source/running-source.ts'
@@ -19,6 +22,86 @@ const COPIES_TEST = 'src/operations/backup-push/copy/plan-copies.test.ts'
 
 /** The guards of backup-push. */
 export const mutations: readonly Mutation[] = [
+  {
+    guard: 'another push: its object is not replaced, where a put can be conditional',
+    file: NEW_OBJECT,
+    find: '{ ...options, ...NEW }',
+    replace: 'options',
+    test: ANOTHER_PUSH,
+    title: 'in one step with the put',
+  },
+  {
+    guard: 'another push: its object is not replaced, where a look must do',
+    file: NEW_OBJECT,
+    find: '      else await assertFree(storage, key, options.signal)',
+    replace: '',
+    test: ANOTHER_PUSH,
+    title: 'by a look right before it',
+  },
+  {
+    guard: 'another push: nothing is put into its complete backup',
+    file: NEW_OBJECT,
+    find: 'await assertIncomplete(storage, key, options.signal)',
+    replace: 'await undefined',
+    test: ANOTHER_PUSH,
+    title: 'completed meanwhile',
+  },
+  {
+    guard: 'another push: its sentinel is not replaced',
+    file: COMMIT,
+    find: '{ signal, ...NEW }',
+    replace: '{ signal }',
+    test: ANOTHER_PUSH,
+    title: 'before the commit',
+  },
+  {
+    guard: 'another push: what it has put in the place of an own object is left to it',
+    file: 'src/operations/backup-push/own-objects.ts',
+    find: 'if (untouched.has(key)) own.push(key)',
+    replace: 'if (this.has(key)) own.push(key)',
+    test: ANOTHER_PUSH,
+    title: 'is left to it',
+  },
+  {
+    guard: 'another push: no sentinel over its parts',
+    file: STORED,
+    find: '(await isThere(storage, key, signal))) throw anotherPush(storage, key)',
+    replace: "key === '') throw anotherPush(storage, key)",
+    test: ANOTHER_PUSH,
+    title: 'beside its own',
+  },
+  {
+    guard: 'another push: documents of the same size are compared',
+    file: STORED,
+    find: '(await hashOf(storage, key, signal)) !== hash',
+    replace: '(await hashOf(storage, key, signal)) === undefined && hash',
+    test: ANOTHER_PUSH,
+    title: 'a document that another push has replaced',
+  },
+  {
+    guard: 'another push: a standby holds the lock of its primary',
+    file: RUNNING,
+    find: 'facts.isInRecovery ? options.primary : undefined',
+    replace: 'facts.isInRecovery ? undefined : undefined',
+    test: 'test/e2e/push/primary-and-standby.test.ts',
+    title: 'WALG_PRIMARY_CONNINFO',
+  },
+  {
+    guard: 'another push: a file system without hard links is looked at',
+    file: 'src/storage/drivers/fs/temporary.ts',
+    find: '        yield* checkTarget(place, temporary.key, temporary.target, options)\n',
+    replace: '',
+    test: 'test/fault/fs-driver.test.ts',
+    title: 'may look first',
+  },
+  {
+    guard: 'another push: a store without conditions is looked at',
+    file: 'src/storage/drivers/s3/upload.ts',
+    find: '    await this.#assertAbsent()\n',
+    replace: '',
+    test: 'test/contract/s3-requests.test.ts',
+    title: 'may look first',
+  },
   {
     guard: 'a state file of a prepared transaction that the walk saw half written is left out',
     file: STATES,
@@ -43,9 +126,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'the sentinel is written last',
     file: COMMIT,
-    find: '  const contentManifest = await putContentManifest(context, backup)',
-    replace:
-      "  await put(sentinelKey(name), '{}')\n  const contentManifest = await putContentManifest(context, backup)",
+    find: '  const manifestKey = contentManifestKey(',
+    replace: "  await putSentinel(context, name, '{}', tentative)\n  const manifestKey = contentManifestKey(",
     test: POWER_LOSS,
   },
   {
@@ -175,19 +257,19 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'parts are looked at once more before the sentinel speaks of them',
-    file: COMMIT,
-    find: 'sizes.get(key) !== storedBytes',
-    replace: 'storedBytes < 0',
+    file: STORED,
+    find: 'sizes.get(key) !== sizeBytes',
+    replace: 'sizeBytes < 0',
     test: HAZARDS,
     title: 'are missed before it ends',
   },
   {
-    guard: "nothing of somebody else's backup is taken back",
+    guard: "another push: somebody else's sentinel is not taken back",
     file: CLAIM,
-    find: '  if (tentative.sentinel === undefined) return true',
-    replace: '  if (tentative.sentinel === undefined) return false',
-    test: HAZARDS,
-    title: 'is left alone',
+    find: '  return Buffer.compare(own, stored) !== 0',
+    replace: '  return Buffer.compare(own, stored) > 1',
+    test: ANOTHER_PUSH,
+    title: 'before the commit',
   },
   {
     guard: 'a part with one changed file is not copied',

@@ -188,7 +188,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'an interrupted push takes back what it has put',
     file: 'src/operations/backup-push/claim-name.ts',
-    find: '  await deleteAll(context, await backupObjectKeys(storage, name, { signal }), signal)',
+    find: '  await deleteAll(context, sorted.own, signal)',
     replace: '',
     test: 'test/hazard/killed-push.test.ts',
     title: 'by SIGTERM',
