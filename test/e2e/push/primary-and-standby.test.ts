@@ -17,8 +17,10 @@ import {
 import { listedBackups } from './backup-push-support.ts'
 
 const MAJOR = 17
-/** A few seconds for a push, and several parts: two of them overlap. */
-const SLOW = { WALG_DISK_RATE_LIMIT: '8000000', WALG_TAR_SIZE_THRESHOLD: '6000000' }
+/** A few seconds for a push: two of them overlap. */
+const SLOW = { WALG_DISK_RATE_LIMIT: '6000000' }
+/** Parts that appear while the push runs; else they do so at its end, and the other push has seen none when it began. */
+const SMALL_PARTS = { WALG_TAR_SIZE_THRESHOLD: '6000000' }
 
 interface PushedPair {
   readonly source: ArchivingCluster
@@ -89,12 +91,16 @@ testUnless(
       [standby, source.cluster],
     ] as const
     for (const [first, second] of [primaryFirst, standbyFirst]) {
-      for (const offsetMs of [100, 2000]) {
+      for (const [offsetMs, parts] of [
+        [50, {}],
+        [1500, {}],
+        [500, SMALL_PARTS],
+      ] as const) {
         await freshSegment(pair)
-        const earlier = startPush(pair, first)
+        const earlier = startPush(pair, first, parts)
         await untilTrue(() => earlier.stderr().includes('Started backup'), 30_000, 'the first beginning')
         await Bun.sleep(offsetMs)
-        const later = startPush(pair, second)
+        const later = startPush(pair, second, parts)
         const pushes = await Promise.all([earlier.finished, later.finished])
         if (new Set(pushes.map(nameOf)).size === 1) collisions += 1
         await assertSound(pair, pushes)
