@@ -56,7 +56,7 @@ export const mutations: readonly Mutation[] = [
     find: 'check?.origin === wanted.origin && ',
     replace: '',
     test: 'src/operations/wal-fetch/prefetch-folder.test.ts',
-    title: 'come into the wrong folder',
+    title: 'switched to another archive',
   },
   {
     guard: 'archives have folders of their own for what is prefetched',

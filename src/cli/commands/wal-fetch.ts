@@ -1,8 +1,8 @@
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
 import { hasCode, WalgError } from '../../kit/errors.ts'
 import type { CreatedTablespaces } from '../../operations/wal-fetch/created-tablespaces.ts'
-import { prefetchPlace } from '../../operations/wal-fetch/prefetch-origin.ts'
+import { prefetchBase, prefetchPlace } from '../../operations/wal-fetch/prefetch-origin.ts'
 import { needsPrefetch } from '../../operations/wal-fetch/prefetch-plan.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import type { StorageDescription } from '../../storage/description.ts'
@@ -132,7 +132,8 @@ async function startPrefetch(
     segmentBytes: settings.WALG_PG_WAL_SIZE * 1024 * 1024,
   }
   if (!isSegmentName(name)) return
-  if (!needsPrefetch(prefetchPlace(settings.WALG_PREFETCH_DIR ?? dirname(location), archives), plan)) return
+  if (!needsPrefetch(prefetchPlace(prefetchBase(settings.WALG_PREFETCH_DIR, location), archives), plan))
+    return
   const { spawn } = await import('node:child_process')
   const child = spawn(
     program.executable,

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
+import { prefetchBase } from '../../operations/wal-fetch/prefetch-origin.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
 import { archivesOf, withOpened } from '../opened-storages.ts'
@@ -23,7 +24,7 @@ export const command: CommandDefinition = {
         { ...invocation, storage: opened.merged, codec: openCodec(invocation.codecDescription) },
         {
           name,
-          baseDirectory: settings.WALG_PREFETCH_DIR ?? dirname(location),
+          base: prefetchBase(settings.WALG_PREFETCH_DIR, location),
           destinationDirectory: dirname(location),
           depth: settings.WALG_DOWNLOAD_CONCURRENCY,
           segmentBytes: settings.WALG_PG_WAL_SIZE * 1024 * 1024,

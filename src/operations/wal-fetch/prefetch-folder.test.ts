@@ -19,7 +19,7 @@ import { MIB, segmentName, walBytes } from '../../../test/support/wal-bytes.ts'
 import { streamOf } from '../../kit/bytes.ts'
 import { putSealed } from '../../repository/sealed.ts'
 import type { DriverDescription, StorageDescription } from '../../storage/description.ts'
-import { prefetchPlace } from './prefetch-origin.ts'
+import { type PrefetchBase, prefetchPlace } from './prefetch-origin.ts'
 import { walFetch } from './wal-fetch.ts'
 import { walPrefetch } from './wal-prefetch.ts'
 
@@ -40,7 +40,7 @@ beforeEach(async () => {
   wal = place.at('pg_wal')
   mkdirSync(place.at('archive'))
   context = await operationContext(place.at('archive'))
-  folder = prefetchPlace(wal, [context.storageDescription]).folder
+  folder = prefetchPlace({ directory: wal, isShared: false }, [context.storageDescription]).folder
   mkdirSync(join(folder, 'running'), { recursive: true })
   for (const name of [first, second]) {
     await putSealed(context.storage, context.codec, `wal_005/${name}`, streamOf(walBytes(name)))
@@ -89,8 +89,12 @@ test('a check that says nothing vouches for nothing', async () => {
 
 describe('servers of two archives share a prefetch directory', () => {
   let other: TestContext
+  let base: PrefetchBase
 
   beforeEach(async () => {
+    base = { directory: wal, isShared: true }
+    folder = prefetchPlace(base, [context.storageDescription]).folder
+    mkdirSync(join(folder, 'running'), { recursive: true })
     mkdirSync(place.at('other'))
     other = await operationContext(place.at('other'))
     for (const name of [first, second]) {
@@ -98,18 +102,18 @@ describe('servers of two archives share a prefetch directory', () => {
       bytes[5000]! ^= 1
       await putSealed(other.storage, other.codec, `wal_005/${name}`, streamOf(bytes))
     }
-    await walPrefetch(other, { name: first, baseDirectory: wal, depth: 1, segmentBytes: MIB })
+    await walPrefetch(other, { name: first, base, depth: 1, segmentBytes: MIB })
   })
   afterEach(() => other.storage.close())
 
-  const otherFile = (name = ''): string => join(prefetchPlace(wal, [other.storageDescription]).folder, name)
+  const otherFile = (name = ''): string => join(prefetchPlace(base, [other.storageDescription]).folder, name)
 
   test('nothing of the other one is delivered, nothing of it is touched', async () => {
     writeFileSync(otherFile(`running/${second}`), 'half')
     const before = readFileSync(otherFile(second))
-    expect(await fetch()).toMatchObject({ isPrefetched: false })
+    expect(await fetch(wal)).toMatchObject({ isPrefetched: false })
     expectDelivered()
-    await walPrefetch(context, { name: segmentName(9), baseDirectory: wal, depth: 1, segmentBytes: MIB })
+    await walPrefetch(context, { name: segmentName(9), base, depth: 1, segmentBytes: MIB })
     expect(readFileSync(otherFile(second)).equals(before)).toBe(true)
     expect(readdirSync(otherFile()).sort()).toEqual([second, `${second}.check`, 'running'])
     const destination = place.at('of the other')
@@ -121,26 +125,44 @@ describe('servers of two archives share a prefetch directory', () => {
 
   test('a file that has come into the wrong folder is not trusted', async () => {
     for (const name of [second, `${second}.check`]) renameSync(otherFile(name), join(folder, name))
-    expect(await fetch()).toMatchObject({ isPrefetched: false })
+    expect(await fetch(wal)).toMatchObject({ isPrefetched: false })
     expectDelivered()
   })
 
   test('each prefetches what the other has already', async () => {
-    const ahead = { name: first, baseDirectory: wal, depth: 1, segmentBytes: MIB }
+    const ahead = { name: first, base, depth: 1, segmentBytes: MIB }
     expect((await walPrefetch(context, ahead)).fetched).toEqual([second])
-    expect(await fetch()).toMatchObject({ isPrefetched: true })
+    expect(await fetch(wal)).toMatchObject({ isPrefetched: true })
     expectDelivered()
   })
 
   test('what the other one has left for days goes', async () => {
     const old = new Date(Date.now() - 3 * 24 * 60 * 60 * 1000)
     for (const name of [second, `${second}.check`]) utimesSync(otherFile(name), old, old)
-    await walPrefetch(context, { name: first, baseDirectory: wal, depth: 1, segmentBytes: MIB })
+    await walPrefetch(context, { name: first, base, depth: 1, segmentBytes: MIB })
     expect(readdirSync(otherFile())).toEqual(['running'])
     for (const name of ['running', '']) utimesSync(otherFile(name), old, old)
-    await walPrefetch(context, { name: first, baseDirectory: wal, depth: 1, segmentBytes: MIB })
+    await walPrefetch(context, { name: first, base, depth: 1, segmentBytes: MIB })
     expect(existsSync(otherFile('running'))).toBe(false)
   })
+})
+
+test('a restore_command that has been switched to another archive gets nothing of the first one', async () => {
+  mkdirSync(place.at('other'))
+  const other = await operationContext(place.at('other'))
+  const bytes = walBytes(second)
+  bytes[5000]! ^= 1
+  await putSealed(other.storage, other.codec, `wal_005/${second}`, streamOf(bytes))
+  await walPrefetch(other, {
+    name: first,
+    base: { directory: wal, isShared: false },
+    depth: 1,
+    segmentBytes: MIB,
+  })
+  expect(existsSync(join(folder, second))).toBe(true)
+  expect(await fetch()).toMatchObject({ isPrefetched: false })
+  expectDelivered()
+  await other.storage.close()
 })
 
 test('archives of one name in two services are two archives', () => {
@@ -149,11 +171,12 @@ test('archives of one name in two services are two archives', () => {
     const driver = { kind: 's3', bucket: 'wal', root: '', endpoint: { address, isPathStyle: true } }
     return { ...context.storageDescription, driver: driver as unknown as DriverDescription }
   }
-  const one = prefetchPlace(wal, [endpoint('one')])
-  expect(prefetchPlace(wal, [endpoint('two')]).folder).not.toBe(one.folder)
-  expect(prefetchPlace(wal, [endpoint('one')])).toEqual(one)
+  const shared = { directory: wal, isShared: true }
+  const one = prefetchPlace(shared, [endpoint('one')])
+  expect(prefetchPlace(shared, [endpoint('two')]).folder).not.toBe(one.folder)
+  expect(prefetchPlace(shared, [endpoint('one')])).toEqual(one)
   const both = [endpoint('one'), endpoint('two')]
-  expect(prefetchPlace(wal, both)).toEqual(prefetchPlace(wal, both.toReversed()))
+  expect(prefetchPlace(shared, both)).toEqual(prefetchPlace(shared, both.toReversed()))
 })
 
 test('what the original has prefetched is never delivered, and goes as recovery passes it', async () => {
@@ -162,7 +185,12 @@ test('what the original has prefetched is never delivered, and goes as recovery 
   expect(await fetch()).toMatchObject({ isPrefetched: false })
   expectDelivered()
   expect(existsSync(join(shared, second))).toBe(false)
-  await walPrefetch(context, { name: second, baseDirectory: wal, depth: 1, segmentBytes: MIB })
+  await walPrefetch(context, {
+    name: second,
+    base: { directory: wal, isShared: false },
+    depth: 1,
+    segmentBytes: MIB,
+  })
   expect(existsSync(join(shared, first))).toBe(false)
 })
 
@@ -170,11 +198,18 @@ test.skipIf(!hasOtherDevice)('segments prefetched to another file system are tak
   const base = join(SHARED_MEMORY, `wal-g-prefetch-${process.pid}`)
   mkdirSync(base)
   try {
-    await walPrefetch(context, { name: first, baseDirectory: base, depth: 1, segmentBytes: MIB })
+    await walPrefetch(context, {
+      name: first,
+      base: { directory: base, isShared: true },
+      depth: 1,
+      segmentBytes: MIB,
+    })
     expect(await fetch(base)).toMatchObject({ isPrefetched: true })
     expectDelivered()
     expect(readdirSync(wal).sort()).toEqual(['.wal-g', 'RECOVERYXLOG'])
-    expect(readdirSync(prefetchPlace(base, [context.storageDescription]).folder)).toEqual(['running'])
+    expect(
+      readdirSync(prefetchPlace({ directory: base, isShared: true }, [context.storageDescription]).folder),
+    ).toEqual(['running'])
   } finally {
     rmSync(base, { recursive: true })
   }

@@ -24,13 +24,13 @@ import { isPlaceName, type PrefetchPlace } from './prefetch-origin.ts'
 import { temporaryBeside } from './temporary.ts'
 
 /**
- * Segments fetched ahead of time: `<base>/.wal-g/prefetch/<archive>/<segment>`, with `running/<segment>` beside them while
- * a prefetcher writes it. `<archive>` stands for the storages: of another cluster that shares the directory nothing is
- * taken, and nothing removed before it is a day old. Beside a finished segment lies `<segment>.check` with its archive, key,
+ * Segments fetched ahead of time: `<base>/.wal-g/prefetch/<segment>`, with `running/<segment>` beside them while a
+ * prefetcher writes it; in a directory that clusters may share in `prefetch/<archive>/`, which stands for the storages: of
+ * another cluster nothing is taken, and nothing removed before it is a day old. Beside a finished segment lies `<segment>.check` with its archive, key,
  * size and content hash: a file without one, or with another content, is not ours to trust (a power cut leaves
  * such files behind) and is fetched again. It is a cache: a folder or file of another user, or of another kind, is
- * as good as none for whoever fetches. What lies in `<base>/.wal-g/prefetch` itself is the original's: never delivered, and
- * cleared away as recovery passes it.
+ * as good as none for whoever fetches. What the original has put there is never delivered, and cleared away as recovery
+ * passes it.
  */
 export interface PrefetchFolder {
   /** Moves a trusted prefetched segment to `destination`. false: there is none; go and fetch it. */
@@ -63,7 +63,7 @@ export function openPrefetchFolder(place: PrefetchPlace, hasher: () => Hasher): 
   const running = join(folder, RUNNING)
   return {
     take(name, destination, options): boolean {
-      if (sizeOf(join(shared, name)) !== undefined) discard(shared, name)
+      if (shared !== folder && sizeOf(join(shared, name)) !== undefined) discard(shared, name)
       const path = join(folder, name)
       if (sizeOf(path) === undefined) return false
       const check = readCheck(path + CHECK_SUFFIX, { origin, key: walKey(name, '') })

@@ -1,22 +1,39 @@
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { StorageDescription } from '../../storage/description.ts'
 import { exactIdentity } from '../../storage/storage-identity.ts'
 
-/** Where the segments of one archive wait: servers of several archives may share a directory. */
+/** The directory below which prefetched segments wait. */
+export interface PrefetchBase {
+  readonly directory: string
+  /** It was named by a setting: servers of several archives may have the same. */
+  readonly isShared: boolean
+}
+
+/** Where the segments of one archive wait. */
 export interface PrefetchPlace {
   /** `<base>/.wal-g/prefetch`: the original keeps its files here. */
   readonly shared: string
-  /** Folder of this archive's files in it. */
+  /** Folder of this archive's files: the same, or in a directory that others may have, too, one of its own in it. */
   readonly folder: string
   /** The archive, in words: stands in every check beside a file. */
   readonly origin: string
 }
 
+/** `given`: the directory of the setting; without one it is that of `destination`. */
+export function prefetchBase(given: string | undefined, destination: string): PrefetchBase {
+  return given === undefined
+    ? { directory: dirname(destination), isShared: false }
+    : { directory: given, isShared: true }
+}
+
 /** `archives`: all storages that a file may come from, in any order. */
-export function prefetchPlace(baseDirectory: string, archives: readonly StorageDescription[]): PrefetchPlace {
+export function prefetchPlace(
+  { directory, isShared }: PrefetchBase,
+  archives: readonly StorageDescription[],
+): PrefetchPlace {
   const origin = [...new Set(archives.map(exactIdentity))].sort().join('\n')
-  const shared = join(baseDirectory, '.wal-g', 'prefetch')
-  return { shared, folder: join(shared, placeName(origin)), origin }
+  const shared = join(directory, '.wal-g', 'prefetch')
+  return { shared, folder: isShared ? join(shared, placeName(origin)) : shared, origin }
 }
 
 /**

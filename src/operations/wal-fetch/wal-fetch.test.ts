@@ -54,7 +54,7 @@ function fetch(name: string, target = 'RECOVERYXLOG') {
 }
 
 function prefetch(name: string, depth = 3) {
-  return walPrefetch(context, { name, baseDirectory: wal, depth, segmentBytes: MIB })
+  return walPrefetch(context, { name, base: { directory: wal, isShared: false }, depth, segmentBytes: MIB })
 }
 
 function bytesOf(path: string): Uint8Array<ArrayBuffer> {
@@ -65,7 +65,8 @@ function segmentBytes(name: string): Uint8Array<ArrayBuffer> {
   return new Uint8Array(walBytes(name))
 }
 
-const ready = (): PrefetchPlace => prefetchPlace(wal, [context.storageDescription])
+const ready = (): PrefetchPlace =>
+  prefetchPlace({ directory: wal, isShared: false }, [context.storageDescription])
 const left = (): string[] => readdirSync(wal).sort()
 
 describe('a fetch', () => {
@@ -247,7 +248,12 @@ describe('what a killed fetch has left beside the destination', () => {
 
   test('is cleared away by the prefetcher, wherever that puts its own files', async () => {
     mkdirSync(place.at('elsewhere'))
-    const ahead = { name: first, baseDirectory: place.at('elsewhere'), depth: 1, segmentBytes: MIB }
+    const ahead = {
+      name: first,
+      base: { directory: place.at('elsewhere'), isShared: false },
+      depth: 1,
+      segmentBytes: MIB,
+    }
     await walPrefetch(context, { ...ahead, destinationDirectory: wal })
     expect(left()).toEqual([])
   })

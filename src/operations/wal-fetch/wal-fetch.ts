@@ -14,7 +14,7 @@ import { type CreatedTablespaces, treatCreatedTablespaces } from './created-tabl
 import { type Downloader, downloadWal, removeFile } from './download.ts'
 import { destinationTaken, placeFile } from './place-file.ts'
 import { openPrefetchFolder, type PrefetchFolder } from './prefetch-folder.ts'
-import { prefetchPlace } from './prefetch-origin.ts'
+import { prefetchBase, prefetchPlace } from './prefetch-origin.ts'
 import { planPrefetch } from './prefetch-plan.ts'
 import { removeStaleTemporaries, temporaryBeside } from './temporary.ts'
 
@@ -89,7 +89,7 @@ async function fetchToDestination(
   const placing = { isDurable: !SYNCED_BY_SERVER.has(basename(destination)) }
   const downloader = openDownloader(context)
   const archives = options.archives ?? [context.storageDescription]
-  const waiting = prefetchPlace(options.prefetchDirectory ?? dirname(destination), archives)
+  const waiting = prefetchPlace(prefetchBase(options.prefetchDirectory, destination), archives)
   const folder = openPrefetchFolder(waiting, downloader.hasher)
 
   if (isSegmentName(name)) {

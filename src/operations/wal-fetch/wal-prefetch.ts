@@ -4,7 +4,7 @@ import type { StorageDescription } from '../../storage/description.ts'
 import type { OperationContext } from '../context.ts'
 import { type Downloader, downloadWal } from './download.ts'
 import { openPrefetchFolder, type PrefetchFolder } from './prefetch-folder.ts'
-import { prefetchPlace } from './prefetch-origin.ts'
+import { type PrefetchBase, prefetchPlace } from './prefetch-origin.ts'
 import { planPrefetch } from './prefetch-plan.ts'
 import { removeStaleTemporaries } from './temporary.ts'
 import { openDownloader } from './wal-fetch.ts'
@@ -12,8 +12,7 @@ import { openDownloader } from './wal-fetch.ts'
 export interface WalPrefetchOptions {
   /** The segment that was just fetched. */
   readonly name: string
-  /** Directory in which `.wal-g/prefetch` lies. */
-  readonly baseDirectory: string
+  readonly base: PrefetchBase
   /** Where fetches put their files: what killed ones have left there is cleared away. */
   readonly destinationDirectory?: string
   /** Segments to hold ready ahead of `name`. */
@@ -38,12 +37,12 @@ export async function walPrefetch(
 ): Promise<WalPrefetchResult> {
   const downloader = openDownloader(context)
   const archives = options.archives ?? [context.storageDescription]
-  const folder = openPrefetchFolder(prefetchPlace(options.baseDirectory, archives), downloader.hasher)
+  const folder = openPrefetchFolder(prefetchPlace(options.base, archives), downloader.hasher)
   const fetched: string[] = []
   folder.removeOlder(options.name)
   if (options.destinationDirectory !== undefined) removeStaleTemporaries(options.destinationDirectory)
   for (const name of planPrefetch(options)) {
-    if (!hasBaseDirectory(options.baseDirectory) || context.signal.aborted) break
+    if (!hasBaseDirectory(options.base.directory) || context.signal.aborted) break
     if (folder.has(name)) continue
     const outcome = await prefetchOne(downloader, folder, name)
     if (outcome === 'missing') break
