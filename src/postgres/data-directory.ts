@@ -2,7 +2,7 @@ import { type BigIntStats, lstatSync, readdirSync, readlinkSync, realpathSync, s
 import { throwIfCancelled } from '../kit/clock.ts'
 import { errnoOf, fromSystemError, WalgError } from '../kit/errors.ts'
 import type { Logger } from '../kit/log.ts'
-import { collectGarbage } from '../kit/thread.ts'
+import { collectGarbageEvery } from '../kit/thread.ts'
 import { type DataEntries, type DataEntry, DataEntryColumns, type EntryKind } from './walk/data-entries.ts'
 import { type LeftOut, leftOutFor } from './walk/left-out.ts'
 import { listNames } from './walk/list-names.ts'
@@ -79,8 +79,7 @@ interface Walk {
   catalogBytes: number
   contentBytes: number
   breathedAt: number
-  /** Count of entries at which garbage is collected. */
-  collectAt: number
+  readonly collectGarbage: (doneCount: number) => void
 }
 
 /** One directory on its way through the walk; `member` is empty for the data directory itself. */
@@ -116,7 +115,7 @@ export async function walkDataDirectory(root: string, options: WalkOptions): Pro
     catalogBytes: 0,
     contentBytes: 0,
     breathedAt: performance.now(),
-    collectAt: ENTRIES_PER_COLLECTION,
+    collectGarbage: collectGarbageEvery(ENTRIES_PER_COLLECTION),
   }
   const stats = statSync(realRoot, { bigint: true })
   const place = openPlace(walk, realRoot, '', true)
@@ -144,10 +143,7 @@ export async function walkDataDirectory(root: string, options: WalkOptions): Pro
 async function walkDirectory(walk: Walk, place: Place): Promise<void> {
   for (const name of listOrRefuse(walk, place)) {
     if (performance.now() - walk.breathedAt > BREATH_MS) await breathe(walk)
-    if (walk.entries.count >= walk.collectAt) {
-      collectGarbage()
-      walk.collectAt += ENTRIES_PER_COLLECTION
-    }
+    walk.collectGarbage(1)
     const path = `${place.path}/${name}`
     const stats = lstatOrVanished(walk, path)
     if (stats === undefined) continue

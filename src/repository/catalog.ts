@@ -1,5 +1,6 @@
 import { collect } from '../kit/bytes.ts'
 import { hasCode, WalgError } from '../kit/errors.ts'
+import { statIfThere } from '../storage/requests/stat-if-there.ts'
 import type { Abortable, Storage } from '../storage/storage.ts'
 import { type BackupName, toBackupName } from './backup-name.ts'
 import type { FilesMetadata } from './files-metadata.ts'
@@ -73,17 +74,13 @@ export async function findBackup(
   name: BackupName,
   options: Abortable = {},
 ): Promise<BackupEntry | null> {
-  try {
-    const info = await storage.stat(sentinelKey(name), options)
-    return {
-      name,
-      storageName: storage.name,
-      modifiedNs: info.modifiedNs,
-      sentinelSizeBytes: info.sizeBytes,
-    }
-  } catch (error) {
-    if (hasCode(error, 'OBJECT_NOT_FOUND')) return null
-    throw error
+  const info = await statIfThere(storage, sentinelKey(name), options)
+  if (info === undefined) return null
+  return {
+    name,
+    storageName: storage.name,
+    modifiedNs: info.modifiedNs,
+    sentinelSizeBytes: info.sizeBytes,
   }
 }
 

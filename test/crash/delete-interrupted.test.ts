@@ -11,6 +11,7 @@ import { listBackups, readMetadata, readSentinel } from '../../src/repository/ca
 import { metadataKey, partKey, sentinelKey, walKey } from '../../src/repository/layout.ts'
 import { dropMemory, openMemoryDriver } from '../../src/storage/drivers/memory.ts'
 import type { Storage } from '../../src/storage/storage.ts'
+import { forwarded } from '../doubles/forwarded-storage.ts'
 
 const ID = 'delete-interrupted'
 const FULL = 'base_000000010000000000000002'
@@ -44,14 +45,7 @@ async function makeRepository(): Promise<Storage> {
 function dyingAfter(storage: Storage, steps: number): Storage {
   let left = steps
   return {
-    name: storage.name,
-    features: storage.features,
-    checkRoot: options => storage.checkRoot(options),
-    list: (prefix, options) => storage.list(prefix, options),
-    stat: (key, options) => storage.stat(key, options),
-    get: (key, options) => storage.get(key, options),
-    put: (key, body, options) => storage.put(key, body, options),
-    copy: (source, target, options) => storage.copy(source, target, options),
+    ...forwarded(storage),
     async delete(keys) {
       for (const key of keys) {
         if (left === 0) throw new WalgError('STORAGE_UNAVAILABLE', 'killed')
@@ -59,9 +53,6 @@ function dyingAfter(storage: Storage, steps: number): Storage {
         await storage.delete([key])
       }
     },
-    openSink: (key, options) => storage.openSink(key, options),
-    openSource: (key, options) => storage.openSource(key, options),
-    close: () => storage.close(),
   }
 }
 

@@ -1,5 +1,6 @@
 import { WalgError } from '../../src/kit/errors.ts'
 import type { Storage } from '../../src/storage/storage.ts'
+import { forwarded } from './forwarded-storage.ts'
 
 /** How many more effects (puts and deletes, over all storages that share it) happen before everything fails. */
 export interface EffectBudget {
@@ -13,12 +14,7 @@ export function stoppingStorage(storage: Storage, budget: EffectBudget): Storage
     budget.left -= 1
   }
   return {
-    name: storage.name,
-    features: storage.features,
-    checkRoot: options => storage.checkRoot(options),
-    list: (prefix, options) => storage.list(prefix, options),
-    stat: async (key, options) => storage.stat(key, options),
-    get: async (key, options) => storage.get(key, options),
+    ...forwarded(storage),
     async put(key, body, options) {
       spend()
       await storage.put(key, body, options)
@@ -35,7 +31,5 @@ export function stoppingStorage(storage: Storage, budget: EffectBudget): Storage
       spend()
       return storage.openSink(key, options)
     },
-    openSource: (key, options) => storage.openSource(key, options),
-    close: () => storage.close(),
   }
 }

@@ -33,7 +33,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'another push: its object is not replaced, where a look must do',
     file: NEW_OBJECT,
-    find: '      else await assertFree(storage, key, options.signal)',
+    find: '      else await assertFree(storage, key, options)',
     replace: '',
     test: ANOTHER_PUSH,
     title: 'by a look right before it',
@@ -41,8 +41,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'another push: nothing is put into its complete backup',
     file: NEW_OBJECT,
-    find: 'await assertIncomplete(storage, key, options.signal)',
-    replace: 'await undefined',
+    find: '      if (storage.features.conditionalPut) await assertIncomplete(storage, key, options)',
+    replace: '      if (storage.features.conditionalPut) await undefined',
     test: ANOTHER_PUSH,
     title: 'completed meanwhile',
   },
@@ -65,8 +65,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'another push: no sentinel over its parts',
     file: STORED,
-    find: '(await isThere(storage, key, signal))) throw anotherPush(storage, key)',
-    replace: "key === '') throw anotherPush(storage, key)",
+    find: '(await statIfThere(storage, key, { signal })) !== undefined',
+    replace: "key === ''",
     test: ANOTHER_PUSH,
     title: 'beside its own',
   },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { expectCode } from '../../../test/contract/storage-support.ts'
+import { forwarded } from '../../../test/doubles/forwarded-storage.ts'
 import { operationContext, type TestContext } from '../../../test/support/operation-context.ts'
 import { tempDirectory } from '../../../test/support/temp-directory.ts'
 import { collect, streamOf } from '../../kit/bytes.ts'
@@ -24,7 +25,7 @@ const memory = (title = 'default'): Storage => openMemoryDriver(title, crypto.ra
 
 /** A storage like SFTP without hard links, or Swift. */
 const withoutConditions = (storage: Storage): Storage => ({
-  ...layer(storage),
+  ...forwarded(storage),
   features: { ...storage.features, conditionalPut: false },
 })
 
@@ -37,7 +38,7 @@ function before(storage: Storage, operation: 'put' | 'list', key: string, act: (
     await act()
   }
   return {
-    ...layer(storage),
+    ...forwarded(storage),
     put: async (given, body, options) => {
       if (operation === 'put') await once(given)
       await storage.put(given, body, options)
@@ -46,23 +47,6 @@ function before(storage: Storage, operation: 'put' | 'list', key: string, act: (
       if (operation === 'list') await once(given)
       yield* storage.list(given, options)
     },
-  }
-}
-
-function layer(storage: Storage): Storage {
-  return {
-    name: storage.name,
-    features: storage.features,
-    checkRoot: options => storage.checkRoot(options),
-    list: (prefix, options) => storage.list(prefix, options),
-    stat: (key, options) => storage.stat(key, options),
-    get: (key, options) => storage.get(key, options),
-    put: (key, body, options) => storage.put(key, body, options),
-    copy: (source, target, options) => storage.copy(source, target, options),
-    delete: (keys, options) => storage.delete(keys, options),
-    openSink: (key, options) => storage.openSink(key, options),
-    openSource: (key, options) => storage.openSource(key, options),
-    close: () => storage.close(),
   }
 }
 

@@ -15,8 +15,8 @@ import { chooseParent } from './delta/choose-parent.ts'
 import { assertParentStored, beginReadingParent, markAncestors } from './delta/open-delta.ts'
 import { pastMoment } from './delta/settled-moment.ts'
 import type { BackupPushOptions, BackupPushResult } from './options.ts'
+import type { PushContext } from './own-objects.ts'
 import type { NumberedPart } from './part/pack-task.ts'
-import type { OwnRecord } from './part/part.ts'
 import { PartWorkers } from './part/part-workers.ts'
 import { planBackup } from './plan-backup.ts'
 import { judgeLateDamage, nextPart, type PushedParts, pushParts } from './push-parts.ts'
@@ -64,19 +64,19 @@ export async function backupPush(
   const { name } = contents.identity
   await claimName(push, name, source)
   return await takingBackOnFailure(context, name, async tentative => {
-    const { own } = tentative
+    const pushing: PushContext = { ...push, own: tentative.own }
     if (isCopied && chosen !== undefined) {
-      await copyParts(push, own, chosen.name, contents, options.partsAtOnce)
+      await copyParts(pushing, chosen.name, contents, options.partsAtOnce)
     }
-    const packing = await pushParts(push, workers, source, contents, options, own)
+    const packing = await pushParts(pushing, workers, source, contents, options)
     if (options.failsOnCorrupt) await reportAll(push, source, contents, packing, true)
-    const smallParts = await pushControlAndWal(push, own, source, contents, packing, options)
+    const smallParts = await pushControlAndWal(pushing, source, contents, packing, options)
     const stop = await source.stop()
     const pushed = judgeLateDamage(push, contents, packing, stop.finishLsn)
     if (options.failsOnCorrupt) await reportAll(push, source, contents, pushed, true)
     const number = nextPart(pushed.parts, '').number + smallParts.length
     if (stop.labels !== undefined) {
-      smallParts.push(await pushLabels({ context: push, own, backup: name, number }, stop.labels))
+      smallParts.push(await pushLabels({ context: pushing, backup: name, number }, stop.labels))
     }
     const names = options.hasDatabaseNames ? source.readDatabases() : null
     const [databases] = await Promise.all([names, source.waitForWal(stop)])
@@ -131,8 +131,7 @@ async function openSource(
 
 /** pg_control comes after all data; WAL that travels inside the backup before it. */
 async function pushControlAndWal(
-  context: OperationContext,
-  own: OwnRecord,
+  context: PushContext,
   source: BackupSource,
   contents: Contents,
   pushed: PushedParts,
@@ -140,7 +139,7 @@ async function pushControlAndWal(
 ): Promise<SmallPart[]> {
   const smallParts: SmallPart[] = []
   const next = nextPart(pushed.parts, context.codec.extension)
-  const place = { context, own, backup: contents.identity.name }
+  const place = { context, backup: contents.identity.name }
   if (source.wal.length > 0) {
     smallParts.push(
       await pushWalMembers({ ...place, number: next.number }, next.name, source.wal, diskBytesPerSecond),

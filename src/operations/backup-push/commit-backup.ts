@@ -22,8 +22,9 @@ import type { OperationContext } from '../context.ts'
 import type { Tentative } from './claim-name.ts'
 import type { BackupIdentity } from './contents.ts'
 import type { BackupPushOptions } from './options.ts'
+import type { PushContext } from './own-objects.ts'
 import { asAnotherPush, assertFree, modifiedNsOf, NEW, openNewObject } from './part/new-object.ts'
-import { meterSink, type OwnRecord, type StoredPart, traitsOf } from './part/part.ts'
+import { meterSink, type StoredPart, traitsOf } from './part/part.ts'
 import { putMeasured } from './small-parts.ts'
 import { assertAllStored, type StoredObject } from './stored-check.ts'
 
@@ -66,19 +67,17 @@ export async function commitBackup(
   tentative: Tentative,
 ): Promise<BackupSizes> {
   const { log } = context
-  const { own } = tentative
+  const pushing: PushContext = { ...context, own: tentative.own }
   const { name, delta, catchupFromLsn } = backup.identity
   const facts = factsOf(options, backup)
   const hasNoList = !options.hasFilesMetadata
   if (hasNoList) log.info('Files metadata tracking is disabled, will not upload the files_metadata.json')
   const manifestKey = contentManifestKey(name, context.codec.extension)
-  const manifest = await putMeasured(context, own, manifestKey, encodeContentManifest(backup.manifest))
+  const manifest = await putMeasured(pushing, manifestKey, encodeContentManifest(backup.manifest))
   const metadata = formatMetadata({ ...facts, startLsn: backup.startLsn })
   const documents = await allSettledOrThrow([
-    putDocument(context, own, metadataKey(name), streamOf(new TextEncoder().encode(metadata))),
-    hasNoList
-      ? undefined
-      : putDocument(context, own, filesMetadataKey(name), encodeFilesMetadata(backup.files)),
+    putDocument(pushing, metadataKey(name), streamOf(new TextEncoder().encode(metadata))),
+    hasNoList ? undefined : putDocument(pushing, filesMetadataKey(name), encodeFilesMetadata(backup.files)),
   ])
   const objects: StoredObject[] = [
     ...backup.parts.map(part => ({ key: partKey(name, part.name), ...traitsOf(part) })),
@@ -109,8 +108,7 @@ export async function commitBackup(
 
 /** A document that is stored as it stands. */
 async function putDocument(
-  { storage, signal }: OperationContext,
-  own: OwnRecord,
+  { storage, signal, own }: PushContext,
   key: string,
   body: ByteStream,
 ): Promise<StoredObject> {
@@ -139,7 +137,7 @@ async function putSentinel(
   tentative: Tentative,
 ): Promise<void> {
   const key = sentinelKey(name)
-  await assertFree(storage, key, signal)
+  await assertFree(storage, key, { signal })
   tentative.sentinel = sentinel
   const body = streamOf(new TextEncoder().encode(sentinel))
   const putting = storage.features.conditionalPut ? { signal, ...NEW } : { signal }

@@ -1,12 +1,18 @@
-import { hasCode } from '../../kit/errors.ts'
 import type { BackupName } from '../../repository/backup-name.ts'
 import { backupPrefix } from '../../repository/layout.ts'
 import { forEachOf } from '../../storage/requests/for-each-of.ts'
+import { statIfThere } from '../../storage/requests/stat-if-there.ts'
 import type { Abortable, Storage } from '../../storage/storage.ts'
+import type { OperationContext } from '../context.ts'
 import type { ObjectTraits } from './part/new-object.ts'
 import type { OwnRecord } from './part/part.ts'
 
 const STATS_AT_ONCE = 8
+
+/** What the steps of one push are given: every object that they put is noted. */
+export interface PushContext extends OperationContext {
+  readonly own: OwnRecord
+}
 
 /** The objects of a backup that lie in the storage, as a push that takes back its own sees them. */
 export interface SortedObjects {
@@ -65,13 +71,8 @@ export class OwnObjects implements OwnRecord {
   async #isUntouched(storage: Storage, key: string, options: Abortable): Promise<boolean> {
     const traits = this.#objects.get(key)
     if (traits?.modifiedNs === undefined) return false
-    try {
-      const { sizeBytes, modifiedNs } = await storage.stat(key, options)
-      return sizeBytes === traits.sizeBytes && modifiedNs === traits.modifiedNs
-    } catch (error) {
-      if (hasCode(error, 'OBJECT_NOT_FOUND')) return false
-      throw error
-    }
+    const info = await statIfThere(storage, key, options)
+    return info?.sizeBytes === traits.sizeBytes && info.modifiedNs === traits.modifiedNs
   }
 }
 

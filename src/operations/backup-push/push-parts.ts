@@ -10,9 +10,10 @@ import { isCopying } from './copy/copy-source.ts'
 import { describeFound } from './damage-report.ts'
 import { judgeLate, type LatePage } from './late-pages.ts'
 import type { BackupPushOptions } from './options.ts'
+import type { PushContext } from './own-objects.ts'
 import type { NumberedPart, PackReport, PartsTask } from './part/pack-task.ts'
 import type { PackedFiles } from './part/packed-files.ts'
-import { type OwnRecord, traitsOf } from './part/part.ts'
+import { traitsOf } from './part/part.ts'
 import { createPartControl } from './part/part-control.ts'
 import type { PartWorkers } from './part/part-workers.ts'
 import type { BackupSource } from './source/backup-source.ts'
@@ -30,14 +31,13 @@ const STALL_GRACE_MS = 10_000
 
 /** Packs and puts all files of a backup, by all workers side by side; they are ended then, and their memory is free. */
 export async function pushParts(
-  context: OperationContext,
+  context: PushContext,
   workers: PartWorkers,
   source: BackupSource,
   contents: Contents,
   options: BackupPushOptions,
-  own: OwnRecord,
 ): Promise<PushedParts> {
-  const { log, progress, signal, codec } = context
+  const { log, progress, signal, codec, own } = context
   const { files, identity } = contents
   const damage = new Map<number, readonly number[]>()
   const late = new Map<number, readonly LatePage[]>()

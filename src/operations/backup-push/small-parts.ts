@@ -8,15 +8,14 @@ import type { ControlEntry } from '../../postgres/data-directory.ts'
 import type { BackupName } from '../../repository/backup-name.ts'
 import { labelPartName, partKey, pgControlPartName } from '../../repository/layout.ts'
 import type { TarMember } from '../../tar/pack.ts'
-import type { OperationContext } from '../context.ts'
 import type { SmallMember, SmallPart } from './backup-record.ts'
-import { type OpenPart, type OwnRecord, openPart, type StoredPart } from './part/part.ts'
+import type { PushContext } from './own-objects.ts'
+import { type OpenPart, openPart, type StoredPart } from './part/part.ts'
 import type { WalMember } from './source/wal-members.ts'
 
 /** Numbers the parts that the main thread packs, for the log lines only: their objects have names of their own. */
 export interface SmallPartPlace {
-  readonly context: OperationContext
-  readonly own: OwnRecord
+  readonly context: PushContext
   readonly backup: BackupName
   readonly number: number
 }
@@ -92,13 +91,8 @@ async function* paced(stream: ByteStream, limiter: RateLimiter | undefined): Asy
 }
 
 /** Seals `body` as the object `key`, measured and hashed as it is stored. */
-export async function putMeasured(
-  context: OperationContext,
-  own: OwnRecord,
-  key: string,
-  body: ByteStream,
-): Promise<StoredPart> {
-  const part = await openPart({ ...context, own }, key)
+export async function putMeasured(context: PushContext, key: string, body: ByteStream): Promise<StoredPart> {
+  const part = await openPart(context, key)
   try {
     await part.packer.putStream(body)
     return await part.end('bare')
@@ -113,9 +107,9 @@ async function pushPart(
   name: string,
   pack: (part: OpenPart) => Promise<Pick<SmallPart, 'members' | 'listed' | 'recorded'>>,
 ): Promise<SmallPart> {
-  const { context, own, backup, number } = place
+  const { context, backup, number } = place
   context.log.info(`Starting part ${number} of backup ${backup} ...`)
-  const part = await openPart({ ...context, own }, partKey(backup, name))
+  const part = await openPart(context, partKey(backup, name))
   try {
     const packed = await pack(part)
     const stored = await part.end()

@@ -3,10 +3,11 @@ import { openHasher } from '../../kit/hash.ts'
 import type { BackupName } from '../../repository/backup-name.ts'
 import { copiesOf } from '../../storage/layers/copies.ts'
 import { forEachOf } from '../../storage/requests/for-each-of.ts'
+import { statIfThere } from '../../storage/requests/stat-if-there.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 import { sizesBelow } from './own-objects.ts'
-import { anotherPush, isThere, type ObjectTraits } from './part/new-object.ts'
+import { anotherPush, type ObjectTraits } from './part/new-object.ts'
 
 /** An object of a backup as it was put. */
 export interface StoredObject extends Pick<ObjectTraits, 'sizeBytes' | 'hash'> {
@@ -57,7 +58,8 @@ async function assertNothingElse(
   const keys = new Set(objects.map(({ key }) => key))
   for (const key of sizes.keys()) {
     // a listing may be behind the times: leftovers that were removed, say
-    if (!keys.has(key) && (await isThere(storage, key, signal))) throw anotherPush(storage, key)
+    if (!keys.has(key) && (await statIfThere(storage, key, { signal })) !== undefined)
+      throw anotherPush(storage, key)
   }
 }
 

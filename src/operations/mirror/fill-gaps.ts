@@ -1,6 +1,7 @@
-import { hasCode, WalgError } from '../../kit/errors.ts'
+import { WalgError } from '../../kit/errors.ts'
 import { METADATA_NAME, SENTINEL_SUFFIX } from '../../repository/layout.ts'
 import { type MirrorGap, takeGaps } from '../../storage/failover/mirror-gaps.ts'
+import { statIfThere } from '../../storage/requests/stat-if-there.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 
@@ -65,15 +66,10 @@ function inOrder(gaps: readonly MirrorGap[]): readonly MirrorGap[] {
 
 /** False when the object has gone from the repository meanwhile: then the mirror does not lack it either. */
 async function bring({ source, mirror, signal }: FillContext, key: string): Promise<boolean> {
-  let sizeBytes: number
-  try {
-    ;({ sizeBytes } = await source.stat(key, { signal }))
-  } catch (error) {
-    if (hasCode(error, 'OBJECT_NOT_FOUND')) return false
-    throw error
-  }
+  const info = await statIfThere(source, key, { signal })
+  if (info === undefined) return false
   const body = await source.get(key, { signal })
-  await mirror.put(key, body, { signal, expectedSizeBytes: sizeBytes })
+  await mirror.put(key, body, { signal, expectedSizeBytes: info.sizeBytes })
   return true
 }
 

@@ -1,7 +1,8 @@
 import { randomHex } from '../../kit/atomic-file.ts'
 import { streamOf } from '../../kit/bytes.ts'
-import { hasCode, WalgError } from '../../kit/errors.ts'
+import { WalgError } from '../../kit/errors.ts'
 import { normalizePrefix } from '../../storage/keys.ts'
+import { statIfThere } from '../../storage/requests/stat-if-there.ts'
 import type { Abortable, Storage } from '../../storage/storage.ts'
 
 /** The clean-up of a failed check must not outlast it by much. */
@@ -23,13 +24,7 @@ export async function checkReadable(
 }
 
 async function isThere(storage: Storage, key: string, options: Abortable): Promise<boolean> {
-  try {
-    if (key === '') return true
-    await storage.stat(key, options)
-    return true
-  } catch (error) {
-    if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
-  }
+  if (key === '' || (await statIfThere(storage, key, options)) !== undefined) return true
   for await (const _ of storage.list(key, options)) return true
   return false
 }

@@ -1,5 +1,6 @@
-import { hasCode, WalgError } from '../../kit/errors.ts'
+import { WalgError } from '../../kit/errors.ts'
 import { normalizePrefix } from '../../storage/keys.ts'
+import { statIfThere } from '../../storage/requests/stat-if-there.ts'
 import type { Abortable, Storage } from '../../storage/storage.ts'
 
 /** Keys named in one call to the storage. */
@@ -11,7 +12,7 @@ const DELETE_BATCH = 1000
  */
 export async function removeByPath(storage: Storage, path: string, options: Abortable): Promise<number> {
   const key = normalizePrefix(path)
-  if (!path.endsWith('/') && key !== '' && (await isObject(storage, key, options))) {
+  if (!path.endsWith('/') && key !== '' && (await statIfThere(storage, key, options)) !== undefined) {
     await storage.delete([key], options)
     return 1
   }
@@ -37,14 +38,4 @@ export async function removeByPath(storage: Storage, path: string, options: Abor
     })
   }
   return count
-}
-
-async function isObject(storage: Storage, key: string, options: Abortable): Promise<boolean> {
-  try {
-    await storage.stat(key, options)
-    return true
-  } catch (error) {
-    if (hasCode(error, 'OBJECT_NOT_FOUND')) return false
-    throw error
-  }
 }

@@ -3,6 +3,7 @@ import { hasCode, WalgError } from '../../kit/errors.ts'
 import { walKey } from '../../repository/layout.ts'
 import { isStorageTrouble } from '../../storage/failover/storage-trouble.ts'
 import { copiesOf } from '../../storage/layers/copies.ts'
+import { statIfThere } from '../../storage/requests/stat-if-there.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 
@@ -34,18 +35,9 @@ async function presentOf(
   storage: Storage,
   keys: readonly string[],
 ): Promise<readonly string[]> {
-  const isThere = async (key: string): Promise<boolean> => {
-    try {
-      await storage.stat(key, { signal })
-      return true
-    } catch (error) {
-      if (hasCode(error, 'OBJECT_NOT_FOUND')) return false
-      throw error
-    }
-  }
   try {
-    const present = await Promise.all(keys.map(isThere))
-    return keys.filter((_, at) => present[at])
+    const infos = await Promise.all(keys.map(key => statIfThere(storage, key, { signal })))
+    return keys.filter((_, at) => infos[at] !== undefined)
   } catch (error) {
     // Who may only write cannot be told what is there; archiving must go on for him.
     if (!hasCode(error, 'ACCESS_DENIED', 'FILE_ACCESS')) throw error
@@ -88,14 +80,13 @@ export async function removeOtherForms(
 /** Two pushes that replace the same file in two forms could each remove what the other has put. */
 async function assertKept(storage: Storage, key: string, signal: AbortSignal): Promise<void> {
   try {
-    await storage.stat(key, { signal })
+    if ((await statIfThere(storage, key, { signal })) !== undefined) return
   } catch (error) {
     if (hasCode(error, 'ACCESS_DENIED', 'FILE_ACCESS')) return
-    if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
-    throw new WalgError('WAL_OVERWRITE', `"${key}" was removed by another push of the same name`, {
-      facts: { key, storage: storage.name },
-      cause: error,
-      hint: 'two servers with different compression archive to the same place without WALG_PREVENT_WAL_OVERWRITE',
-    })
+    throw error
   }
+  throw new WalgError('WAL_OVERWRITE', `"${key}" was removed by another push of the same name`, {
+    facts: { key, storage: storage.name },
+    hint: 'two servers with different compression archive to the same place without WALG_PREVENT_WAL_OVERWRITE',
+  })
 }

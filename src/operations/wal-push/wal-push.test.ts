@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { forwarded } from '../../../test/doubles/forwarded-storage.ts'
 import { operationContext, type TestContext } from '../../../test/support/operation-context.ts'
 import { type TempDirectory, tempDirectory } from '../../../test/support/temp-directory.ts'
 import { MIB, segmentName, walBytes } from '../../../test/support/wal-bytes.ts'
@@ -215,25 +216,7 @@ function refuseReading(storage: Storage): Storage {
   const refuse = (): never => {
     throw new WalgError('ACCESS_DENIED', 'reading is not allowed')
   }
-  return { ...bound(storage), get: refuse, openSource: refuse }
-}
-
-/** The storage's methods as plain properties, so that some can be replaced. */
-function bound(storage: Storage): Storage {
-  return {
-    name: storage.name,
-    features: storage.features,
-    checkRoot: options => storage.checkRoot(options),
-    list: (prefix, options) => storage.list(prefix, options),
-    stat: (key, options) => storage.stat(key, options),
-    get: (key, options) => storage.get(key, options),
-    put: (key, body, options) => storage.put(key, body, options),
-    copy: (source, target, options) => storage.copy(source, target, options),
-    delete: (keys, options) => storage.delete(keys, options),
-    openSink: (key, options) => storage.openSink(key, options),
-    openSource: (key, options) => storage.openSource(key, options),
-    close: () => storage.close(),
-  }
+  return { ...forwarded(storage), get: refuse, openSource: refuse }
 }
 
 describe('background pushes', () => {

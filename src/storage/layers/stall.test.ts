@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { mkdirSync, readdirSync } from 'node:fs'
 import { expectCode, listAll, patternBytes, putText } from '../../../test/contract/storage-support.ts'
 import { faultyStorage, type StorageFault } from '../../../test/doubles/faulty-storage.ts'
+import { forwarded } from '../../../test/doubles/forwarded-storage.ts'
 import { type FileFault, instrumentFiles } from '../../../test/doubles/instrumented-files.ts'
 import { tempDirectory } from '../../../test/support/temp-directory.ts'
 import { collect, streamOf } from '../../kit/bytes.ts'
@@ -102,23 +103,13 @@ test('work that shows progress may take as long as it needs', async () => {
   const storage = openMemoryDriver('memory', crypto.randomUUID())
   let told = 0
   const slow: Storage = {
-    name: storage.name,
-    features: storage.features,
-    checkRoot: options => storage.checkRoot(options),
-    list: (prefix, options) => storage.list(prefix, options),
-    stat: (key, options) => storage.stat(key, options),
-    get: (key, options) => storage.get(key, options),
-    put: (key, body, options) => storage.put(key, body, options),
+    ...forwarded(storage),
     async copy(_source, _target, options) {
       for (let n = 0; n < 8; n++) {
         await new Promise(resolve => setTimeout(resolve, 80))
         options?.onProgress?.()
       }
     },
-    delete: (keys, options) => storage.delete(keys, options),
-    openSink: (key, options) => storage.openSink(key, options),
-    openSource: (key, options) => storage.openSource(key, options),
-    close: () => storage.close(),
   }
   const limited = withStallLimit(slow, { timeoutMs: 400 })
   await limited.copy('a', 'b', { onProgress: () => told++ })

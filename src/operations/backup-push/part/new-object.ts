@@ -1,6 +1,7 @@
 import { hasCode, WalgError } from '../../../kit/errors.ts'
 import { sentinelKeyFor } from '../../../repository/layout.ts'
-import type { ObjectSink, PutOptions, Storage } from '../../../storage/storage.ts'
+import { statIfThere } from '../../../storage/requests/stat-if-there.ts'
+import type { Abortable, ObjectSink, PutOptions, Storage } from '../../../storage/storage.ts'
 
 /** What tells an object that this push has put from one that somebody else has put in its place. */
 export interface ObjectTraits {
@@ -30,8 +31,8 @@ export async function openNewObject(
     write: bytes => sink.write(bytes),
     abort: () => sink.abort(),
     async end(): Promise<void> {
-      if (storage.features.conditionalPut) await assertIncomplete(storage, key, options.signal)
-      else await assertFree(storage, key, options.signal)
+      if (storage.features.conditionalPut) await assertIncomplete(storage, key, options)
+      else await assertFree(storage, key, options)
       await asAnotherPush(storage, key, () => sink.end())
     },
   }
@@ -41,14 +42,15 @@ export async function openNewObject(
 export const NEW: PutOptions = { ifAbsent: true, mayLookFirst: true }
 
 /** Throws BACKUP_EXISTS when the backup of `key` is complete, OBJECT_EXISTS when the object is there. */
-export async function assertFree(storage: Storage, key: string, signal?: AbortSignal): Promise<void> {
-  await assertIncomplete(storage, key, signal)
-  if (key !== sentinelKeyFor(key) && (await isThere(storage, key, signal))) throw anotherPush(storage, key)
+export async function assertFree(storage: Storage, key: string, options: Abortable): Promise<void> {
+  await assertIncomplete(storage, key, options)
+  if (key === sentinelKeyFor(key)) return
+  if ((await statIfThere(storage, key, options)) !== undefined) throw anotherPush(storage, key)
 }
 
-async function assertIncomplete(storage: Storage, key: string, signal?: AbortSignal): Promise<void> {
+async function assertIncomplete(storage: Storage, key: string, options: Abortable): Promise<void> {
   const sentinel = sentinelKeyFor(key)
-  if (await isThere(storage, sentinel, signal)) throw anotherPush(storage, sentinel)
+  if ((await statIfThere(storage, sentinel, options)) !== undefined) throw anotherPush(storage, sentinel)
 }
 
 /** As the storage has the object that was just put; what cannot be said now is undefined, and is asked again later. */
@@ -78,15 +80,4 @@ export function anotherPush({ name }: Storage, key: string, cause?: unknown): Wa
     `another push ${done}: "${key}" is in storage "${name}", and this push has not put it`,
     { facts: { key, storage: name }, hint: HINT, ...(cause === undefined ? {} : { cause }) },
   )
-}
-
-/** Asks the storage for the object itself. */
-export async function isThere(storage: Storage, key: string, signal?: AbortSignal): Promise<boolean> {
-  try {
-    await storage.stat(key, signal === undefined ? {} : { signal })
-    return true
-  } catch (error) {
-    if (hasCode(error, 'OBJECT_NOT_FOUND')) return false
-    throw error
-  }
 }

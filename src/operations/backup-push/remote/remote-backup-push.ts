@@ -23,7 +23,7 @@ import { claimName, takingBackOnFailure } from '../claim-name.ts'
 import { commitBackup } from '../commit-backup.ts'
 import { countPages, reportDamage } from '../damage-report.ts'
 import type { BackupPushOptions, BackupPushResult } from '../options.ts'
-import type { OwnRecord } from '../part/part.ts'
+import type { PushContext } from '../own-objects.ts'
 import { assertNoneMoved } from '../source/moved-databases.ts'
 import { lockPrimary } from '../source/primary-lock.ts'
 import { checkSegmentSize } from '../source/segment-size-check.ts'
@@ -189,7 +189,7 @@ interface Received {
 
 /** Packs the archives as they come, until the server says where the backup ends. */
 async function receive(
-  context: OperationContext & { readonly own: OwnRecord },
+  context: PushContext,
   name: BackupName,
   begin: Begin,
   events: AsyncGenerator<BaseBackupEvent>,

@@ -5,8 +5,8 @@ import type { BackupName } from '../../../repository/backup-name.ts'
 import { partKey, partName, pgControlPartName } from '../../../repository/layout.ts'
 import { readMembers, type StreamedMember } from '../../../tar/members.ts'
 import type { TarMember } from '../../../tar/pack.ts'
-import type { OperationContext } from '../../context.ts'
-import { type OpenPart, type OwnRecord, openPart, type StoredPart } from '../part/part.ts'
+import type { PushContext } from '../own-objects.ts'
+import { type OpenPart, openPart, type StoredPart } from '../part/part.ts'
 import { packedBytes } from '../part/part-packer.ts'
 import { contentUnlessReplayed } from './sent-states.ts'
 import type { StreamedPages } from './streamed-pages.ts'
@@ -28,7 +28,7 @@ const CONTROL_BYTES_MAX = 64 << 10
 export class RemoteParts {
   readonly files: RemoteFile[] = []
   readonly parts: StoredPart[] = []
-  readonly #context: OperationContext & { readonly own: OwnRecord }
+  readonly #context: PushContext
   readonly #backup: BackupName
   readonly #partBytesMax: number
   readonly #nextXid: bigint
@@ -38,7 +38,7 @@ export class RemoteParts {
 
   /** `nextXid`: as in `BackupSession`. Without `pages` their checksums are not verified. */
   constructor(
-    context: OperationContext & { readonly own: OwnRecord },
+    context: PushContext,
     backup: BackupName,
     partBytesMax: number,
     nextXid: bigint,

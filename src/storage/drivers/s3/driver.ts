@@ -150,6 +150,7 @@ class S3Driver implements Storage {
       key: this.#whole(key),
       shownKey: key,
       storage: this.name,
+      stat: signal => this.stat(key, { signal }),
       isConditional: this.features.conditionalPut,
       onUnconditional: () => {
         this.features.conditionalPut = false

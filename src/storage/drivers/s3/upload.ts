@@ -4,7 +4,6 @@ import { sinkClosed } from '../../lifetime.ts'
 import type { BlockPool, PartBlocks } from '../../part-blocks.ts'
 import type { ObjectSink, PutOptions } from '../../storage.ts'
 import { MultipartUpload, type PartReceipt, putObject } from './multipart.ts'
-import { customerKeyHeaders } from './object-headers.ts'
 import type { S3Requests } from './requests.ts'
 
 export interface S3SinkOptions extends PutOptions {
@@ -15,6 +14,8 @@ export interface S3SinkOptions extends PutOptions {
   /** As the caller names it. */
   readonly shownKey: string
   readonly storage: string
+  /** Of the object; throws OBJECT_NOT_FOUND. */
+  readonly stat: (signal: AbortSignal) => Promise<unknown>
   /** False: the store is known to have no conditional puts. */
   readonly isConditional: boolean
   /** It was found out that it has none. */
@@ -191,10 +192,9 @@ export class S3Sink implements ObjectSink {
 
   /** Throws OBJECT_EXISTS. */
   async #assertAbsent(): Promise<void> {
-    const { requests, key, shownKey, storage } = this.#options
-    const headers = customerKeyHeaders(requests.description)
+    const { stat, shownKey, storage } = this.#options
     try {
-      await requests.sendOnly({ method: 'HEAD', key, headers, doing: 'stat', signal: this.#stop.signal })
+      await stat(this.#stop.signal)
     } catch (error) {
       if (hasCode(error, 'OBJECT_NOT_FOUND')) return
       throw error
