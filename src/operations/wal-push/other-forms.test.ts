@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { stoppingStorage } from '../../../test/doubles/stopping-storage.ts'
 import { operationContext, type TestContext } from '../../../test/support/operation-context.ts'
 import { type TempDirectory, tempDirectory } from '../../../test/support/temp-directory.ts'
 import { MIB, segmentName, walBytes } from '../../../test/support/wal-bytes.ts'
@@ -77,6 +78,16 @@ describe('a push without the guard', () => {
     await expect(push(refusing, 2)).rejects.toMatchObject({ code: 'WAL_OVERWRITE' })
     await expect(push(refusing, 2)).rejects.toThrow('no permission to delete')
     expect(objects()).toEqual([`${name}.lz4`, `${name}.zst`])
+  })
+
+  test('a push that is killed before the older form is gone is not acknowledged, and the next one finishes it', async () => {
+    await push(await context(LZ4), 1)
+    const killed = await context(ZSTD, storage => stoppingStorage(storage, { left: 1 }))
+    await expect(push(killed, 2)).rejects.toThrow('stopped')
+    expect(objects()).toEqual([`${name}.lz4`, `${name}.zst`])
+    await push(await context(ZSTD), 2)
+    expect(objects()).toEqual([`${name}.zst`])
+    expect(await fetched()).toEqual(walBytes(name, { salt: 2 }))
   })
 
   test('goes on, with a warning, where it may not look', async () => {

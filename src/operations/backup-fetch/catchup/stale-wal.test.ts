@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, expect, test } from 'bun:test'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { afterEach, beforeEach, expect, spyOn, test } from 'bun:test'
+import fs, { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { type TempDirectory, tempDirectory } from '../../../../test/support/temp-directory.ts'
 import { createLogger } from '../../../kit/log.ts'
 import { type Lsn, toLsn } from '../../../postgres/lsn.ts'
@@ -102,9 +102,27 @@ test('servers before PostgreSQL 17 have no summarizer: nothing goes', async () =
   expect(left()).toEqual([segment('1/2')])
 })
 
-test('what an interrupted try has left goes with the next', async () => {
-  put('1/3')
-  await run()
-  expect(left()).toEqual([])
-  await run()
+test('what a try has left goes with the next, wherever it was killed', async () => {
+  const files = ['1/2', '1/3', '2/3', '2/5']
+  const removals = { isOver: false, left: 0 }
+  const unlink = fs.unlinkSync
+  using spy = spyOn(fs, 'unlinkSync').mockImplementation(file => {
+    if (removals.left-- === 0) throw new Error('killed')
+    unlink(file)
+  })
+  for (let survived = 0; !removals.isOver; survived++) {
+    for (const name of files) put(name)
+    for (const name of files) mark(`${segment(name)}.done`)
+    summary()
+    removals.left = survived
+    removals.isOver = await run().then(
+      () => true,
+      () => false,
+    )
+    removals.left = -1
+    await run()
+    expect(left().filter(name => !name.endsWith('.done'))).toEqual([segment('2/5')])
+  }
+  // a summary, three segments and their marks
+  expect(spy.mock.calls.length).toBeGreaterThan(7 * 7)
 })
