@@ -14,6 +14,8 @@ test('a path that wal-push cannot look at is an ordinary error, not a mistake of
   mkdirSync(closed, 0o700)
   // root keeps its folder from the cluster's user; anybody else closes it for himself
   chmodSync(closed, process.getuid?.() === 0 ? 0o700 : 0)
+  using stack = new DisposableStack()
+  stack.defer(() => chmodSync(closed, 0o700))
   symlinkSync(place.at('loop'), place.at('loop'))
   writeFileSync(place.at(name), walBytes(name))
   mkdirSync(place.at('archive'))

@@ -31,6 +31,14 @@ export const mutations: readonly Mutation[] = [
     title: 'in one step with the put',
   },
   {
+    guard: 'even parts: one that holds more than all that is left ends',
+    file: 'src/operations/backup-push/part/worker-parts.ts',
+    find: ' && !isUneven(tarBytes, leftBytes)',
+    replace: '',
+    test: WORKERS,
+    title: 'ends early when it holds more',
+  },
+  {
     guard: 'another push: its object is not replaced, where a look must do',
     file: NEW_OBJECT,
     find: '      else await assertFree(storage, key, options)',

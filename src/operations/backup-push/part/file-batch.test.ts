@@ -102,6 +102,13 @@ describe('packed files', () => {
     expect(isLast([1000, 990, 980], 2)).toEqual([false, false, true])
   })
 
+  test('tell how much there is from here on', () => {
+    const named = [30, 20, 10].map((size, n) => ({ name: String(n), sizeBytes: size * MIB }))
+    expect(
+      all(new PackedFiles(entriesOf(named), () => true)).map(({ leftBytes }) => leftBytes / MIB),
+    ).toEqual([60, 30, 10])
+  })
+
   test('know what became of each, and leave out what is no file', () => {
     const entries = entriesOf(['a', 'skip', 'b', 'c'].map(name => ({ name, sizeBytes: 1 })))
     const files = new PackedFiles(entries, index => entries.baseName(index) !== 'skip')
@@ -124,6 +131,7 @@ describe('the feed of a worker', () => {
     group: 0,
     bytes,
     isLast: false,
+    leftBytes: 0,
     rows: new ArrayBuffer(0),
     names: new ArrayBuffer(0),
     places: [],

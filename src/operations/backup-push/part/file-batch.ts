@@ -39,16 +39,22 @@ export interface BatchFile extends FileAttributes {
   readonly memberName: string
 }
 
-/** Plain data; the buffers are transferred, not cloned. */
-export interface FileBatchData {
-  /** Number of the first file in the order of handing out. */
-  readonly firstTurn: number
+/** Where a batch stands among the others. */
+export interface BatchPlace {
   /** Files of different groups never share a part. */
   readonly group: number
-  /** Sum of the sizes of the files. */
-  readonly bytes: number
   /** One large file that takes longer than all that is left: whoever is done with that has nothing else to do. */
   readonly isLast: boolean
+  /** Sum of the sizes of these files and of all that come after them. */
+  readonly leftBytes: number
+}
+
+/** Plain data; the buffers are transferred, not cloned. */
+export interface FileBatchData extends BatchPlace {
+  /** Number of the first file in the order of handing out. */
+  readonly firstTurn: number
+  /** Sum of the sizes of the files. */
+  readonly bytes: number
   readonly rows: ArrayBuffer
   readonly names: ArrayBuffer
   readonly places: readonly EntryPlace[]
@@ -149,13 +155,15 @@ export class FileBatchBuilder {
     if (blocks !== undefined) this.#blocks.set(row, blocks)
   }
 
-  finish(firstTurn: number, group = 0, isLast = false): FileBatchData {
+  finish(firstTurn: number, place: Partial<BatchPlace> = {}): FileBatchData {
+    const { group = 0, isLast = false, leftBytes = this.#bytes } = place
     const names = this.#names.slice(0, this.#namesBytes).buffer as ArrayBuffer
     return {
       firstTurn,
       group,
       bytes: this.#bytes,
       isLast,
+      leftBytes,
       rows: this.#rows,
       names,
       places: this.#places,

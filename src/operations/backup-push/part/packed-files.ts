@@ -139,9 +139,10 @@ export class PackedFiles {
       const baseName = this.#entries.baseName(index)
       builder.add(place, this.#entries.places[place]!, baseName, attributes, this.#plan?.order(index))
     }
+    const leftBytes = this.#leftBytes
     this.#leftBytes -= batchBytes
     const isLast = workersCount > 1 && batchBytes - this.#leftBytes / (workersCount - 1) >= IDLE_BYTES_MIN
-    return builder.finish(first, this.#group(first), isLast)
+    return builder.finish(first, { group: this.#group(first), isLast, leftBytes })
   }
 
   #group(turn: number): number {

@@ -246,6 +246,16 @@ describe('part workers', () => {
     expect(parts.map(part => part.number)).toEqual(parts.map((_, index) => index + 1))
   })
 
+  test('a part ends early when it holds more than all that is left, so that a restore has work for every thread', async () => {
+    const scene = new Scene()
+    scene.add('large', Buffer.alloc(70_000_000))
+    scene.add('middle', Buffer.alloc(40_000_000))
+    scene.add('small', Buffer.alloc(20_000_000))
+    const { parts } = await pack(scene, { workersCount: 1 })
+    const names = parts.map(part => [...untar(join(scene.partsFolder, part.name)).keys()].sort())
+    expect(names).toEqual([['/large'], ['/middle', '/small']])
+  })
+
   test('the directories are in the first part, also when there is no file at all', async () => {
     const scene = new Scene()
     const { parts } = await pack(scene)

@@ -11,6 +11,10 @@ import { packedBytes } from './part-packer.ts'
 /** Each leaves one or two kilobytes behind. */
 const FILES_PER_COLLECTION = 500
 
+/** What a part holds at least, and what there must be left, before it ends early. */
+const EVEN_PART_BYTES_MIN = 64 << 20
+const LEFT_BYTES_MIN = 32 << 20
+
 export interface NumberedOpenPart {
   readonly number: number
   readonly part: OpenPart
@@ -46,14 +50,15 @@ export class WorkerParts {
   }
 
   /** The part that a member of `sizeBytes` from `batch` goes into; at once while it goes on. */
-  forMember(sizeBytes: number, { group, isLast }: FileBatchData): Awaitable<NumberedOpenPart> {
+  forMember(sizeBytes: number, { group, isLast, leftBytes }: FileBatchData): Awaitable<NumberedOpenPart> {
     const open = this.#open
     const isOther = group !== this.#group
     this.#group = group
     const isShared = isLast && this.#room.codec.compression.sharing === 'threads'
     if (open === undefined) return this.#beginForMember(isShared)
     const { tarBytes } = open.part.packer
-    const hasRoom = tarBytes + packedBytes(sizeBytes) <= this.#task.partBytesMax
+    const hasRoom =
+      tarBytes + packedBytes(sizeBytes) <= this.#task.partBytesMax && !isUneven(tarBytes, leftBytes)
     const isRight = !isOther && hasRoom && (open.isShared || !isShared)
     if (isRight || (tarBytes === 0 && open.isShared === isShared)) return open
     return this.#close().then(() => this.#begin(this.#control.takePartNumber(), isShared))
@@ -98,6 +103,11 @@ export class WorkerParts {
     this.#open = undefined
     this.#room.report({ kind: 'part done', part: { number: open.number, ...stored } })
   }
+}
+
+/** It holds more than all that is left: a restore, with a thread for each part, would wait for it alone. */
+function isUneven(tarBytes: number, leftBytes: number): boolean {
+  return tarBytes >= EVEN_PART_BYTES_MIN && leftBytes >= LEFT_BYTES_MIN && tarBytes >= leftBytes
 }
 
 /** The file that is packed next, out of one batch after the other. */
