@@ -7,6 +7,8 @@ export type TimelineId = number & { readonly [timelineBrand]: true }
 
 export const WAL_SEGMENT_BYTES_DEFAULT: number = 16 * 1024 * 1024
 
+const SEGMENT_BYTES_MIN = 1024 * 1024
+
 export interface WalSegment {
   readonly timeline: TimelineId
   /** LSN divided by the segment size. */
@@ -74,6 +76,14 @@ export function firstLsnOf(name: string, segmentBytes: number): Lsn | undefined 
   const low = BigInt(`0x${name.slice(16)}`)
   if (low >= segmentsPerXlogId(segmentBytes)) return undefined
   return ((BigInt(`0x${name.slice(8, 16)}`) << 32n) + low * BigInt(segmentBytes)) as Lsn
+}
+
+/** The largest segment size up to `segmentBytes` that `name` fits: names up to a rollover are the same for all of them. */
+export function fittingSegmentBytes(name: string, segmentBytes: number): number {
+  const low = BigInt(`0x${name.slice(16)}`)
+  let fitting = segmentBytes
+  while (fitting > SEGMENT_BYTES_MIN && low >= segmentsPerXlogId(fitting)) fitting /= 2
+  return fitting
 }
 
 export function nextSegment(segment: WalSegment): WalSegment {

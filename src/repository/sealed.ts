@@ -16,6 +16,8 @@ export interface FoundPayload {
 export interface FindOptions extends Abortable {
   /** The extension to try first (own setting, or the one that hit last time). */
   readonly firstExtension?: string
+  /** Forms that are passed over. */
+  readonly without?: ReadonlySet<string>
 }
 
 /**
@@ -36,8 +38,11 @@ export async function findPayload(
       return null
     }
   }
-  const [first, ...others] = candidates(options.firstExtension)
-  const found = await find(first!)
+  const [first, ...others] = candidates(options.firstExtension).filter(
+    ({ suffix }) => options.without?.has(name + suffix) !== true,
+  )
+  if (first === undefined) return null
+  const found = await find(first)
   if (found !== null) return found
   if (storage.features.isRemote === true) {
     const all = await Promise.all(others.map(find))

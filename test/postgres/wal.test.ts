@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { toLsn } from '../../src/postgres/lsn.ts'
-import { checkSegment, openSegmentChecker } from '../../src/postgres/wal/page-reader.ts'
+import { checkSegment, openSegmentChecker, unfinishedBytes } from '../../src/postgres/wal/page-reader.ts'
 import { findEndOfValidWal } from '../../src/postgres/wal/record.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { WalBuilder } from './wal-builder.ts'
@@ -172,6 +172,17 @@ describe('the check of a segment', () => {
     )
   })
 
+  test('tells how far a segment was written whose server died: behind that lies the recycled file', () => {
+    const bytes = new Uint8Array(second!.bytes)
+    bytes.set(first!.bytes.subarray(81_920), 81_920)
+    const report = checkSegment(bytes, second!.name)
+    expect(report.fault?.kind).toBe('stale')
+    expect(unfinishedBytes(report)).toBe(81_920)
+    expect(unfinishedBytes(checkSegment(bytes.subarray(0, 500_000), second!.name))).toBeUndefined()
+    expect(unfinishedBytes(checkSegment(first!.bytes, second!.name))).toBeUndefined()
+    expect(unfinishedBytes(checkSegment(first!.bytes, first!.name))).toBeUndefined()
+  })
+
   test('names every fault', () => {
     const kinds: [string | undefined, string | undefined][] = [
       [spoiled(bytes => bytes.subarray(0, 500_000)).fault?.kind, 'size'],
@@ -182,7 +193,7 @@ describe('the check of a segment', () => {
       [spoiled(bytes => void bytes.fill(0, 8192, 16_384)).fault?.kind, 'gap'],
       [spoiled(bytes => void bytes.fill(0xaa, 81_921, 81_922)).fault?.kind, 'magic'],
       [spoiled(bytes => void bytes.fill(0x20, 0, 8)).fault?.kind, 'magic'],
-      [spoiled(bytes => void bytes.copyWithin(81_920, 8192, 16_384)).fault?.kind, 'stale'],
+      [spoiled(bytes => void bytes.copyWithin(81_920, 8192, 16_384)).fault?.kind, 'address'],
       [spoiled(() => undefined, second!.name).fault?.kind, 'stale'],
       [spoiled(() => second!.bytes).fault?.kind, 'address'],
       [spoiled(() => undefined, '000000010000000000001000').fault?.kind, 'address'],

@@ -1,4 +1,5 @@
-import { resolve } from 'node:path'
+import { statSync } from 'node:fs'
+import { basename, dirname, resolve } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
 import { hasCode, WalgError } from '../../kit/errors.ts'
 import type { CreatedTablespaces } from '../../operations/wal-fetch/created-tablespaces.ts'
@@ -11,6 +12,7 @@ import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation } from '../command.ts'
 import { isRecoveringForGood } from '../exit-code.ts'
 import { archivesOf, withOpened } from '../opened-storages.ts'
+import { SEGMENT_BYTES_FLAG } from './wal-prefetch.ts'
 
 const MODES: readonly CreatedTablespaces[] = ['as-recorded', 'guarded', 'in-place']
 
@@ -38,7 +40,7 @@ export const command: CommandDefinition = {
     const { settings, positionals } = invocation
     const createdTablespaces = readCreatedTablespaces(invocation)
     const server = { positionals, workingDirectory: process.cwd(), pgdata: settings.PGDATA }
-    const hasPrefetch = settings.WALG_DOWNLOAD_CONCURRENCY > 1
+    const hasPrefetch = settings.WALG_DOWNLOAD_CONCURRENCY > 1 && !isKeptAsNamed(name, destination)
     const opened = await invocation.openForFetch({ isProved: true })
     const archives = archivesOf(opened)
     const fetchFrom = (storage: Storage): Promise<unknown> =>
@@ -48,6 +50,7 @@ export const command: CommandDefinition = {
           name,
           destination,
           prefetchDirectory: settings.WALG_PREFETCH_DIR,
+          takesPrefetched: hasPrefetch,
           archives,
           clearsAway: !hasPrefetch,
           holesOfSegmentBytes: isRecoveringForGood(server)
@@ -126,18 +129,25 @@ async function startPrefetch(
 ): Promise<void> {
   const { program, settings, log } = invocation
   const location = resolve(destination)
-  const plan = {
-    name,
-    depth: settings.WALG_DOWNLOAD_CONCURRENCY,
-    segmentBytes: settings.WALG_PG_WAL_SIZE * 1024 * 1024,
-  }
   if (!isSegmentName(name)) return
+  // PostgreSQL may have taken the file away already
+  const fetchedBytes = statSync(location, { throwIfNoEntry: false })?.size
+  const segmentBytes = fetchedBytes ?? settings.WALG_PG_WAL_SIZE * 1024 * 1024
+  const plan = { name, depth: settings.WALG_DOWNLOAD_CONCURRENCY, segmentBytes }
   if (!needsPrefetch(prefetchPlace(prefetchBase(settings.WALG_PREFETCH_DIR, location), archives), plan))
     return
   const { spawn } = await import('node:child_process')
   const child = spawn(
     program.executable,
-    [...program.args, 'wal-prefetch', name, location, ...targetOf(invocation), ...program.globalArgs],
+    [
+      ...program.args,
+      'wal-prefetch',
+      name,
+      location,
+      `--${SEGMENT_BYTES_FLAG}=${segmentBytes}`,
+      ...targetOf(invocation),
+      ...program.globalArgs,
+    ],
     {
       detached: true,
       stdio: 'ignore',
@@ -145,6 +155,15 @@ async function startPrefetch(
   )
   child.on('error', error => log.debug(`unable to start wal-prefetch: ${error.message}`))
   child.unref()
+}
+
+/**
+ * True for the destination that pg_rewind gives. Recovery's own is always RECOVERYXLOG. pg_rewind removes what it finds in pg_wal,
+ * and fails when a file that it has seen there is gone.
+ */
+function isKeptAsNamed(name: string, destination: string): boolean {
+  const location = resolve(destination)
+  return basename(location) === name && basename(dirname(location)) === 'pg_wal'
 }
 
 function targetOf({ flags }: Invocation): string[] {

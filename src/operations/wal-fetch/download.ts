@@ -2,11 +2,11 @@ import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs'
 import type { BlockReader, Codec } from '../../codec/codec.ts'
 import { errnoOf, fromSystemError, hasCode, isDamage, WalgError } from '../../kit/errors.ts'
 import type { Hasher } from '../../kit/hash.ts'
-import { assertSegment, openSegmentChecker } from '../../postgres/wal/page-reader.ts'
+import { assertSegment, openSegmentChecker, unfinishedBytes } from '../../postgres/wal/page-reader.ts'
 import { openRecordChecker } from '../../postgres/wal/record-checker.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { walKey } from '../../repository/layout.ts'
-import { findPayload } from '../../repository/sealed.ts'
+import { type FoundPayload, findPayload } from '../../repository/sealed.ts'
 import { isStorageTrouble } from '../../storage/failover/storage-trouble.ts'
 import { copiesOf } from '../../storage/layers/copies.ts'
 import type { Storage } from '../../storage/storage.ts'
@@ -16,6 +16,8 @@ export interface Downloaded {
   readonly sizeBytes: number
   /** Empty unless the file was hashed. */
   readonly contentHash: string
+  /** The segment is written so far only, and was never finished; undefined for all others. */
+  readonly unfinishedBytes: number | undefined
 }
 
 export interface DownloadOptions {
@@ -39,6 +41,8 @@ const WITHOUT_CHECKSUM: ReadonlySet<string> = new Set(['', 'br', 'lzma'])
  * Fetches an archived file into the new file `path`. On any failure `path` is gone again. A segment is checked
  * as it passes: its own size, page magics and addresses, and the verified end of the stored stream. Where the form
  * has no checksum those of the WAL records count: PostgreSQL would take a changed byte for the end of WAL.
+ *
+ * What a server that died had begun is delivered, and said: PostgreSQL sees for itself where that ends.
  *
  * Throws WAL_NOT_FOUND only after a positive "not there": every form of the name was asked for and the
  * storage's root answers. Throws WAL_INVALID, FORMAT_*, CHECKSUM_MISMATCH for a damaged object.
@@ -74,7 +78,7 @@ function isWorthAnother(error: unknown): error is WalgError {
   return isStorageTrouble(error) || isDamage(error) || hasCode(error, 'WAL_INVALID')
 }
 
-/** Null when this storage does not have it. */
+/** Null when this storage does not have it. A damaged object may lie beside another form that is whole. */
 async function downloadFrom(
   downloader: Downloader,
   storage: Storage,
@@ -82,9 +86,33 @@ async function downloadFrom(
   path: string,
   options: DownloadOptions,
 ): Promise<Downloaded | null> {
-  const { context, codec } = downloader
-  const found = await findPayload(storage, walKey(name, ''), { signal: context.signal })
-  if (found === null) return null
+  const { log, signal } = downloader.context
+  const damaged = new Set<string>()
+  let failure: unknown
+  for (;;) {
+    const found = await findPayload(storage, walKey(name, ''), { signal, without: damaged })
+    if (found === null && failure === undefined) return null
+    if (found === null) throw failure
+    if (failure !== undefined)
+      log.warning(`${(failure as WalgError).message}; "${found.key}" is taken instead`)
+    try {
+      return await downloadFound(downloader, storage, name, found, path, options)
+    } catch (error) {
+      if (!isDamage(error) && !hasCode(error, 'WAL_INVALID')) throw error
+      damaged.add(found.key)
+      failure ??= error
+    }
+  }
+}
+
+async function downloadFound(
+  { context, codec }: Downloader,
+  storage: Storage,
+  name: string,
+  found: FoundPayload,
+  path: string,
+  options: DownloadOptions,
+): Promise<Downloaded> {
   const source = await storage.openSource(found.key, { signal: context.signal })
   const target = createTarget(path)
   try {
@@ -96,10 +124,10 @@ async function downloadFrom(
     } finally {
       await reader.close()
     }
-    checker?.end()
+    const unfinished = checker?.end()
     if (options.isDurable) target.sync()
     target.close()
-    return { sizeBytes, contentHash: options.hasher?.digest() ?? '' }
+    return { sizeBytes, contentHash: options.hasher?.digest() ?? '', unfinishedBytes: unfinished }
   } catch (error) {
     await source.close()
     target.close()
@@ -110,20 +138,28 @@ async function downloadFrom(
 
 interface Checker {
   update(block: Uint8Array): void
-  end(): void
+  /** As in `Downloaded`. */
+  end(): number | undefined
 }
 
 function openChecker(name: string, extension: string): Checker {
   const pages = openSegmentChecker(name)
   const records = WITHOUT_CHECKSUM.has(extension) ? openRecordChecker(name) : undefined
+  let passedBytes = 0
   return {
     update(block: Uint8Array): void {
       pages.update(block)
-      records?.update(block)
+      // behind a fault nothing is of this segment
+      const own = Math.max(0, (pages.fault?.offsetBytes ?? Number.POSITIVE_INFINITY) - passedBytes)
+      records?.update(block.subarray(0, own))
+      passedBytes += block.length
     },
-    end(): void {
-      assertSegment(pages.end())
+    end(): number | undefined {
+      const report = pages.end()
+      const unfinished = unfinishedBytes(report)
+      if (unfinished === undefined) assertSegment(report)
       records?.end()
+      return unfinished
     },
   }
 }

@@ -1,8 +1,11 @@
-import { existsSync, linkSync, renameSync } from 'node:fs'
+import { chmodSync, existsSync, linkSync, renameSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
 import { syncPath } from '../../kit/file-system.ts'
 import { removeFile } from './download.ts'
+
+const GROUP_READS = 0o640
+const GROUP_MAY_LIST = 0o050
 
 /**
  * Gives a finished file its final name, never replacing anything: two fetches of one segment cannot tear each
@@ -13,9 +16,15 @@ export function placeFile(
   destination: string,
   options: { readonly isDurable: boolean },
 ): void {
+  if (isForGroup(dirname(destination))) chmodSync(temporary, GROUP_READS)
   if (linkTo(temporary, destination)) removeFile(temporary)
   else renameInstead(temporary, destination)
   if (options.isDurable) syncDirectory(dirname(destination))
+}
+
+/** As PostgreSQL does it: in a cluster that its group may read, the group may read each file. */
+function isForGroup(directory: string): boolean {
+  return (statSync(directory).mode & GROUP_MAY_LIST) === GROUP_MAY_LIST
 }
 
 /** false: there are no hard links here, or not to this file. */

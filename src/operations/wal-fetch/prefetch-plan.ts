@@ -1,6 +1,11 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { formatSegmentName, nextSegment, parseSegmentName } from '../../postgres/wal-segment.ts'
+import {
+  fittingSegmentBytes,
+  formatSegmentName,
+  nextSegment,
+  parseSegmentName,
+} from '../../postgres/wal-segment.ts'
 import type { PrefetchPlace } from './prefetch-origin.ts'
 
 export interface PrefetchPlanOptions {
@@ -11,13 +16,14 @@ export interface PrefetchPlanOptions {
   readonly segmentBytes: number
 }
 
-/** The names that follow, on the same timeline. */
+/** The names that follow, on the same timeline. A size that the name does not fit is not that of the cluster. */
 export function planPrefetch(options: PrefetchPlanOptions): string[] {
   const names: string[] = []
-  let segment = parseSegmentName(options.name, options.segmentBytes)
+  const segmentBytes = fittingSegmentBytes(options.name, options.segmentBytes)
+  let segment = parseSegmentName(options.name, segmentBytes)
   for (let count = 0; count < options.depth; count++) {
     segment = nextSegment(segment)
-    names.push(formatSegmentName(segment, options.segmentBytes))
+    names.push(formatSegmentName(segment, segmentBytes))
   }
   return names
 }

@@ -6,16 +6,14 @@ import { hasCode, WalgError } from '../../kit/errors.ts'
 import { type Hasher, openHasher } from '../../kit/hash.ts'
 import { createLinearMemory } from '../../kit/linear-memory.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
-import { walKey } from '../../repository/layout.ts'
-import { findPayload } from '../../repository/sealed.ts'
 import type { StorageDescription } from '../../storage/description.ts'
 import type { OperationContext } from '../context.ts'
 import { type CreatedTablespaces, treatCreatedTablespaces } from './created-tablespaces.ts'
-import { type Downloader, downloadWal, removeFile } from './download.ts'
+import { type Downloaded, type Downloader, downloadWal, removeFile } from './download.ts'
+import { judgeUnfinished, refuseHole } from './end-of-wal.ts'
 import { destinationTaken, placeFile } from './place-file.ts'
 import { openPrefetchFolder, type PrefetchFolder } from './prefetch-folder.ts'
 import { prefetchBase, prefetchPlace } from './prefetch-origin.ts'
-import { planPrefetch } from './prefetch-plan.ts'
 import { removeStaleTemporaries, temporaryBeside } from './temporary.ts'
 
 export interface WalFetchOptions {
@@ -25,6 +23,8 @@ export interface WalFetchOptions {
   readonly destination: string
   /** Where `.wal-g/prefetch` lies; default: the destination's directory. */
   readonly prefetchDirectory: string | undefined
+  /** false: what was prefetched stays where it is (default true). */
+  readonly takesPrefetched?: boolean
   /** All storages that the archive is kept in (default: the context's); what was prefetched from others is not taken. */
   readonly archives?: readonly StorageDescription[]
   /** No prefetcher clears away what killed fetches have left beside the destination: this one does, now and then. */
@@ -49,8 +49,6 @@ const SYNCED_BY_SERVER: ReadonlySet<string> = new Set(['RECOVERYXLOG', 'RECOVERY
 const POLL_MS = 2
 const POLLS_WITHOUT_GROWTH_MAX = 100
 const WAIT_FOR_RUNNING_MS_MAX = 60_000
-/** A longer hole is not told from the end of WAL: a look at every name would make each end of recovery slow. */
-const SUCCESSORS_LOOKED_FOR = 16
 /** One segment in sixteen: to list a pg_wal of ten thousand files takes 5 ms. */
 const SWEPT_AFTER = /^[0-9A-F]{23}0$/
 
@@ -92,43 +90,27 @@ async function fetchToDestination(
   const waiting = prefetchPlace(prefetchBase(options.prefetchDirectory, destination), archives)
   const folder = openPrefetchFolder(waiting, downloader.hasher)
 
-  if (isSegmentName(name)) {
+  if (isSegmentName(name) && options.takesPrefetched !== false) {
     await waitForRunning(context, folder, name)
     if (folder.take(name, destination, placing)) return { name, destination, isPrefetched: true }
   }
   const temporary = temporaryBeside(destination)
+  let downloaded: Downloaded
   try {
-    await downloadWal(downloader, name, temporary, placing)
+    downloaded = await downloadWal(downloader, name, temporary, placing)
   } catch (error) {
     if (hasCode(error, 'WAL_NOT_FOUND') && options.holesOfSegmentBytes !== undefined) {
-      await refuseHole(downloader, name, options.holesOfSegmentBytes)
+      await refuseHole(downloader, { name, destination, segmentBytes: options.holesOfSegmentBytes })
     }
     throw error
   }
   try {
+    await judgeUnfinished(downloader, name, downloaded)
     placeFile(temporary, destination, placing)
   } finally {
     removeFile(temporary)
   }
   return { name, destination, isPrefetched: false }
-}
-
-/** PostgreSQL would end recovery at a missing segment and promote, although the archive goes on behind it. */
-async function refuseHole(downloader: Downloader, name: string, segmentBytes: number): Promise<void> {
-  if (!isSegmentName(name)) return
-  const { context, codec } = downloader
-  for (const later of planPrefetch({ name, depth: SUCCESSORS_LOOKED_FOR, segmentBytes })) {
-    const options = { firstExtension: codec.extension, signal: context.signal }
-    if ((await findPayload(context.storage, walKey(later, ''), options)) === null) continue
-    throw new WalgError(
-      'INTEGRITY',
-      `Archive '${name}' does not exist, but '${later}' does: WAL is missing in between`,
-      {
-        facts: { name, later, storage: context.storage.name },
-        hint: 'bring the segment back from a copy of the archive or from a server that still has it; to end recovery here on purpose, set a recovery target that lies before it',
-      },
-    )
-  }
 }
 
 /** One memory, codec and hasher for all files that this process fetches. */

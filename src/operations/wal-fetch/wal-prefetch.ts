@@ -2,7 +2,7 @@ import { statSync } from 'node:fs'
 import { errnoOf, hasCode } from '../../kit/errors.ts'
 import type { StorageDescription } from '../../storage/description.ts'
 import type { OperationContext } from '../context.ts'
-import { type Downloader, downloadWal } from './download.ts'
+import { type Downloader, downloadWal, removeFile } from './download.ts'
 import { openPrefetchFolder, type PrefetchFolder } from './prefetch-folder.ts'
 import { type PrefetchBase, prefetchPlace } from './prefetch-origin.ts'
 import { planPrefetch } from './prefetch-plan.ts'
@@ -42,7 +42,7 @@ export async function walPrefetch(
   folder.removeOlder(options.name)
   if (options.destinationDirectory !== undefined) removeStaleTemporaries(options.destinationDirectory)
   for (const name of planPrefetch(options)) {
-    if (!hasBaseDirectory(options.base.directory) || context.signal.aborted) break
+    if (!mayWrite(options.base) || context.signal.aborted) break
     if (folder.has(name)) continue
     const outcome = await prefetchOne(downloader, folder, name)
     if (outcome === 'missing') break
@@ -62,6 +62,11 @@ async function prefetchOne(
       isDurable: false,
       hasher: downloader.hasher(),
     })
+    if (downloaded.unfinishedBytes !== undefined) {
+      // whether it may be delivered is for the fetch to say
+      removeFile(path)
+      return 'missing'
+    }
     return folder.publish(name, downloaded) ? 'fetched' : 'elsewhere'
   } catch (error) {
     if (hasCode(error, 'WAL_NOT_FOUND')) return 'missing'
@@ -74,7 +79,7 @@ function isTakenByAnother(error: unknown): boolean {
   return hasCode(error, 'FILE_ACCESS') && errnoOf(error.cause) === 'EEXIST'
 }
 
-/** A server that was removed meanwhile must not be brought back as an empty directory. */
-function hasBaseDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+/** A server that was removed meanwhile must not be brought back as an empty directory; what a setting names is made. */
+function mayWrite({ directory, isShared }: PrefetchBase): boolean {
+  return isShared || statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true
 }

@@ -39,10 +39,21 @@ export interface SegmentReport {
   readonly fault: SegmentFault | undefined
 }
 
+/**
+ * Bytes that were written when the server that wrote the segment stopped, where the pages of the recycled file follow; PostgreSQL
+ * takes their end for the end of WAL. Undefined for a segment that is whole, and for one with another fault.
+ */
+export function unfinishedBytes({ fault, sizeBytes, segmentBytes }: SegmentReport): number | undefined {
+  const isUnfinished = fault?.kind === 'stale' && fault.offsetBytes > 0 && sizeBytes === segmentBytes
+  return isUnfinished ? fault.offsetBytes : undefined
+}
+
 /** Looks at a segment's pages while its bytes pass by; keeps some header bytes only. */
 export interface SegmentChecker {
   /** Takes the next bytes, in any pieces. */
   update(bytes: Uint8Array): void
+  /** What has been found so far. */
+  readonly fault: SegmentFault | undefined
   /** What was seen; call it once, after the last byte. */
   end(): SegmentReport
 }
@@ -136,6 +147,10 @@ class PageWalker implements SegmentChecker {
     this.#pageAt += count * pageBytes
   }
 
+  get fault(): SegmentFault | undefined {
+    return this.#fault
+  }
+
   end(): SegmentReport {
     const expected = this.#segmentBytes
     if (this.#fault === undefined && expected === undefined) {
@@ -210,7 +225,7 @@ class PageWalker implements SegmentChecker {
     const expected = this.#firstLsn + BigInt(this.#pageAt)
     if (header.pageLsn !== expected) {
       const found = formatLsn(toLsn(header.pageLsn))
-      if (header.pageLsn > expected) {
+      if (header.pageLsn > expected || !this.#isSamePlace(expected - header.pageLsn)) {
         return this.#report('address', this.#pageAt, `holds the page of ${found} at byte ${this.#pageAt}`)
       }
       const state = this.#pageAt === 0 ? 'not written yet' : `written up to byte ${this.#pageAt} only`
@@ -222,6 +237,11 @@ class PageWalker implements SegmentChecker {
     }
     this.#lastTimeline = header.timeline
     return undefined
+  }
+
+  /** A recycled file has the pages of its older segment at the same offsets. */
+  #isSamePlace(distance: bigint): boolean {
+    return distance % BigInt(this.#segmentBytes!) === 0n
   }
 
   #report(kind: SegmentFaultKind, offsetBytes: number, text: string): undefined {

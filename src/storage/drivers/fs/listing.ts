@@ -4,7 +4,7 @@ import { call, type FileSteps, runPooled } from '../../../kit/file-steps.ts'
 import type { FileSystem } from '../../../kit/file-system.ts'
 import { isTemporaryName, joinKey } from '../../keys.ts'
 import type { ListOptions, StorageEntry } from '../../storage.ts'
-import { checkInside, checkRootThere, type FsPlace, fromFsError, pathOf } from './place.ts'
+import { checkAbsence, checkInside, type FsPlace, fromFsError, pathOf } from './place.ts'
 
 /** Entries looked at side by side: enough to keep the thread pool busy. */
 const LOOKS_AT_ONCE = 64
@@ -48,7 +48,7 @@ function* openPrefix(place: FsPlace, prefix: string): FileSteps<Folder | undefin
     const path = yield* checkInside(place, prefix, yield* call('realpath', pathOf(place, prefix)))
     return { prefix, path, above: [] }
   } catch (error) {
-    yield* checkRootThere(place, error)
+    yield* checkAbsence(place, prefix, error)
     if (isAbsence(error) && prefix !== '') return undefined
     throw fromFsError(error, place, 'list', prefix)
   }
@@ -59,7 +59,7 @@ function* readEntries(place: FsPlace, folder: Folder): FileSteps<Dirent[]> {
     const entries = yield* call('readdir', folder.path)
     return entries.filter(entry => !isTemporaryName(entry.name))
   } catch (error) {
-    yield* checkRootThere(place, error)
+    yield* checkAbsence(place, folder.prefix, error)
     if (isAbsence(error) && folder.prefix !== '') return []
     throw fromFsError(error, place, 'list', folder.prefix)
   }

@@ -48,18 +48,49 @@ export function* resolveKey(place: FsPlace, key: string): FileSteps<string> {
     const real = yield* call('realpath', pathOf(place, key))
     return yield* checkInside(place, key, real)
   } catch (error) {
-    yield* checkRootThere(place, error)
+    yield* checkAbsence(place, key, error)
     throw fromFsError(error, place, 'read', key)
   }
 }
 
-/** Throws STORAGE_ROOT_MISSING when `error` says that something is missing and the root is missing as well. */
-export function* checkRootThere(place: FsPlace, error: unknown): FileSteps<void> {
+/**
+ * Throws when `error` says that `key` is missing, and that is not known: STORAGE_ROOT_MISSING when the root is missing as well,
+ * STORAGE_UNAVAILABLE when a link on the way leads nowhere, as to a disk that is not mounted.
+ */
+export function* checkAbsence(place: FsPlace, key: string, error: unknown): FileSteps<void> {
   if (errnoOf(error) !== 'ENOENT' && errnoOf(error) !== 'ENOTDIR') return
   try {
     yield* call('lstat', place.realRoot)
   } catch (rootError) {
     throw fromFsError(rootError, place, 'open', '')
+  }
+  let path = place.realRoot
+  for (const part of key.split('/')) {
+    path = `${path}/${part}`
+    if (!(yield* leadsOn(place, key, path))) return
+  }
+}
+
+/** false: there is nothing of that name. */
+function* leadsOn(place: FsPlace, key: string, path: string): FileSteps<boolean> {
+  try {
+    if (!(yield* call('lstat', path)).isSymbolicLink()) return true
+  } catch {
+    return false
+  }
+  try {
+    yield* call('stat', path)
+    return true
+  } catch (error) {
+    throw new WalgError(
+      'STORAGE_UNAVAILABLE',
+      `unable to look for "${key}" in storage "${place.name}": the symbolic link "${path}" leads nowhere`,
+      {
+        facts: { key, storage: place.name, path },
+        cause: error,
+        hint: 'mount the file system that it leads to, or remove the link',
+      },
+    )
   }
 }
 

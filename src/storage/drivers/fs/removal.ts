@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import { errnoOf } from '../../../kit/errors.ts'
 import { call, type FileSteps, unless } from '../../../kit/file-steps.ts'
-import { boundaryOf, checkInside, checkRootThere, type FsPlace, fromFsError, pathOf } from './place.ts'
+import { boundaryOf, checkAbsence, checkInside, type FsPlace, fromFsError, pathOf } from './place.ts'
 import { sweepFolder } from './sweep.ts'
 import { syncFolder } from './temporary.ts'
 
@@ -19,7 +19,7 @@ export function* removeObject(place: FsPlace, key: string): FileSteps<string | u
     yield* call('unlink', target)
     return folder
   } catch (error) {
-    yield* checkRootThere(place, error)
+    yield* checkAbsence(place, key, error)
     const errno = errnoOf(error)
     if (errno === 'ENOENT' || errno === 'ENOTDIR' || errno === 'ENAMETOOLONG') return undefined
     throw fromFsError(error, place, 'delete', key)

@@ -5,7 +5,7 @@ import { call, type FileSteps, runBlocking, runPooled } from '../../../kit/file-
 import { type FileSystem, READ_NOW } from '../../../kit/file-system.ts'
 import { type ObjectRange, rangeWithin } from '../../ranges.ts'
 import type { GetOptions, ObjectInfo } from '../../storage.ts'
-import { checkRootThere, type FsPlace, fromFsError, objectNotFound, resolveKey } from './place.ts'
+import { checkAbsence, type FsPlace, fromFsError, objectNotFound, resolveKey } from './place.ts'
 import type { CallMode } from './sink.ts'
 
 interface OpenedObject extends ObjectRange {
@@ -20,7 +20,7 @@ export function* statObject(place: FsPlace, key: string): FileSteps<ObjectInfo> 
     if (!stat.isFile()) throw objectNotFound(key, place.name)
     return { key, sizeBytes: Number(stat.size), modifiedNs: stat.mtimeNs }
   } catch (error) {
-    yield* checkRootThere(place, error)
+    yield* checkAbsence(place, key, error)
     throw fromFsError(error, place, 'read', key)
   }
 }
@@ -53,7 +53,7 @@ function* openObject(place: FsPlace, key: string, options: GetOptions): FileStep
     return { fd, ...rangeWithin(key, place.name, Number(stat.size), options.range) }
   } catch (error) {
     if (fd !== -1) yield* call('close', fd)
-    yield* checkRootThere(place, error)
+    yield* checkAbsence(place, key, error)
     throw fromFsError(error, place, 'read', key)
   }
 }

@@ -1,0 +1,84 @@
+import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { errnoOf, WalgError } from '../../kit/errors.ts'
+import { formatLsn, toLsn } from '../../postgres/lsn.ts'
+import { checkSegment } from '../../postgres/wal/page-reader.ts'
+import { firstLsnOf, isSegmentName } from '../../postgres/wal-segment.ts'
+import { walKey } from '../../repository/layout.ts'
+import { findPayload } from '../../repository/sealed.ts'
+import type { Downloaded, Downloader } from './download.ts'
+import { planPrefetch } from './prefetch-plan.ts'
+
+/** A longer hole is not told from the end of WAL: a look at every name would make each end of recovery slow. */
+const SUCCESSORS_LOOKED_FOR = 16
+
+/**
+ * PostgreSQL would end recovery at a missing segment and promote, although the archive goes on behind it: INTEGRITY. A segment that
+ * lies in its own pg_wal is not missing: that is where it looks next.
+ */
+export async function refuseHole(
+  downloader: Downloader,
+  { name, destination, segmentBytes }: { name: string; destination: string; segmentBytes: number },
+): Promise<void> {
+  if (!isSegmentName(name)) return
+  const later = await findLater(downloader, name, segmentBytes)
+  if (later === undefined) return
+  const { storage, log } = downloader.context
+  const own = join(dirname(destination), name)
+  if (isWholeSegment(own, name)) {
+    log.info(`'${name}' is not in the archive, but in pg_wal: "${own}"`)
+    return
+  }
+  throw new WalgError(
+    'INTEGRITY',
+    `Archive '${name}' does not exist, but '${later}' does: WAL is missing in between`,
+    {
+      facts: { name, later, storage: storage.name },
+      hint: 'bring the segment back into the archive or into pg_wal, from a copy of the archive or a server that still has it; to end recovery here on purpose, set a recovery target that lies before it, or WALG_FETCH_ERROR_EXIT_CODE=1',
+    },
+  )
+}
+
+/** Throws WAL_INVALID where the archive goes on behind a segment that was never finished: recovery would end before its time. */
+export async function judgeUnfinished(
+  downloader: Downloader,
+  name: string,
+  { unfinishedBytes, sizeBytes }: Downloaded,
+): Promise<void> {
+  if (unfinishedBytes === undefined) return
+  const end = formatLsn(toLsn(firstLsnOf(name, sizeBytes)! + BigInt(unfinishedBytes)))
+  const what = `WAL segment ${name} is written up to byte ${unfinishedBytes} only (${end}), behind that lie the pages of the recycled file`
+  const later = await findLater(downloader, name, sizeBytes)
+  const { log, storage } = downloader.context
+  if (later === undefined) {
+    log.warning(`${what}: WAL ends there, and so will a recovery`)
+    return
+  }
+  throw new WalgError('WAL_INVALID', `${what}; but '${later}' is archived, so that this one was finished`, {
+    facts: { name, later, storage: storage.name },
+    hint: 'the archive has an unfinished copy of the segment: replace it by the whole one, from a copy of the archive or a server that still has it',
+  })
+}
+
+/** The first of the names that follow which is in the archive. */
+async function findLater(
+  { context, codec }: Downloader,
+  name: string,
+  segmentBytes: number,
+): Promise<string | undefined> {
+  const options = { firstExtension: codec.extension, signal: context.signal }
+  for (const later of planPrefetch({ name, depth: SUCCESSORS_LOOKED_FOR, segmentBytes })) {
+    if ((await findPayload(context.storage, walKey(later, ''), options)) !== null) return later
+  }
+  return undefined
+}
+
+/** True for the whole segment; false, too, for one that cannot be read. */
+function isWholeSegment(path: string, name: string): boolean {
+  try {
+    return checkSegment(readFileSync(path), name).fault === undefined
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error
+    return false
+  }
+}
