@@ -57,8 +57,6 @@ describe('choosing the pages of a delta', () => {
   test('takes all that the parent does not have, however old: copied files keep their LSNs', () => {
     expect(blocksOf([OLD, OLD, OLD], { blocks: 1, usedBlocks: 1 })).toEqual([1, 2])
     expect(blocksOf([OLD, OLD], { blocks: 0, usedBlocks: 0 })).toEqual([0, 1])
-    // and they prove nothing about zero pages before them
-    expect(blocksOf([SINCE, 'zero', OLD], { blocks: 2, usedBlocks: 2 })).toBe('zero page 1')
   })
 
   test('a page that is none makes the file whole', () => {
@@ -72,8 +70,6 @@ describe('choosing the pages of a delta', () => {
   })
 
   test('a zero page is never taken: left out where the parent is zero, too', () => {
-    // before a page that is older than the parent: it was zero there
-    expect(blocksOf([SINCE, 'zero', OLD])).toEqual([0])
     // behind the end of the parent, or of what it used
     expect(blocksOf([SINCE, 'zero', 'zero'], { blocks: 1, usedBlocks: 1 })).toEqual([0])
     expect(blocksOf([SINCE, 'zero', 'zero'], { blocks: 3, usedBlocks: 1 })).toEqual([0])
@@ -83,6 +79,9 @@ describe('choosing the pages of a delta', () => {
     expect(blocksOf([OLD, SINCE, 'zero'])).toBe('zero page 2')
     expect(blocksOf([OLD, SINCE, 'zero'], { blocks: 3, usedBlocks: 3 })).toBe('zero page 2')
     expect(blocksOf([OLD, 'zero', SINCE], { blocks: 3, usedBlocks: 3 })).toBe('zero page 1')
+    // PostgreSQL makes no page zero before one that it has left alone, but a repair by hand does
+    expect(blocksOf([OLD, 'zero', OLD], { blocks: 3, usedBlocks: 3 })).toBe('zero page 1')
+    expect(blocksOf([OLD, 'zero', OLD])).toBe('zero page 1')
   })
 
   test('what comes before the zeros at the end is told, and what older backups may have behind the end', () => {
@@ -95,19 +94,19 @@ describe('choosing the pages of a delta', () => {
     expect(select([OLD]).usedBlocks).toBe(BLOCKS_MAX)
   })
 
-  test('old pages that are marked all-visible are taken on demand, and still prove that a zero page before them is old', () => {
+  test('old pages that are marked all-visible are taken on demand', () => {
     const visible = pageOf(OLD)
     visible[10] = 0x4
     const file = Buffer.concat([pageOf(SINCE), pageOf('zero'), visible, pageOf(OLD)])
+    const zeroes = new Uint32Array([1, 1])
     const selector = new PageSelector(PAGE, SINCE)
     for (const [takesVisible, blocks] of [
       [true, [0, 2]],
       [false, [0]],
     ] as const) {
-      selector.begin({ blocks: 4, usedBlocks: 4 }, takesVisible)
+      selector.begin({ blocks: 4, usedBlocks: 4, zeroes }, takesVisible)
       selector.judge(file, 0)
       const selection = selector.end()
-      const zeroes = new Uint32Array([1, 1])
       expect(selection).toEqual({ blocks: new Uint32Array(blocks), whole: undefined, usedBlocks: 4, zeroes })
     }
     selector.begin(undefined)

@@ -52,9 +52,9 @@ const LSN_WORD = 0xffffffffn
  * beside reading them.
  *
  * Zero pages are never chosen: the original's reverse restore takes them for holes and fills them with what an older backup
- * has. They are left out where that is zero as well: behind the end of the parent's file or of what was used of it, where
- * the parent's manifest says so, or before a page that has not changed since (a truncation would have taken that one too, and
- * without one no page becomes zero). Otherwise the file has to be stored whole.
+ * has. They are left out where that is zero as well: behind the end of the parent's file or of what was used of it, or where
+ * the parent's manifest says so. Otherwise the file has to be stored whole: PostgreSQL makes no page zero that lies before one that it has
+ * not changed, but a person who mends a damaged page does, and a disk may.
  */
 export class PageSelector {
   readonly #pageBytes: number
@@ -65,8 +65,6 @@ export class PageSelector {
   #zeroes: Uint32Array = new Uint32Array(BLOCKS_MIN)
   #zeroCount = 0
   #usedBlocks = 0
-  /** One more than the last block that is older than the parent. */
-  #oldEnd = 0
   #takesVisible = false
   #parent: ParentFile | undefined
   #whole: WholeReason | undefined
@@ -87,7 +85,6 @@ export class PageSelector {
     this.#count = 0
     this.#zeroCount = 0
     this.#usedBlocks = 0
-    this.#oldEnd = 0
     this.#whole = undefined
   }
 
@@ -120,7 +117,7 @@ export class PageSelector {
   end(isMapped = false): Selection {
     const parent = this.#parent
     const zeroFrom = parent?.usedBlocks ?? BLOCKS_MAX
-    const isDoubtful = (block: number): boolean => block >= this.#oldEnd && block < zeroFrom
+    const isDoubtful = (block: number): boolean => block < zeroFrom
     const found = this.#zeroes.subarray(0, this.#zeroCount)
     const parentZeroes = parent?.zeroes ?? NO_ZERO_RUNS
     const block = firstOutside(parentZeroes, found, isDoubtful)
@@ -145,7 +142,6 @@ export class PageSelector {
         high > this.#sinceHigh ||
         (high === this.#sinceHigh && view.getUint32(at + 4, true) >= this.#sinceLow)
       const isOutside = block === 0 && changesWithoutWal(bytes.subarray(at, at + UNLOGGED_PROBE_BYTES))
-      if (!isChanged && !isOutside) this.#oldEnd = block + 1
       if (isChanged || isOutside || (this.#takesVisible && isAllVisibleAt(view, at))) this.#add(block)
       else this.#usedBlocks = block + 1
     }

@@ -46,7 +46,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a zero page that the parent may have otherwise makes a file whole',
     file: SELECTION,
-    find: 'const isDoubtful = (block: number): boolean => block >= this.#oldEnd && block < zeroFrom',
+    find: 'const isDoubtful = (block: number): boolean => block < zeroFrom',
     replace: 'const isDoubtful = (): boolean => false',
     test: SELECTION_TEST,
   },

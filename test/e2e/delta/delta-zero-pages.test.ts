@@ -1,5 +1,5 @@
 import { expect } from 'bun:test'
-import { appendFileSync, readFileSync, statSync, truncateSync } from 'node:fs'
+import { appendFileSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Cluster } from '../../support/cluster.ts'
 import { type Major, missingPostgres } from '../../support/postgres-binaries.ts'
@@ -125,3 +125,25 @@ for (const way of ['scan', 'auto'] as const) {
     120_000,
   )
 }
+
+testUnless(
+  missingPostgres(15),
+  'a page that was made zero by hand stays zero: the parent has the damaged one that was mended so',
+  async () => {
+    await using scene = await startScene(15)
+    const { cluster, settings, place } = scene
+    await cluster.query('create table t as select g as id, md5(g::text) as v from generate_series(1, 5000) g')
+    await cluster.query('vacuum t')
+    const relation = await pathOf(cluster, 't')
+    await pushDelta(scene, {})
+    await cluster.stop()
+    const source = path.join(cluster.dataDirectory, relation)
+    const bytes = readFileSync(source)
+    writeFileSync(source, bytes.fill(0, 3 * PAGE, 4 * PAGE))
+    await cluster.start()
+    expect(await pushDelta(scene, {})).toContain(`'/${relation}' is stored whole: block 3 is zero`)
+    await walg(['backup-fetch', place.at('restored'), 'LATEST'], settings)
+    expect(zeroPages(path.join(place.at('restored'), relation))).toEqual([3])
+  },
+  120_000,
+)
