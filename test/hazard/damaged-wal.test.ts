@@ -127,25 +127,39 @@ describe('an object that is cut, damaged or goes on is never delivered', () => {
 })
 
 describe('what else a segment is refused for', () => {
-  test('another segment under its name, a shorter one, a longer one, zeros, pages of an older segment', async () => {
+  test('another segment under its name, a shorter one, a longer one, zeros, pages of another place', async () => {
     const wrong: Readonly<Record<string, Uint8Array>> = {
       'the segment of another name': walBytes(segmentName(8)),
       'half of it': SEGMENT.subarray(0, SEGMENT.length / 2),
       'twice its size': Buffer.concat([SEGMENT, SEGMENT]),
       'only zeros': new Uint8Array(SEGMENT.length),
-      'a recycled tail': Buffer.concat([
+      'pages of another place': Buffer.concat([
         SEGMENT.subarray(0, 65_536),
-        walBytes(segmentName(3)).subarray(65_536),
+        SEGMENT.subarray(0, 8192),
+        SEGMENT.subarray(73_728),
+      ]),
+      'the end of a newer one': Buffer.concat([
+        SEGMENT.subarray(0, 65_536),
+        walBytes(segmentName(9)).subarray(65_536),
       ]),
       'no WAL at all': Buffer.alloc(SEGMENT.length, 'x'),
     }
     for (const [what, bytes] of Object.entries(wrong)) await expectRefused('', bytes, what)
   })
 
+  test('not for the end of an older one: so a server leaves the segment that it was writing when it died', async () => {
+    const unfinished = Buffer.concat([SEGMENT.subarray(0, 65_536), walBytes(segmentName(3)).subarray(65_536)])
+    const { exit, stderr } = await fetchFrom('', unfinished)
+    expect(exit).toBe(0)
+    expect(stderr).toContain('WARNING')
+    expect(stderr).toContain('written up to byte 65536 only')
+  })
+
   test('in recovery the same failure stops PostgreSQL (126), on a standby it does not (1)', async () => {
     const data = place.at('cluster')
     mkdirSync(path.join(data, 'pg_wal'), { recursive: true })
-    mkdirSync(path.join(repository.root, 'wal_005'), { recursive: true })
+    rmSync(path.join(repository.root, 'wal_005'), { recursive: true, force: true })
+    mkdirSync(path.join(repository.root, 'wal_005'))
     writeFileSync(path.join(repository.root, 'wal_005', `${NAME}.lz4`), 'x')
     const fetch = (): ReturnType<Repository['run']> =>
       repository.run(['wal-fetch', NAME, 'pg_wal/RECOVERYXLOG'], { cwd: data })

@@ -236,6 +236,25 @@ describe('emptied folders', () => {
   })
 })
 
+describe('a link that leads nowhere, as to a disk that is not mounted', () => {
+  test('is no absence of what may lie behind it', async () => {
+    using directory = tempDirectory('fs')
+    const storage = await openIn(directory)
+    symlinkSync(directory.at('disk'), directory.at('root', 'wal_005'))
+    symlinkSync(directory.at('disk', 'one'), directory.at('root', 'one'))
+    for (const key of ['wal_005/x', 'wal_005/a/b', 'one']) {
+      await expectCode(storage.stat(key), 'STORAGE_UNAVAILABLE')
+      await expectCode(storage.get(key), 'STORAGE_UNAVAILABLE')
+    }
+    await expectCode(listAll(storage, 'wal_005', true), 'STORAGE_UNAVAILABLE')
+    await expectCode(storage.delete(['wal_005/x']), 'STORAGE_UNAVAILABLE')
+    mkdirSync(directory.at('disk'))
+    await expectCode(storage.stat('wal_005/x'), 'OBJECT_NOT_FOUND')
+    await putText(storage, 'wal_005/x', 'x')
+    expect(await listAll(storage, 'wal_005', true)).toMatchObject([{ key: 'wal_005/x' }])
+  })
+})
+
 describe('temporaries', () => {
   const old = (name: string): string => `${name}.tmp.20200101T000000Z-0123456789abcdef`
 
