@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -18,6 +19,7 @@ import {
   expectCode,
   getBytes,
   lentStream,
+  listAll,
   patternBytes,
   putText,
 } from '../contract/storage-support.ts'
@@ -209,6 +211,17 @@ describeUnless(missingSshd(), 'SFTP over a line that breaks', () => {
       await storage.close()
       await other.stop()
     }
+  })
+
+  test('a link that leads nowhere, as to a disk that is not mounted, is no absence', async () => {
+    await using scene = await openScene()
+    const { storage } = scene
+    symlinkSync(`${scene.root}/../disk`, `${scene.root}/wal_005`)
+    await expectCode(storage.stat('wal_005/x'), 'STORAGE_UNAVAILABLE')
+    await expectCode(getBytes(storage, 'wal_005/x'), 'STORAGE_UNAVAILABLE')
+    await expectCode(listAll(storage, 'wal_005', true), 'STORAGE_UNAVAILABLE')
+    await expectCode(storage.delete(['wal_005/x']), 'STORAGE_UNAVAILABLE')
+    await expectCode(storage.stat('elsewhere/x'), 'OBJECT_NOT_FOUND')
   })
 
   test('what a crash left is hidden, and swept a day later', async () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import type { Finished } from '../support/process.ts'
 import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
 import { untilTrue } from '../support/until-true.ts'
 import { walBytes } from '../support/wal-bytes.ts'
@@ -30,11 +31,7 @@ function dataDirectory(name: string): string {
   return place.at(name)
 }
 
-function fetchInto(
-  data: string,
-  name: string,
-  target = 'RECOVERYXLOG',
-): Promise<{ exit: number; stderr: string }> {
+function fetchInto(data: string, name: string, target = 'RECOVERYXLOG'): Promise<Finished> {
   return repository.run(['wal-fetch', name, path.join(data, 'pg_wal', target)])
 }
 

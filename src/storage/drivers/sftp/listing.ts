@@ -2,7 +2,7 @@ import { throwIfCancelled } from '../../../kit/clock.ts'
 import { isTemporaryName, joinKey } from '../../keys.ts'
 import type { ListOptions, StorageEntry } from '../../storage.ts'
 import type { SftpLink } from './link.ts'
-import { checkRootThere, fromSftpError, pathOf, type SftpPlace, unlessMissing } from './place.ts'
+import { checkAbsence, fromSftpError, pathOf, type SftpPlace, unlessMissing } from './place.ts'
 import { SFTP_STATUS, type SftpEntry, type SftpHandle, type SftpSession, statusOf } from './session.ts'
 
 /** Requests for entries under way at a time; OpenSSH answers each with a hundred. */
@@ -51,7 +51,7 @@ async function openFolder(
       const handle = await session.openFolder(pathOf(place, prefix))
       return { session, handle, first: await session.readFolder(handle) }
     } catch (error) {
-      await checkRootThere(session, place, error)
+      await checkAbsence(session, place, prefix, error)
       if (prefix !== '' && statusOf(error) !== undefined) {
         const found = await unlessMissing(session.stat(pathOf(place, prefix)))
         if (found === undefined || found.kind !== 'folder') return undefined

@@ -45,9 +45,37 @@ export async function unlessMissing<T>(work: Promise<T>): Promise<T | undefined>
   }
 }
 
-/** Throws STORAGE_ROOT_MISSING when `error` says that something is missing and the root is missing as well. */
-export async function checkRootThere(session: SftpSession, place: SftpPlace, error: unknown): Promise<void> {
-  if (statusOf(error) === SFTP_STATUS.noSuchFile) await checkRoot(session, place)
+/**
+ * Throws when `error` says that `key` is missing, and that is not known: STORAGE_ROOT_MISSING when the root is missing as well,
+ * STORAGE_UNAVAILABLE when a link on the way leads nowhere, as to a disk that is not mounted.
+ */
+export async function checkAbsence(
+  session: SftpSession,
+  place: SftpPlace,
+  key: string,
+  error: unknown,
+): Promise<void> {
+  if (statusOf(error) !== SFTP_STATUS.noSuchFile) return
+  await checkRoot(session, place)
+  for (let end = key.indexOf('/'); end !== -1; end = key.indexOf('/', end + 1)) {
+    if (!(await leadsOn(session, place, key, pathOf(place, key.slice(0, end))))) return
+  }
+  await leadsOn(session, place, key, pathOf(place, key))
+}
+
+/** false: there is nothing of that name. */
+async function leadsOn(session: SftpSession, place: SftpPlace, key: string, path: string): Promise<boolean> {
+  const found = await unlessMissing(session.lstat(path))
+  if (found?.kind !== 'link') return found !== undefined
+  if ((await unlessMissing(session.stat(path))) !== undefined) return true
+  throw new WalgError(
+    'STORAGE_UNAVAILABLE',
+    `unable to look for "${key}" in storage "${place.name}": the symbolic link "${path}" leads nowhere`,
+    {
+      facts: { key, storage: place.name, path },
+      hint: 'mount the file system that it leads to on that server, or remove the link',
+    },
+  )
 }
 
 /** Makes the root and what is above it where it is missing. */

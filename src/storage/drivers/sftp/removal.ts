@@ -1,5 +1,5 @@
 import {
-  checkRootThere,
+  checkAbsence,
   folderOf,
   foldersAbove,
   fromSftpError,
@@ -23,7 +23,7 @@ export async function removeObject(
     return folderOf(path)
   } catch (error) {
     const status = statusOf(error)
-    await checkRootThere(session, place, error)
+    await checkAbsence(session, place, key, error)
     if (status === SFTP_STATUS.noSuchFile) return undefined
     // servers disagree on the status for a folder
     if (status !== undefined && (await unlessMissing(session.lstat(path)))?.kind === 'folder')

@@ -4,7 +4,7 @@ import { hasCode, WalgError } from '../../../kit/errors.ts'
 import { rangeWithin } from '../../ranges.ts'
 import type { GetOptions, ObjectInfo } from '../../storage.ts'
 import type { SftpLink } from './link.ts'
-import { checkRootThere, fromSftpError, objectNotFound, pathOf, type SftpPlace } from './place.ts'
+import { checkAbsence, fromSftpError, objectNotFound, pathOf, type SftpPlace } from './place.ts'
 import type { SftpHandle, SftpSession, SftpStat } from './session.ts'
 
 /** Bytes asked for ahead of the reader. */
@@ -28,7 +28,7 @@ export async function statObject(session: SftpSession, place: SftpPlace, key: st
     if (stat.kind !== 'file') throw objectNotFound(key, place)
     return { key, sizeBytes: stat.sizeBytes, modifiedNs: stat.modifiedNs }
   } catch (error) {
-    await checkRootThere(session, place, error)
+    await checkAbsence(session, place, key, error)
     throw fromSftpError(error, place, 'read', key)
   }
 }
@@ -66,7 +66,7 @@ async function openObject(session: SftpSession, place: SftpPlace, key: string): 
     await session.closeHandle(handle)
     throw objectNotFound(key, place)
   } catch (error) {
-    await checkRootThere(session, place, error)
+    await checkAbsence(session, place, key, error)
     throw fromSftpError(error, place, 'read', key)
   }
 }

@@ -2,7 +2,7 @@ import { WalgError } from '../../../kit/errors.ts'
 import { refuse, temporarySuffix } from '../../keys.ts'
 import type { PutOptions } from '../../storage.ts'
 import {
-  checkRootThere,
+  checkAbsence,
   ensureFolder,
   folderOf,
   foldersAbove,
@@ -99,7 +99,7 @@ export async function giveName(
         throw objectExists(place, temporary.key)
       }
     }
-    await checkRootThere(session, place, error)
+    await checkAbsence(session, place, temporary.key, error)
     throw error
   }
 }
