@@ -59,8 +59,6 @@ export interface CommandDefinition {
   readonly opensPayloads?: boolean
   /** Shown in the help between usage and flags. */
   readonly examples?: string
-  /** Signals besides SIGINT, SIGTERM and SIGHUP that abort `invocation.signal`. */
-  readonly stopsOn?: readonly 'SIGQUIT'[]
   run(invocation: Invocation): Promise<number>
 }
 
@@ -108,7 +106,7 @@ export interface Invocation {
   }
   readonly log: Logger
   readonly progress: Progress
-  /** Aborted by SIGINT, SIGTERM and SIGHUP (and SIGQUIT where the verb says so). */
+  /** Aborted by SIGINT, SIGTERM, SIGHUP and SIGQUIT. */
   readonly signal: AbortSignal
   /** Writes to stdout and resolves when it is handed over; EPIPE ends quietly. */
   print(text: string | Uint8Array): Promise<void>

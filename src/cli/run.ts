@@ -27,7 +27,7 @@ import { createPrinter } from './render/output.ts'
 import { createProgress } from './render/progress.ts'
 import { createRedactor } from './render/redaction.ts'
 import type { Settings } from './settings.ts'
-import { abortOnSignals } from './signals.ts'
+import { abortOnSignals, STOP_SIGNALS } from './signals.ts'
 import { readStorages, type StoragesReading, targetProblem } from './storages.ts'
 
 const STDERR = 2
@@ -218,7 +218,7 @@ async function perform(
   const { settings } = reading
   if (settings.WALG_LOG_LEVEL === 'DEVEL') await dumpEnvironment(sink)
   const signal = abortOnSignals(
-    ['SIGINT', 'SIGTERM', 'SIGHUP', ...(command.stopsOn ?? [])],
+    STOP_SIGNALS,
     name => sink.log.warning(`Received ${name}, stopping. Once more to leave at once.`),
     () => process.exit(exitCodeOf(new WalgError('CANCELLED', 'interrupted twice'), session.facts)),
   )

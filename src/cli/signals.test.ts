@@ -4,8 +4,8 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 
 const SCRIPT = `
-import { abortOnSignals } from ${JSON.stringify(join(import.meta.dir, 'signals.ts'))}
-const signal = abortOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], name => console.log('first ' + name), () => process.exit(42))
+import { abortOnSignals, STOP_SIGNALS } from ${JSON.stringify(join(import.meta.dir, 'signals.ts'))}
+const signal = abortOnSignals(STOP_SIGNALS, name => console.log('first ' + name), () => process.exit(42))
 signal.addEventListener('abort', () => console.log(signal.reason.code + ' ' + signal.reason.message))
 setInterval(() => {}, 1000)
 console.log('ready')
@@ -37,6 +37,17 @@ describe('signals', () => {
     expect(output).toBe('ready\nfirst SIGTERM\nCANCELLED interrupted by SIGTERM\n')
     expect(exit).toBe(42)
   })
+
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) {
+    test(`${name} stops a command in order`, async () => {
+      const { exit, signal, output } = await signalled([
+        ['ready', name],
+        ['CANCELLED', 'SIGTERM'],
+      ])
+      expect(output).toBe(`ready\nfirst ${name}\nCANCELLED interrupted by ${name}\n`)
+      expect([exit, signal]).toEqual([42, null])
+    })
+  }
 
   test('SIGHUP stays ignored under nohup', async () => {
     const { exit, output } = await signalled(

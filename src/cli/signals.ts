@@ -4,7 +4,13 @@ import { WalgError } from '../kit/errors.ts'
 /** The same number on every system there is. */
 const SIGHUP = 1
 
-export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGQUIT'
+/**
+ * What every command is stopped by. SIGQUIT is one of them: an immediate shutdown sends it to archive_command too, whose
+ * death by a signal would end the archiver, and a temporary object would stay behind.
+ */
+export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
+
+export type StopSignal = (typeof STOP_SIGNALS)[number]
 
 /**
  * The first of `signals` aborts the returned AbortSignal with CANCELLED; the second one calls `leave` at

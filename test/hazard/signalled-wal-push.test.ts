@@ -33,7 +33,7 @@ async function signalled(
   return { run, stored: stored.filter(entry => entry.isFile()).map(({ name }) => name) }
 }
 
-for (const signal of ['SIGHUP', 'SIGTERM'] as const) {
+for (const signal of ['SIGHUP', 'SIGTERM', 'SIGQUIT'] as const) {
   test(`${signal} ends wal-push with a status that the archiver survives, and leaves nothing`, async () => {
     const { run, stored } = await signalled(signal)
     expect([run.exit, run.signal]).toEqual([1, null])

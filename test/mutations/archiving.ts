@@ -4,6 +4,8 @@ const RESCUE = 'test/hazard/wal-rescue.test.ts'
 const PLAN = 'src/operations/wal-push/directory-plan.ts'
 const FORMS = 'src/operations/wal-push/other-forms.test.ts'
 
+const SIGNALLED = 'test/hazard/signalled-wal-push.test.ts'
+
 /** The guards of what is archived, beside those of single objects in `rooms.ts`. */
 export const mutations: readonly Mutation[] = [
   {
@@ -89,5 +91,13 @@ export const mutations: readonly Mutation[] = [
     replace: '',
     test: RESCUE,
     title: 'hole is named',
+  },
+  {
+    guard: 'a SIGQUIT, as an immediate shutdown sends it, stops a push in order',
+    file: 'src/cli/signals.ts',
+    find: ", 'SIGHUP', 'SIGQUIT'] as const",
+    replace: ", 'SIGHUP'] as const",
+    test: SIGNALLED,
+    title: 'SIGQUIT',
   },
 ]

@@ -62,7 +62,6 @@ Sets reverse delta unpack & skip redundant tars options automatically. Always do
   ],
   needsStorage: true,
   opensPayloads: true,
-  stopsOn: ['SIGQUIT'],
   async run(invocation: Invocation): Promise<number> {
     const { flags, settings, log } = invocation
     const selection = selectionFrom(invocation)

@@ -77,7 +77,6 @@ export const command: CommandDefinition = {
   positionals: { kind: 'range', min: 0, max: 1 },
   flags: FLAGS,
   needsStorage: true,
-  stopsOn: ['SIGQUIT'],
   async run(invocation: Invocation): Promise<number> {
     // empty, as from a variable that is not set: as if it were not given
     const dataDirectory = invocation.positionals[0] || undefined

@@ -12,7 +12,6 @@ export const command: CommandDefinition = {
   flags: [{ name: 'use-new-unwrap', type: 'boolean', doc: 'Accepted; there is one implementation' }],
   needsStorage: true,
   opensPayloads: true,
-  stopsOn: ['SIGQUIT'],
   async run(invocation: Invocation): Promise<number> {
     const { settings } = invocation
     const [destination = '', name = ''] = invocation.positionals

@@ -12,7 +12,6 @@ export const command: CommandDefinition = {
   positionals: { kind: 'exact', count: 1 },
   flags: [{ name: 'from-lsn', type: 'string', placeholder: 'uint', doc: 'LSN to start incremental backup' }],
   needsStorage: true,
-  stopsOn: ['SIGQUIT'],
   check: ({ flags }) => {
     lsnOf(flags['from-lsn'])
   },

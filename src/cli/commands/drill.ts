@@ -44,7 +44,6 @@ export const command: CommandDefinition = {
   ],
   needsStorage: true,
   opensPayloads: true,
-  stopsOn: ['SIGQUIT'],
   examples: `  drill --json                                          the newest backup and all WAL behind it
   drill --to-time "2026-11-22 14:28:09+00" --sql check.sql   a moment, and questions of your own`,
   async run(invocation: Invocation): Promise<number> {

@@ -69,7 +69,6 @@ export const command: CommandDefinition = {
   ],
   needsStorage: true,
   opensPayloads: true,
-  stopsOn: ['SIGQUIT'],
   examples: `  restore /data --latest                                      everything that is archived
   restore /data --to-time "2026-11-22 14:28:09+00" --promote    the moment before the accident
   restore /data --to-name before_migration --start --no-archive   a copy, started, that archives nothing`,
