@@ -4,6 +4,7 @@ const RESCUE = 'test/hazard/wal-rescue.test.ts'
 const PLAN = 'src/operations/wal-push/directory-plan.ts'
 const FORMS = 'src/operations/wal-push/other-forms.test.ts'
 
+const PUSH = 'src/operations/wal-push/wal-push.test.ts'
 const SIGNALLED = 'test/hazard/signalled-wal-push.test.ts'
 
 /** The guards of what is archived, beside those of single objects in `rooms.ts`. */
@@ -33,7 +34,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/operations/wal-push/other-forms.ts',
     find: '  found.delete(key)\n',
     replace: '',
-    test: 'src/operations/wal-push/wal-push.test.ts',
+    test: PUSH,
     title: 'switched off, replaces segments',
   },
   {
@@ -99,5 +100,21 @@ export const mutations: readonly Mutation[] = [
     replace: ", 'SIGHUP'] as const",
     test: SIGNALLED,
     title: 'SIGQUIT',
+  },
+  {
+    guard: 'a segment that is not written to its end is not archived without a word',
+    file: 'src/operations/wal-push/seal-source.ts',
+    find: '  if (pages !== undefined) warnOfTail(context, source, pages)\n',
+    replace: '',
+    test: PUSH,
+    title: 'not written to its end',
+  },
+  {
+    guard: 'a partial segment is unfinished by its name, and no warning is due',
+    file: 'src/operations/wal-push/seal-source.ts',
+    find: 'isSegmentName(source.name) ? openSegmentChecker(source.name)',
+    replace: 'isSegmentName(source.name.slice(0, 24)) ? openSegmentChecker(source.name.slice(0, 24))',
+    test: PUSH,
+    title: 'partial segment',
   },
 ]

@@ -117,6 +117,40 @@ describe('a push', () => {
     }
   })
 
+  test('warns of a segment that is not written to its end, or damaged, and archives it', async () => {
+    const older = walBytes(segmentName(1)).subarray(81_920)
+    const spoiled = Buffer.from(walBytes(segmentName(5))).fill(0xaa, 81_920, 81_928)
+    for (const [number, content, fault] of [
+      [
+        4,
+        [walBytes(segmentName(4)).subarray(0, 81_920), older],
+        'written up to byte 81920 only (LSN 0/414000)',
+      ],
+      [5, [spoiled], 'damaged from byte 81920 on (LSN 0/514000)'],
+    ] as const) {
+      const name = segmentName(number)
+      writeFileSync(join(wal, name), Buffer.concat(content))
+      context.messages.length = 0
+      expect(await push(join(wal, name))).toMatchObject({ kind: 'stored' })
+      const [warning = '', ...more] = context.messages.filter(message => message.startsWith('WARNING'))
+      expect(more).toEqual([])
+      expect(warning).toContain(`"${join(wal, name)}" is ${fault}`)
+      expect(warning).toContain('recovery ends there at the latest')
+      expect(warning.includes(`is archived as "${name}.partial"`)).toBe(number === 4)
+      expect(Buffer.from(await archived(name)).equals(Buffer.concat(content))).toBe(true)
+    }
+  })
+
+  test('says nothing of zeros behind a switch, and of a partial segment', async () => {
+    writeFileSync(join(wal, first), Buffer.from(walBytes(first)).fill(0, 81_920))
+    await push(join(wal, first))
+    const partial = `${segmentName(2)}.partial`
+    const recycled = [walBytes(segmentName(2)).subarray(0, 81_920), walBytes(first).subarray(81_920)]
+    writeFileSync(join(wal, partial), Buffer.concat(recycled))
+    await push(join(wal, partial))
+    expect(context.messages.filter(message => message.startsWith('WARNING'))).toEqual([])
+  })
+
   test('names a missing file and leaves nothing', async () => {
     await expect(push(join(wal, first))).rejects.toMatchObject({ code: 'FILE_NOT_FOUND' })
     expect(objects()).toEqual([])

@@ -13,6 +13,7 @@ import type { OperationContext } from '../context.ts'
 import { findOtherForms, removeOtherForms } from './other-forms.ts'
 import { judgeArchived } from './overwrite-guard.ts'
 import type { PushRecord, PushRecords } from './push-records.ts'
+import { hashSource, sealSource } from './seal-source.ts'
 import { openWalSource, type WalSource } from './wal-source.ts'
 
 export type PushOutcome =
@@ -46,8 +47,6 @@ export interface WalPusher {
   /** Hash of a local file's content, as the records have it. */
   hashFile(path: string): string
 }
-
-const HASH_CHUNK_BYTES = 1 << 18
 
 export function createWalPusher(context: OperationContext, options: WalPusherOptions): WalPusher {
   const memory = createLinearMemory()
@@ -263,57 +262,6 @@ async function notePush(pusher: Pusher, name: string, record: PushRecord): Promi
     pusher.context.log.warning(
       `unable to note the push of ${name}: ${(error as Error).message}; going on: only where archived objects cannot be read back would a retry need it`,
     )
-  }
-}
-
-/** Feeds the whole file to the writer, hashing on the way; the last block is flushed, the frame left open. */
-async function sealSource(pusher: Pusher, source: WalSource, writer: BlockWriter): Promise<string> {
-  const { hasher, context } = pusher
-  hasher.reset()
-  let position = 0
-  for (;;) {
-    const { memory, base, capacityBytes } = writer
-    let count = 0
-    while (count < capacityBytes) {
-      const got = source.readAt(memory.subarray(base + count, base + capacityBytes), position)
-      if (got === 0) break
-      count += got
-      position += got
-    }
-    if (count > 0) {
-      hasher.update(memory.subarray(base, base + count))
-      const flushed = writer.flush(count)
-      if (flushed !== undefined) await flushed
-    }
-    context.signal.throwIfAborted()
-    if (count < capacityBytes) break
-  }
-  if (position !== source.sizeBytes) {
-    throw new WalgError(
-      'WAL_INVALID',
-      `"${source.path}" changed size while it was read: ${source.sizeBytes}, then ${position} bytes`,
-      {
-        hint: 'only finished WAL files can be archived',
-      },
-    )
-  }
-  return hasher.digest()
-}
-
-function hashSource(pusher: Pusher, source: WalSource): string {
-  const { hasher, memory } = pusher
-  const at = memory.allocate(HASH_CHUNK_BYTES)
-  try {
-    hasher.reset()
-    for (let position = 0; ; ) {
-      const chunk = memory.bytes.subarray(at, at + HASH_CHUNK_BYTES)
-      const got = source.readAt(chunk, position)
-      if (got === 0) return hasher.digest()
-      hasher.update(chunk.subarray(0, got))
-      position += got
-    }
-  } finally {
-    memory.release(at, HASH_CHUNK_BYTES)
   }
 }
 

@@ -1,0 +1,89 @@
+import type { BlockWriter } from '../../codec/codec.ts'
+import { WalgError } from '../../kit/errors.ts'
+import type { Hasher } from '../../kit/hash.ts'
+import type { LinearMemory } from '../../kit/linear-memory.ts'
+import { openSegmentChecker, type SegmentChecker } from '../../postgres/wal/page-reader.ts'
+import { judgeSegmentTail } from '../../postgres/wal/segment-tail.ts'
+import { isSegmentName } from '../../postgres/wal-segment.ts'
+import type { OperationContext } from '../context.ts'
+import type { WalSource } from './wal-source.ts'
+
+/** What reads a source needs. */
+export interface SourceReading {
+  readonly context: OperationContext
+  readonly memory: LinearMemory
+  readonly hasher: Hasher
+}
+
+const HASH_CHUNK_BYTES = 1 << 18
+
+/**
+ * Feeds the whole file to the writer, hashing on the way; the last block is flushed, the frame left open. The page
+ * headers of a segment are looked at while its bytes are in memory anyway.
+ */
+export async function sealSource(
+  { hasher, context }: SourceReading,
+  source: WalSource,
+  writer: BlockWriter,
+): Promise<string> {
+  const pages = isSegmentName(source.name) ? openSegmentChecker(source.name) : undefined
+  hasher.reset()
+  let position = 0
+  for (;;) {
+    const { memory, base, capacityBytes } = writer
+    let count = 0
+    while (count < capacityBytes) {
+      const got = source.readAt(memory.subarray(base + count, base + capacityBytes), position)
+      if (got === 0) break
+      count += got
+      position += got
+    }
+    if (count > 0) {
+      const block = memory.subarray(base, base + count)
+      hasher.update(block)
+      pages?.update(block)
+      const flushed = writer.flush(count)
+      if (flushed !== undefined) await flushed
+    }
+    context.signal.throwIfAborted()
+    if (count < capacityBytes) break
+  }
+  if (position !== source.sizeBytes) {
+    throw new WalgError(
+      'WAL_INVALID',
+      `"${source.path}" changed size while it was read: ${source.sizeBytes}, then ${position} bytes`,
+      {
+        hint: 'only finished WAL files can be archived',
+      },
+    )
+  }
+  if (pages !== undefined) warnOfTail(context, source, pages)
+  return hasher.digest()
+}
+
+/** The archiver hands over finished segments only; one that is not comes from a person, who must learn of it now. */
+function warnOfTail({ log }: OperationContext, { path, name }: WalSource, pages: SegmentChecker): void {
+  const tail = judgeSegmentTail(pages.end())
+  if (tail === undefined) return
+  const advice = tail.isUnfinished ? `; an unfinished segment is archived as "${name}.partial"` : ''
+  log.warning(
+    `"${path}" ${tail.message}; it is archived as it is, but wal-fetch will refuse it, and recovery ends there at the latest${advice}`,
+  )
+}
+
+/** Hash of the whole content, as `sealSource` returns it. */
+export function hashSource({ hasher, memory }: Omit<SourceReading, 'context'>, source: WalSource): string {
+  const at = memory.allocate(HASH_CHUNK_BYTES)
+  try {
+    hasher.reset()
+    for (let position = 0; ; ) {
+      const chunk = memory.bytes.subarray(at, at + HASH_CHUNK_BYTES)
+      const got = source.readAt(chunk, position)
+      if (got === 0) return hasher.digest()
+      hasher.update(chunk.subarray(0, got))
+      position += got
+    }
+  } finally {
+    memory.release(at, HASH_CHUNK_BYTES)
+  }
+}
