@@ -87,6 +87,19 @@ describe('wal-push DIRECTORY goes on', () => {
     expect(run.stderr).toContain('2 pushed, 0 already archived, 0 left out, 1 failed')
   })
 
+  test('when a file that is marked .ready is empty, which is neither archived nor marked', async () => {
+    const status = markReady(at(0), at(1), at(2))
+    truncateSync(file(1), 0)
+    const run = await push()
+    expect(run.exit).toBe(1)
+    expect(stored()).toEqual([at(0), at(2)])
+    expect(readdirSync(status).sort()).toEqual([`${at(0)}.done`, `${at(1)}.ready`, `${at(2)}.done`])
+    expect(run.stderr).toMatch(
+      new RegExp(`^WARNING: .*${at(1)} is not pushed.*file is empty: bring its content from a standby`, 'm'),
+    )
+    expect(run.stderr).toContain('2 pushed, 0 already archived, 0 left out, 1 failed')
+  })
+
   test('when a segment cannot be read', async () => {
     giveTreeToClusterUser(place.path)
     chmodSync(file(2), 0)

@@ -56,8 +56,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a file that is marked .ready and not there is a failure',
     file: PLAN,
-    find: '      lacking.push({ name, error })\n    }\n  }\n  return { names, leftOut',
-    replace: '    }\n  }\n  return { names, leftOut',
+    find: 'else if (await isMarkedReady(directory, name)) lacking.push({ name, error })',
+    replace: '',
     test: RESCUE,
     title: 'marked .ready is not there',
   },
@@ -116,5 +116,13 @@ export const mutations: readonly Mutation[] = [
     replace: 'isSegmentName(source.name.slice(0, 24)) ? openSegmentChecker(source.name.slice(0, 24))',
     test: PUSH,
     title: 'partial segment',
+  },
+  {
+    guard: 'an empty file that is marked .ready is a failure, not archived',
+    file: PLAN,
+    find: 'if (stats.size > 0 || !stats.isFile()) return undefined',
+    replace: 'if (stats.size >= 0) return undefined',
+    test: RESCUE,
+    title: 'is empty',
   },
 ]

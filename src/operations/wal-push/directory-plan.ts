@@ -1,6 +1,6 @@
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { fromSystemError, hasCode, WalgError } from '../../kit/errors.ts'
+import { errnoOf, fromSystemError, hasCode, WalgError } from '../../kit/errors.ts'
 import { compareArchiveNames, isMarkedReady, listReady } from '../../postgres/archive-status.ts'
 import type { SegmentReport } from '../../postgres/wal/page-reader.ts'
 import { findEndOfValidWal } from '../../postgres/wal/record.ts'
@@ -40,14 +40,31 @@ export async function planDirectory(directory: string, signal: AbortSignal): Pro
   const names: string[] = []
   const lacking: LackingFile[] = []
   for (const name of ready) {
-    if (existsSync(join(directory, name))) names.push(name)
+    const error = faultOfReady(directory, name)
+    if (error === undefined) names.push(name)
     // else the archiver of a server that runs may have had it meanwhile
-    else if (await isMarkedReady(directory, name)) {
-      const error = new WalgError('FILE_NOT_FOUND', 'marked .ready, but the file is not there')
-      lacking.push({ name, error })
-    }
+    else if (await isMarkedReady(directory, name)) lacking.push({ name, error })
   }
   return { names, leftOut: [], lacking, holes: [], hasArchiveStatus: true }
+}
+
+/**
+ * What speaks against pushing a file that is marked `.ready`. PostgreSQL archives nothing that is empty: such a file has lost
+ * its content in a crash, and an object of it would stand in the way of the right one.
+ */
+function faultOfReady(directory: string, name: string): WalgError | undefined {
+  const path = join(directory, name)
+  try {
+    const stats = statSync(path)
+    if (stats.size > 0 || !stats.isFile()) return undefined
+    return new WalgError(
+      'WAL_INVALID',
+      'marked .ready, but the file is empty: bring its content from a standby or another copy and run the command again; if there is none, remove the mark and take a new backup',
+    )
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') return fromSystemError(error, 'read', path)
+    return new WalgError('FILE_NOT_FOUND', 'marked .ready, but the file is not there')
+  }
 }
 
 /** What was found of the segments of one timeline, all in the order of their names. */
