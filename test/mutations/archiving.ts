@@ -125,4 +125,20 @@ export const mutations: readonly Mutation[] = [
     test: RESCUE,
     title: 'is empty',
   },
+  {
+    guard: 'a damaged object in the archive is not taken for one of another cluster',
+    file: 'src/operations/wal-push/overwrite-guard.ts',
+    find: "if (isDamage(error) || hasCode(error, 'WAL_INVALID')) return { kind: 'damaged', error }",
+    replace: "if (isDamage(error) || hasCode(error, 'WAL_INVALID')) return { kind: 'different' }",
+    test: PUSH,
+    title: 'damaged object',
+  },
+  {
+    guard: 'where a form has no checksum, the records tell that an object is damaged',
+    file: 'src/operations/wal-push/overwrite-guard.ts',
+    find: '    records?.end()\n',
+    replace: '',
+    test: PUSH,
+    title: 'checksums of records',
+  },
 ]

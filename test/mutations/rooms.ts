@@ -93,7 +93,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'different content is never taken for the same',
     file: 'src/operations/wal-push/overwrite-guard.ts',
-    find: "if (!equalsLocal(source, position, archived)) return { kind: 'different' }",
+    find: 'if (!equalsLocal(source, position, archived)) return false',
     replace: 'equalsLocal(source, position, archived)',
     test: 'test/hazard/damaged-wal.test.ts',
     title: 'a cut object of the original',

@@ -1,5 +1,7 @@
 import type { Codec } from '../../codec/codec.ts'
-import { hasCode, type WalgError } from '../../kit/errors.ts'
+import { hasCode, isDamage, type WalgError } from '../../kit/errors.ts'
+import { assertSegment, openSegmentChecker } from '../../postgres/wal/page-reader.ts'
+import { isSegmentName } from '../../postgres/wal-segment.ts'
 import type { FoundPayload } from '../../repository/sealed.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { WalSource } from './wal-source.ts'
@@ -10,32 +12,31 @@ export type Verdict =
   | { readonly kind: 'different' }
   /** Cut short, and equal to the local file as far as it goes: what an interrupted, non-atomic upload leaves. */
   | { readonly kind: 'incomplete'; readonly reason: string }
+  /** Not what was once pushed, or no whole segment of its name: says nothing of who pushed it. */
+  | { readonly kind: 'damaged'; readonly error: WalgError }
   /** Not readable for want of a key or a permission: contents unknown. */
   | { readonly kind: 'unreadable'; readonly error: WalgError }
 
 const COMPARE_BYTES = 1 << 18
 
-/** Reads the archived object and compares it with the local file, byte for byte, in bounded memory. */
-export async function judgeArchived(input: {
+interface Compared {
   readonly storage: Storage
   readonly codec: Codec
   readonly source: WalSource
   readonly found: FoundPayload
-}): Promise<Verdict> {
-  const { storage, codec, source, found } = input
+}
+
+/** Reads the archived object and compares it with the local file, byte for byte, in bounded memory. */
+export async function judgeArchived(input: Compared): Promise<Verdict> {
+  const { source, found } = input
   let position = 0
   try {
-    const reader = await codec.open(await storage.openSource(found.key), found.extension)
-    try {
-      for (;;) {
-        const archived = await reader.next()
-        if (archived === null) break
-        if (!equalsLocal(source, position, archived)) return { kind: 'different' }
-        position += archived.length
-      }
-    } finally {
-      await reader.close()
-    }
+    const isEqual = await readArchived(input, archived => {
+      if (!equalsLocal(source, position, archived)) return false
+      position += archived.length
+      return true
+    })
+    if (!isEqual) return await judgeDifferent(input)
   } catch (error) {
     return verdictOfFailure(error, position)
   }
@@ -43,7 +44,49 @@ export async function judgeArchived(input: {
   // Without compression nothing marks the end of an object: a shorter one with equal bytes was cut.
   if (found.extension === '')
     return { kind: 'incomplete', reason: `${position} of ${source.sizeBytes} bytes` }
-  return { kind: 'different' }
+  return await judgeDifferent(input)
+}
+
+/** Hands out the content until `take` has seen enough; true at the verified end of the object. */
+async function readArchived(
+  { storage, codec, found }: Compared,
+  take: (bytes: Uint8Array) => boolean,
+): Promise<boolean> {
+  const reader = await codec.open(await storage.openSource(found.key), found.extension)
+  try {
+    for (;;) {
+      const bytes = await reader.next()
+      if (bytes === null) return true
+      if (!take(bytes)) return false
+    }
+  } finally {
+    await reader.close()
+  }
+}
+
+/**
+ * Two clusters in one place, or one damaged object: people do different things about them. A second reading tells, because
+ * most damage only shows behind the first wrong byte, at the end of a block or of the object. What reads records is loaded only
+ * here: every push is a process of its own.
+ */
+async function judgeDifferent(input: Compared): Promise<Verdict> {
+  const { name } = input.source
+  const { openRecordChecker } = await import('../../postgres/wal/record-checker.ts')
+  const pages = isSegmentName(name) ? openSegmentChecker(name) : undefined
+  const records = isSegmentName(name) ? openRecordChecker(name) : undefined
+  try {
+    await readArchived(input, bytes => {
+      pages?.update(bytes)
+      records?.update(bytes)
+      return true
+    })
+    if (pages !== undefined) assertSegment(pages.end())
+    records?.end()
+    return { kind: 'different' }
+  } catch (error) {
+    if (isDamage(error) || hasCode(error, 'WAL_INVALID')) return { kind: 'damaged', error }
+    return verdictOfFailure(error, 0)
+  }
 }
 
 function verdictOfFailure(error: unknown, comparedBytes: number): Verdict {
@@ -53,7 +96,7 @@ function verdictOfFailure(error: unknown, comparedBytes: number): Verdict {
   if (hasCode(error, 'DECRYPT_FAILED', 'KEY_INVALID', 'ACCESS_DENIED', 'FILE_ACCESS')) {
     return { kind: 'unreadable', error }
   }
-  if (hasCode(error, 'FORMAT_INVALID', 'CHECKSUM_MISMATCH')) return { kind: 'different' }
+  if (hasCode(error, 'FORMAT_INVALID', 'CHECKSUM_MISMATCH')) return { kind: 'damaged', error }
   throw error
 }
 

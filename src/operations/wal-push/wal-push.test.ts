@@ -11,7 +11,9 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { forwarded } from '../../../test/doubles/forwarded-storage.ts'
+import { changeWal } from '../../../test/support/change-wal.ts'
 import { operationContext, type TestContext } from '../../../test/support/operation-context.ts'
+import { seededRandom } from '../../../test/support/seeded-random.ts'
 import { type TempDirectory, tempDirectory } from '../../../test/support/temp-directory.ts'
 import { MIB, segmentName, walBytes } from '../../../test/support/wal-bytes.ts'
 import { collect } from '../../kit/bytes.ts'
@@ -209,6 +211,54 @@ describe('the overwrite guard', () => {
       }
     })
   }
+
+  for (const codec of [{ compression: 'lz4' }, { compression: 'zstd' }, { compression: 'none' }] as const) {
+    test(`tells a damaged object from one of another cluster (${codec.compression})`, async () => {
+      const given = await operationContext(root, { codec })
+      const path = writeSegment(first)
+      await push(path, {}, given)
+      rmSync(join(wal, 'walg_data'), { recursive: true })
+      const key = `wal_005/${objects()[0]}`
+      const whole = readFileSync(join(root, key))
+      const flipped = Buffer.from(whole)
+      flipped[8197]! ^= 0x10
+      for (const content of [flipped, Buffer.concat([whole, Buffer.from('more')])]) {
+        writeFileSync(join(root, key), content)
+        const refused = expect(push(path, {}, given)).rejects
+        await refused.toMatchObject({ code: 'WAL_OVERWRITE', hint: expect.stringContaining(`st rm ${key}`) })
+        await expect(push(path, {}, given)).rejects.toThrow(
+          `already archived as "${key}", and that object is damaged: `,
+        )
+        expect(readFileSync(join(root, key)).equals(content)).toBe(true)
+      }
+      writeFileSync(join(root, key), whole)
+      writeSegment(first, { salt: 1 })
+      await expect(push(path, {}, given)).rejects.toThrow('contents differ')
+    })
+  }
+
+  test('names what is wrong with an object that is no whole segment of its name', async () => {
+    const path = writeSegment(first)
+    writeFileSync(path, Buffer.from(walBytes(first)).fill(0xaa, 81_920, 81_928))
+    await push(path)
+    writeSegment(first)
+    await expect(push(path)).rejects.toThrow(
+      `object is damaged: WAL segment ${first} changes its page magic at byte 81920`,
+    )
+  })
+
+  test('finds a changed byte by the checksums of records where the form of the object has none', async () => {
+    const given = await operationContext(root, { codec: { compression: 'none' } })
+    const { name, bytes } = changeWal(seededRandom('a changed byte'), 30, 1)[0]!
+    writeFileSync(join(wal, name), bytes)
+    await push(join(wal, name), {}, given)
+    const changed = Buffer.from(bytes)
+    changed[500_000]! ^= 1
+    writeFileSync(join(root, 'wal_005', name), changed)
+    await expect(push(join(wal, name), {}, given)).rejects.toThrow(
+      `object is damaged: WAL segment ${name} is damaged: `,
+    )
+  })
 
   test('does not replace a cut object whose bytes are of another content', async () => {
     const plain = await operationContext(root, { codec: { compression: 'none' } })

@@ -169,6 +169,8 @@ async function settleWithArchive(
       )
       return await putSource(pusher, source, {}, [storage])
     }
+    case 'damaged':
+      throw damaged(pusher, storage, source, found.key, verdict.error)
     case 'different':
       throw new WalgError(
         'WAL_OVERWRITE',
@@ -273,6 +275,26 @@ function unreadable(source: WalSource, key: string, cause: WalgError): WalgError
       facts: { key, file: source.path },
       cause,
       hint: 'give this user the key and the permission to read, or check by hand and remove the object',
+    },
+  )
+}
+
+function damaged(
+  { codec }: Pusher,
+  storage: Storage,
+  source: WalSource,
+  key: string,
+  cause: WalgError,
+): WalgError {
+  const mayBeSealed = cause.code === 'FORMAT_INVALID' && !codec.hasKeys
+  const action = `see with "wal-g verify" what else is damaged, remove this object by hand ("wal-g st rm ${key}") and push again`
+  return new WalgError(
+    'WAL_OVERWRITE',
+    `WAL file '${source.path}' is already archived as "${key}", and that object is damaged: ${cause.message}`,
+    {
+      facts: { key, storage: storage.name, file: source.path },
+      cause,
+      hint: mayBeSealed ? `if the archive is encrypted, set its key; if not, ${action}` : action,
     },
   )
 }
