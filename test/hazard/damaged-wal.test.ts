@@ -287,6 +287,29 @@ describe('wal-push', () => {
     }
   })
 
+  test('of different content by different methods at once: one is acknowledged at most, and it is what is fetched', async () => {
+    const own = repositoryAt(place.at('methods'))
+    for (let round = 0; round < 6; round++) {
+      const name = segmentName(80 + round)
+      const rivals = ['lz4', 'zstd'].map((method, salt) => ({ method, bytes: walBytes(name, { salt }) }))
+      const runs = await Promise.all(
+        rivals.map(({ method, bytes }) => {
+          const wal = place.at(`method-${round}-${method}`)
+          mkdirSync(path.join(wal, 'archive_status'), { recursive: true })
+          writeFileSync(path.join(wal, name), bytes)
+          return own.run(['wal-push', path.join(wal, name)], { env: { WALG_COMPRESSION_METHOD: method } })
+        }),
+      )
+      const winners = runs.flatMap(({ exit }, rival) => (exit === 0 ? [rival] : []))
+      expect([round, winners.length < 2]).toEqual([round, true])
+      const fetched = await own.run(['wal-fetch', name, place.at(`methods-${round}`)])
+      expect([round, fetched.exit]).toEqual([round, winners.length === 0 ? 74 : 0])
+      if (winners.length === 0) continue
+      const expected = rivals[winners[0]!]!.bytes
+      expect(Buffer.compare(readFileSync(place.at(`methods-${round}`)), expected)).toBe(0)
+    }
+  })
+
   test('a cut object of the original is replaced, a whole one with other content never', async () => {
     const own = repositoryAt(place.at('replace'))
     const name = segmentName(60)

@@ -4,6 +4,8 @@ const RESCUE = 'test/hazard/wal-rescue.test.ts'
 const PLAN = 'src/operations/wal-push/directory-plan.ts'
 const FORMS = 'src/operations/wal-push/other-forms.test.ts'
 
+const RIVALS = 'src/operations/wal-push/rival-form.test.ts'
+const RIVAL_FORM = 'src/operations/wal-push/rival-form.ts'
 const PUSH = 'src/operations/wal-push/wal-push.test.ts'
 const SIGNALLED = 'test/hazard/signalled-wal-push.test.ts'
 
@@ -32,7 +34,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'the object itself is not one of its older forms',
     file: 'src/operations/wal-push/other-forms.ts',
-    find: '  found.delete(key)\n',
+    find: '.filter(form => form.key !== key)',
     replace: '',
     test: PUSH,
     title: 'switched off, replaces segments',
@@ -140,5 +142,46 @@ export const mutations: readonly Mutation[] = [
     replace: '',
     test: PUSH,
     title: 'checksums of records',
+  },
+  {
+    guard: 'a guarded push looks again, after its put, for other content in another form',
+    file: RIVAL_FORM,
+    find: '  if (rival === undefined) return\n  const failure = await takeBack(archived, putInto)',
+    replace: '  if (rival !== null) return\n  const failure = await takeBack(archived, putInto)',
+    test: RIVALS,
+    title: 'takes its object back',
+  },
+  {
+    guard: 'a push that gives way to another form takes its object back',
+    file: RIVAL_FORM,
+    find: '    for (const storage of putInto) await storage.delete([key], { signal: context.signal })\n',
+    replace: '',
+    test: RIVALS,
+    title: 'takes its object back',
+  },
+  {
+    guard: 'the same content in another form is no rival',
+    file: RIVAL_FORM,
+    find: "kind !== 'identical' && kind !== 'gone'",
+    replace: "kind !== 'gone'",
+    test: RIVALS,
+    title: 'content is the same',
+  },
+  {
+    guard: 'an object that cannot be removed again is told',
+    file: RIVAL_FORM,
+    find: "if (!(error instanceof WalgError) || hasCode(error, 'CANCELLED')) throw error\n    return error",
+    replace:
+      "if (!(error instanceof WalgError) || hasCode(error, 'CANCELLED')) throw error\n    return undefined",
+    test: RIVALS,
+    title: 'cannot be removed',
+  },
+  {
+    guard: 'equal content is not acknowledged while another form has other content',
+    file: 'src/operations/wal-push/wal-pusher.ts',
+    find: '      await refuseOtherContent({ ...pusher, source, key: found.key })\n',
+    replace: '',
+    test: RIVALS,
+    title: 'next try',
   },
 ]

@@ -109,8 +109,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a push never replaces what came in between',
     file: 'src/operations/wal-push/wal-pusher.ts',
-    find: 'return await putSource(pusher, source, { ifAbsent: true }, lacking)',
-    replace: 'return await putSource(pusher, source, {}, lacking)',
+    find: 'return await putGuarded(pusher, source, { ifAbsent: true }, lacking)',
+    replace: 'return await putGuarded(pusher, source, {}, lacking)',
     test: 'test/hazard/damaged-wal.test.ts',
     title: 'of different content under one name',
   },

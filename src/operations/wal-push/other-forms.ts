@@ -1,11 +1,11 @@
 import { EXTENSIONS_BY_LOOKUP_ORDER } from '../../codec/extensions.ts'
 import { hasCode, WalgError } from '../../kit/errors.ts'
 import { walKey } from '../../repository/layout.ts'
-import { isStorageTrouble } from '../../storage/failover/storage-trouble.ts'
-import { copiesOf } from '../../storage/layers/copies.ts'
+import type { FoundPayload } from '../../repository/sealed.ts'
 import { statIfThere } from '../../storage/requests/stat-if-there.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
+import { askCopies } from './ask-copies.ts'
 
 /**
  * The keys under which `file` is archived in another form than `key`. Asked before `key` is put: another push of the
@@ -16,36 +16,38 @@ export async function findOtherForms(
   file: string,
   key: string,
 ): Promise<readonly string[]> {
-  const { storage } = context
-  const candidates = EXTENSIONS_BY_LOOKUP_ORDER.map(({ suffix }) => walKey(file, '') + suffix)
+  const { storage, log, signal } = context
   const found = new Set<string>()
-  for (const copy of copiesOf(storage)) {
+  await askCopies(storage, async copy => {
     try {
-      for (const other of await presentOf(context, copy, candidates)) found.add(other)
+      for (const other of await otherFormsIn(copy, file, key, signal)) found.add(other.key)
     } catch (error) {
-      if (!isStorageTrouble(error) || storage.copies?.giveUp(copy, error) !== true) throw error
+      // Who may only write cannot be told what is there; archiving must go on for him.
+      if (!hasCode(error, 'ACCESS_DENIED', 'FILE_ACCESS')) throw error
+      log.warning(
+        `unable to look for older forms of "${walKey(file, '')}": ${error.message}; if there are any, a fetch may deliver them`,
+      )
     }
-  }
-  found.delete(key)
+  })
   return [...found]
 }
 
-async function presentOf(
-  { log, signal }: OperationContext,
+/** What one storage has of `file` beside `key`: one round of requests. */
+export async function otherFormsIn(
   storage: Storage,
-  keys: readonly string[],
-): Promise<readonly string[]> {
-  try {
-    const infos = await Promise.all(keys.map(key => statIfThere(storage, key, { signal })))
-    return keys.filter((_, at) => infos[at] !== undefined)
-  } catch (error) {
-    // Who may only write cannot be told what is there; archiving must go on for him.
-    if (!hasCode(error, 'ACCESS_DENIED', 'FILE_ACCESS')) throw error
-    log.warning(
-      `unable to look for older forms of "${keys.at(-1)}": ${error.message}; if there are any, a fetch may deliver them`,
-    )
-    return []
-  }
+  file: string,
+  key: string,
+  signal: AbortSignal,
+): Promise<readonly FoundPayload[]> {
+  const forms = EXTENSIONS_BY_LOOKUP_ORDER.map(({ suffix, extension }) => ({
+    key: walKey(file, '') + suffix,
+    extension,
+  })).filter(form => form.key !== key)
+  const infos = await Promise.all(forms.map(form => statIfThere(storage, form.key, { signal })))
+  return forms.flatMap((form, at) => {
+    const info = infos[at]
+    return info === undefined ? [] : [{ ...form, info }]
+  })
 }
 
 /**

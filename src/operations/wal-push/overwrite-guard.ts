@@ -14,6 +14,8 @@ export type Verdict =
   | { readonly kind: 'incomplete'; readonly reason: string }
   /** Not what was once pushed, or no whole segment of its name: says nothing of who pushed it. */
   | { readonly kind: 'damaged'; readonly error: WalgError }
+  /** Removed since it was found. */
+  | { readonly kind: 'gone' }
   /** Not readable for want of a key or a permission: contents unknown. */
   | { readonly kind: 'unreadable'; readonly error: WalgError }
 
@@ -90,6 +92,7 @@ async function judgeDifferent(input: Compared): Promise<Verdict> {
 }
 
 function verdictOfFailure(error: unknown, comparedBytes: number): Verdict {
+  if (hasCode(error, 'OBJECT_NOT_FOUND')) return { kind: 'gone' }
   if (hasCode(error, 'FORMAT_TRUNCATED')) {
     return { kind: 'incomplete', reason: `cut after ${comparedBytes} bytes of content` }
   }

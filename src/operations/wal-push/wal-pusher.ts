@@ -5,14 +5,14 @@ import { type Hasher, openHasher } from '../../kit/hash.ts'
 import { createLinearMemory, type LinearMemory } from '../../kit/linear-memory.ts'
 import { walKey, withExtension } from '../../repository/layout.ts'
 import { findPayload } from '../../repository/sealed.ts'
-import { isStorageTrouble } from '../../storage/failover/storage-trouble.ts'
-import { copiesOf } from '../../storage/layers/copies.ts'
 import type { PutOptions, Storage } from '../../storage/storage.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import type { OperationContext } from '../context.ts'
+import { askCopies } from './ask-copies.ts'
 import { findOtherForms, removeOtherForms } from './other-forms.ts'
 import { judgeArchived } from './overwrite-guard.ts'
 import type { PushRecord, PushRecords } from './push-records.ts'
+import { refuseOtherContent, refuseRival } from './rival-form.ts'
 import { hashSource, sealSource } from './seal-source.ts'
 import { openWalSource, type WalSource } from './wal-source.ts'
 
@@ -89,18 +89,45 @@ async function pushSource(pusher: Pusher, source: WalSource): Promise<PushOutcom
   if (!isGuarded) return await replaceSource(pusher, source)
   const { archived, lacking } = await settleEverywhere(pusher, source)
   if (archived !== undefined && lacking.length === 0) return archived
-  if (!storage.features.conditionalPut) return await putSource(pusher, source, {}, lacking)
+  if (!storage.features.conditionalPut) return await putGuarded(pusher, source, {}, lacking)
   try {
-    return await putSource(pusher, source, { ifAbsent: true }, lacking)
+    return await putGuarded(pusher, source, { ifAbsent: true }, lacking)
   } catch (error) {
     // A file system without hard links: the comparison above is all the guard there is.
-    if (hasCode(error, 'FORMAT_UNSUPPORTED')) return await putSource(pusher, source, {}, lacking)
+    if (hasCode(error, 'FORMAT_UNSUPPORTED')) return await putGuarded(pusher, source, {}, lacking)
     if (!hasCode(error, 'OBJECT_EXISTS')) throw error
     // Another push of the same name came first; it must have had the same content.
     const again = await settleEverywhere(pusher, source)
     if (again.archived !== undefined && again.lacking.length === 0) return again.archived
-    return await putSource(pusher, source, {}, again.lacking)
+    return await putGuarded(pusher, source, {}, again.lacking)
   }
+}
+
+/** A put that is only acknowledged when no other push has put another content in another form meanwhile. */
+async function putGuarded(
+  pusher: Pusher,
+  source: WalSource,
+  options: PutOptions,
+  into: readonly Storage[],
+): Promise<PushOutcome> {
+  return await acknowledgeAlone(pusher, source, await putSource(pusher, source, options, into), into)
+}
+
+/** What was put counts when nothing else of that name is there. */
+async function acknowledgeAlone(
+  pusher: Pusher,
+  source: WalSource,
+  outcome: PushOutcome,
+  into: readonly Storage[],
+): Promise<PushOutcome> {
+  try {
+    await refuseRival({ ...pusher, source, key: outcome.key }, into)
+  } catch (error) {
+    // The note would pass the other push's object for this one's where that cannot be read.
+    if (hasCode(error, 'WAL_OVERWRITE')) pusher.options.records?.remove(source.name)
+    throw error
+  }
+  return outcome
 }
 
 /** Without the guard: whatever is archived under this name, in any form, gives way. */
@@ -125,15 +152,11 @@ async function settleEverywhere(pusher: Pusher, source: WalSource): Promise<Sett
   const { storage } = pusher.context
   let archived: PushOutcome | undefined
   const lacking: Storage[] = []
-  for (const copy of copiesOf(storage)) {
-    try {
-      const outcome = await settleWithArchive(pusher, copy, source)
-      if (outcome === undefined) lacking.push(copy)
-      else archived ??= outcome
-    } catch (error) {
-      if (!isStorageTrouble(error) || storage.copies?.giveUp(copy, error) !== true) throw error
-    }
-  }
+  await askCopies(storage, async copy => {
+    const outcome = await settleWithArchive(pusher, copy, source)
+    if (outcome === undefined) lacking.push(copy)
+    else archived ??= outcome
+  })
   if (archived !== undefined) storage.copies?.noteGaps(archived.key)
   return { archived, lacking }
 }
@@ -150,8 +173,11 @@ async function settleWithArchive(
   const verdict = await judgeArchived({ storage, codec: pusher.codec, source, found })
   switch (verdict.kind) {
     case 'identical':
+      await refuseOtherContent({ ...pusher, source, key: found.key })
       context.log.info(`WAL file '${source.path}' already archived with equal content, skipping`)
       return { kind: 'already-archived', key: found.key }
+    case 'gone':
+      return undefined
     case 'incomplete':
       context.log.warning(
         `object "${found.key}" in the archive is incomplete (${verdict.reason}), as an interrupted upload leaves it; replacing it`,
@@ -203,7 +229,7 @@ async function replaceIncomplete(
   if (key !== walKey(source.name, pusher.codec.extension)) {
     await storage.delete([key], { signal: pusher.context.signal })
   }
-  return outcome
+  return await acknowledgeAlone(pusher, source, outcome, [storage])
 }
 
 /** Puts into all storages, or those of `into`. */
