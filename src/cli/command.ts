@@ -75,6 +75,8 @@ export interface CommandEntry {
 export interface PushStorage {
   readonly storage: Storage
   readonly storageDescription: StorageDescription
+  /** The other storages that answer and are no mirrors: read only, opened by the first call. None when one is asked for by name. */
+  elsewhere(): Promise<readonly OpenedStorage[]>
   /** Brings mirrors what they missed; for WAL only a little, because the server waits. */
   fillMirrors(isWal: boolean): Promise<void>
   /** Reports what mirrors lack, keeps what was found out about storages (`failure`: of the command), closes. */

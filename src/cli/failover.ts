@@ -30,7 +30,7 @@ export interface FailoverContext {
   readonly log: Logger
   readonly signal: AbortSignal
   /** Opens a storage and makes sure that its root answers. */
-  open(description: StorageDescription): Promise<Storage>
+  open(description: StorageDescription, options?: { readonly mayCreate?: boolean }): Promise<Storage>
 }
 
 /** A wal-push may go on so long bringing mirrors what they missed: the server waits for it. */
@@ -66,8 +66,53 @@ export async function openForPush(context: FailoverContext): Promise<PushStorage
   const missing = alive === undefined ? candidates.slice(0, 1) : []
   const rest = others.alive.filter(mirror => mirror !== first)
   const down = [...others.dead.map(({ description }) => description), ...missing]
-  if (rest.length === 0 && down.length === 0) return lonely(first, health)
-  return mirrored(context, health, first, rest, down)
+  const push =
+    rest.length === 0 && down.length === 0
+      ? lonely(first, health)
+      : mirrored(context, health, first, rest, down)
+  if (target !== undefined) return push
+  const further = descriptions.filter(({ name }) => name !== first.description.name && !names.includes(name))
+  return withElsewhere(context, push, further)
+}
+
+/** What further storages have is looked up by a push that may not contradict it; one that does not answer is left out. */
+function withElsewhere(
+  context: FailoverContext,
+  push: PushStorage,
+  descriptions: readonly StorageDescription[],
+): PushStorage {
+  if (descriptions.length === 0) return push
+  const health = openHealth(context, 'ro')
+  let opening: Promise<readonly OpenedStorage[]> | undefined
+  return {
+    ...push,
+    elsewhere: () => (opening ??= openElsewhere(context, health, descriptions)),
+    async end(failure) {
+      const opened = (await opening?.catch(() => [])) ?? []
+      for (const { storage } of opened) await storage.close()
+      if (opening !== undefined) await health.flush()
+      await push.end(failure)
+    },
+  }
+}
+
+async function openElsewhere(
+  context: FailoverContext,
+  { mode, cache, watch }: Health,
+  descriptions: readonly StorageDescription[],
+): Promise<readonly OpenedStorage[]> {
+  const { settings, log, signal } = context
+  const { alive } = await findAlive({
+    descriptions,
+    mode,
+    isFirstEnough: false,
+    settings,
+    cache,
+    open: description => context.open(description, { mayCreate: false }),
+    log: { ...log, error: text => log.warning(`${text}; what is pushed is not compared with what it has`) },
+    signal,
+  })
+  return alive.map(({ storage, description }) => ({ description, storage: watch(storage, description) }))
 }
 
 /** The storages that a fetch looks into, those that are alive. Throws NO_STORAGE_ALIVE. */
@@ -197,6 +242,7 @@ function lonely(first: OpenedStorage, health: Health): PushStorage {
   return {
     storage: first.storage,
     storageDescription: first.description,
+    elsewhere: async () => [],
     fillMirrors: async () => {},
     end: async failure => {
       await health.end(failure)
@@ -237,6 +283,7 @@ function mirrored(
       ...first.description,
       copies: { storages: descriptions, ...(isRequired ? {} : { mirrors }) },
     },
+    elsewhere: async () => [],
     async fillMirrors(isWal) {
       const up = [first, ...rest.filter((_, at) => words[at] === 0)]
       for (const { storage: mirror, description } of up) {

@@ -41,7 +41,7 @@ function contextOf(invocation: Invocation, mayCreate: boolean): FailoverContext 
     settings,
     log,
     signal,
-    open: description => invocation.openStorage({ description, mayCreate }),
+    open: (description, options = {}) => invocation.openStorage({ description, mayCreate, ...options }),
   }
 }
 
@@ -51,6 +51,7 @@ async function openPlain(invocation: Invocation, options: OpenOptions): Promise<
   return {
     storage,
     storageDescription: description,
+    elsewhere: async () => [],
     fillMirrors: async () => {},
     first: { storage, description },
     others: [],

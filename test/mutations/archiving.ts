@@ -6,6 +6,7 @@ const FORMS = 'src/operations/wal-push/other-forms.test.ts'
 
 const RIVALS = 'src/operations/wal-push/rival-form.test.ts'
 const RIVAL_FORM = 'src/operations/wal-push/rival-form.ts'
+const ELSEWHERE = 'src/operations/wal-push/refuse-elsewhere.test.ts'
 const PUSH = 'src/operations/wal-push/wal-push.test.ts'
 const SIGNALLED = 'test/hazard/signalled-wal-push.test.ts'
 
@@ -183,5 +184,29 @@ export const mutations: readonly Mutation[] = [
     replace: '',
     test: RIVALS,
     title: 'next try',
+  },
+  {
+    guard: 'what another storage of the archive has under the name is not contradicted',
+    file: 'src/operations/wal-push/refuse-elsewhere.ts',
+    find: "      if (verdict.kind === 'different') throw different(storage, source, found.key)\n",
+    replace: '',
+    test: ELSEWHERE,
+    title: 'is refused',
+  },
+  {
+    guard: 'a storage that is only compared with, and is down, does not stop archiving',
+    file: 'src/operations/wal-push/refuse-elsewhere.ts',
+    find: 'if (!isStorageTrouble(error) || signal.aborted) throw error',
+    replace: 'if (isStorageTrouble(error) || signal.aborted) throw error',
+    test: ELSEWHERE,
+    title: 'does not answer',
+  },
+  {
+    guard: 'a push is given the failover storages that it compares with',
+    file: 'src/cli/failover.ts',
+    find: '  return withElsewhere(context, push, further)',
+    replace: '  return withElsewhere(context, push, further.slice(0, 0))',
+    test: 'test/e2e/storage/failover.test.ts',
+    title: 'not contradicted',
   },
 ]

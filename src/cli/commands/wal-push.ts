@@ -3,7 +3,7 @@ import { openCodec } from '../../codec/open-codec.ts'
 import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
 import type { OperationContext } from '../../operations/context.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
-import type { CommandDefinition, Invocation } from '../command.ts'
+import type { CommandDefinition, Invocation, PushStorage } from '../command.ts'
 import { withOpened } from '../opened-storages.ts'
 
 export const command: CommandDefinition = {
@@ -25,8 +25,8 @@ export const command: CommandDefinition = {
         const { signal } = time
         const context: OperationContext = { ...invocation, storage, storageDescription, codec, signal }
         const status = isForDirectory
-          ? await pushDirectoryOf(context, invocation, path)
-          : await pushFile(context, invocation, path)
+          ? await pushDirectoryOf(context, invocation, push, path)
+          : await pushFile(context, invocation, push, path)
         await push.fillMirrors(true)
         return status
       } finally {
@@ -51,12 +51,18 @@ function limitTime({ signal }: Invocation, timeoutMs: number): { signal: AbortSi
   return { signal: AbortSignal.any([signal, stop.signal]), end: () => clearTimeout(timer) }
 }
 
-async function pushFile(context: OperationContext, { settings }: Invocation, path: string): Promise<number> {
+async function pushFile(
+  context: OperationContext,
+  { settings }: Invocation,
+  push: PushStorage,
+  path: string,
+): Promise<number> {
   const { walPush } = await import('../../operations/wal-push/wal-push.ts')
   await walPush(context, {
     path,
     dataDirectory: settings.PGDATA,
     preventOverwrite: settings.WALG_PREVENT_WAL_OVERWRITE,
+    elsewhere: async () => (await push.elsewhere()).map(({ storage }) => storage),
     requireSystemIdentifier: settings.WALG_REQUIRE_SYSTEM_IDENTIFIER,
     metadata: settings.WALG_UPLOAD_WAL_METADATA,
     filesMax: settings.TOTAL_BG_UPLOADED_LIMIT,
@@ -70,6 +76,7 @@ async function pushFile(context: OperationContext, { settings }: Invocation, pat
 async function pushDirectoryOf(
   context: OperationContext,
   { settings }: Invocation,
+  push: PushStorage,
   path: string,
 ): Promise<number> {
   const { pushDirectory } = await import('../../operations/wal-push/directory-push.ts')
@@ -77,6 +84,7 @@ async function pushDirectoryOf(
   const result = await pushDirectory(context, {
     directory: path,
     preventOverwrite: settings.WALG_PREVENT_WAL_OVERWRITE,
+    elsewhere: (await push.elsewhere()).map(({ description }) => description),
     requireSystemIdentifier: settings.WALG_REQUIRE_SYSTEM_IDENTIFIER,
     metadata: settings.WALG_UPLOAD_WAL_METADATA,
     threadsMax: Math.min(settings.WALG_UPLOAD_CONCURRENCY, availableParallelism()),

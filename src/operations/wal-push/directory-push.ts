@@ -4,6 +4,7 @@ import { prepareThreads } from '../../codec/prepare-threads.ts'
 import { decodeError } from '../../kit/error-transport.ts'
 import { fromSystemError, WalgError } from '../../kit/errors.ts'
 import { markDone } from '../../postgres/archive-status.ts'
+import type { StorageDescription } from '../../storage/description.ts'
 import type { OperationContext } from '../context.ts'
 import { type DirectoryPlan, type LackingFile, planDirectory } from './directory-plan.ts'
 import type { DirectoryTask, DirectoryTaskResult } from './directory-worker.ts'
@@ -12,6 +13,8 @@ export interface DirectoryPushOptions {
   /** `pg_wal`, or a data directory that has one. */
   readonly directory: string
   readonly preventOverwrite: boolean
+  /** Further storages of the archive that answer. */
+  readonly elsewhere?: readonly StorageDescription[]
   readonly requireSystemIdentifier: boolean
   readonly metadata: DirectoryTask['metadata']
   /** Threads at most. */
@@ -96,6 +99,7 @@ async function pushAll(
     storage: context.storageDescription,
     codec: context.codecDescription,
     preventOverwrite: options.preventOverwrite,
+    elsewhere: options.elsewhere ?? [],
     requireSystemIdentifier: options.requireSystemIdentifier,
     metadata: options.metadata,
   }

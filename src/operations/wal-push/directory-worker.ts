@@ -6,7 +6,9 @@ import { broadcastNotice, type Logger, onNotice } from '../../kit/log.ts'
 import { silentProgress } from '../../kit/progress.ts'
 import type { WalMetadataMode } from '../../repository/wal-metadata.ts'
 import type { StorageDescription } from '../../storage/description.ts'
+import { isStorageTrouble } from '../../storage/failover/storage-trouble.ts'
 import { openStorage } from '../../storage/open-storage.ts'
+import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 import { checkArchiveIdentity } from './archive-identity.ts'
 import { pushWalMetadata } from './wal-metadata-push.ts'
@@ -22,6 +24,7 @@ export interface DirectoryTask {
   readonly storage: StorageDescription
   readonly codec: CodecDescription
   readonly preventOverwrite: boolean
+  readonly elsewhere: readonly StorageDescription[]
   readonly requireSystemIdentifier: boolean
   readonly metadata: WalMetadataMode
 }
@@ -48,8 +51,10 @@ async function openOnce(task: DirectoryTask): Promise<NonNullable<typeof opened>
     progress: silentProgress,
     signal: new AbortController().signal,
   }
+  let others: Promise<readonly Storage[]> | undefined
   const pusher = createWalPusher(context, {
     preventOverwrite: task.preventOverwrite,
+    elsewhere: () => (others ??= openElsewhere(context, task.elsewhere)),
     records: undefined,
     inspect: source =>
       checkArchiveIdentity(context, source, {
@@ -59,6 +64,23 @@ async function openOnce(task: DirectoryTask): Promise<NonNullable<typeof opened>
   })
   opened = { context, pusher }
   return opened
+}
+
+/** One that answered a moment ago, and does not now, is only not compared with. */
+async function openElsewhere(
+  { log }: OperationContext,
+  descriptions: readonly StorageDescription[],
+): Promise<readonly Storage[]> {
+  const storages: Storage[] = []
+  for (const description of descriptions) {
+    try {
+      storages.push(await openStorage(description))
+    } catch (error) {
+      if (!isStorageTrouble(error)) throw error
+      log.warning(`storage "${description.name}" is not compared with: ${error.message}`)
+    }
+  }
+  return storages
 }
 
 async function pushTask(task: DirectoryTask): Promise<DirectoryTaskResult> {

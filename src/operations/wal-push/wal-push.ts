@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { hasCode } from '../../kit/errors.ts'
 import type { WalMetadataMode } from '../../repository/wal-metadata.ts'
 import { copiesOf } from '../../storage/layers/copies.ts'
+import type { Storage } from '../../storage/storage.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import type { OperationContext } from '../context.ts'
 import { checkArchiveIdentity } from './archive-identity.ts'
@@ -17,6 +18,8 @@ export interface WalPushOptions {
   /** PGDATA, to find `pg_wal` when the file does not lie in it. */
   readonly dataDirectory: string | undefined
   readonly preventOverwrite: boolean
+  /** Further storages of the archive that answer: opened only when something is to be put. */
+  readonly elsewhere?: () => Promise<readonly Storage[]>
   readonly requireSystemIdentifier: boolean
   readonly metadata: WalMetadataMode
   /** Files pushed in one go, the one asked for included; 1 switches background pushes off. */
@@ -47,6 +50,7 @@ export async function walPush(context: OperationContext, options: WalPushOptions
   const records = openRecords(context, walDirectory)
   const pusher = createWalPusher(context, {
     preventOverwrite: options.preventOverwrite,
+    elsewhere: options.elsewhere,
     records,
     inspect: source =>
       checkArchiveIdentity(context, source, { walDirectory, isRequired: options.requireSystemIdentifier }),

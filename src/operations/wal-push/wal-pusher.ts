@@ -1,6 +1,6 @@
 import type { BlockWriter, Codec } from '../../codec/codec.ts'
 import { openCodec } from '../../codec/open-codec.ts'
-import { hasCode, WalgError } from '../../kit/errors.ts'
+import { hasCode } from '../../kit/errors.ts'
 import { type Hasher, openHasher } from '../../kit/hash.ts'
 import { createLinearMemory, type LinearMemory } from '../../kit/linear-memory.ts'
 import { walKey, withExtension } from '../../repository/layout.ts'
@@ -12,6 +12,8 @@ import { askCopies } from './ask-copies.ts'
 import { findOtherForms, removeOtherForms } from './other-forms.ts'
 import { judgeArchived } from './overwrite-guard.ts'
 import type { PushRecord, PushRecords } from './push-records.ts'
+import { damaged, different, unreadable } from './refusals.ts'
+import { refuseElsewhere } from './refuse-elsewhere.ts'
 import { refuseOtherContent, refuseRival } from './rival-form.ts'
 import { hashSource, sealSource } from './seal-source.ts'
 import { openWalSource, type WalSource } from './wal-source.ts'
@@ -29,6 +31,8 @@ export type PushOutcome =
 export interface WalPusherOptions {
   /** false: an existing object is replaced, except a `.history`. */
   readonly preventOverwrite: boolean
+  /** Further storages of the archive, into which nothing is put: what they have under a name must be the same. */
+  readonly elsewhere?: (() => Promise<readonly Storage[]>) | undefined
   /** Where the push can note what it is about to do; absent when there is no `pg_wal` to note it in. */
   readonly records: PushRecords | undefined
   /** Called with the source before anything is put; may throw. */
@@ -85,10 +89,12 @@ interface Pusher {
 
 async function pushSource(pusher: Pusher, source: WalSource): Promise<PushOutcome> {
   const { storage } = pusher.context
-  const isGuarded = pusher.options.preventOverwrite || source.name.endsWith('.history')
+  const { preventOverwrite, elsewhere } = pusher.options
+  const isGuarded = preventOverwrite || source.name.endsWith('.history')
   if (!isGuarded) return await replaceSource(pusher, source)
   const { archived, lacking } = await settleEverywhere(pusher, source)
   if (archived !== undefined && lacking.length === 0) return archived
+  if (archived === undefined) await refuseElsewhere({ ...pusher, source }, (await elsewhere?.()) ?? [])
   if (!storage.features.conditionalPut) return await putGuarded(pusher, source, {}, lacking)
   try {
     return await putGuarded(pusher, source, { ifAbsent: true }, lacking)
@@ -196,23 +202,10 @@ async function settleWithArchive(
       return await putSource(pusher, source, {}, [storage])
     }
     case 'damaged':
-      throw damaged(pusher, storage, source, found.key, verdict.error)
+      throw damaged(pusher.codec, storage, source, found.key, verdict.error)
     case 'different':
-      throw new WalgError(
-        'WAL_OVERWRITE',
-        `WAL file '${source.path}' already archived, contents differ, unable to overwrite`,
-        {
-          facts: { key: found.key, storage: storage.name, file: source.path },
-          hint: differentHint(source.name),
-        },
-      )
+      throw different(storage, source, found.key)
   }
-}
-
-/** What switches the guard off does so for everything but histories. */
-function differentHint(name: string): string {
-  const cause = 'two clusters may be archiving to the same place; if the archived one is wrong, remove it'
-  return name.endsWith('.history') ? cause : `${cause} or set WALG_PREVENT_WAL_OVERWRITE=false for one push`
 }
 
 /**
@@ -291,36 +284,4 @@ async function notePush(pusher: Pusher, name: string, record: PushRecord): Promi
       `unable to note the push of ${name}: ${(error as Error).message}; going on: only where archived objects cannot be read back would a retry need it`,
     )
   }
-}
-
-function unreadable(source: WalSource, key: string, cause: WalgError): WalgError {
-  return new WalgError(
-    'WAL_OVERWRITE',
-    `WAL file '${source.path}' is already archived as "${key}", which cannot be read to compare: ${cause.message}`,
-    {
-      facts: { key, file: source.path },
-      cause,
-      hint: 'give this user the key and the permission to read, or check by hand and remove the object',
-    },
-  )
-}
-
-function damaged(
-  { codec }: Pusher,
-  storage: Storage,
-  source: WalSource,
-  key: string,
-  cause: WalgError,
-): WalgError {
-  const mayBeSealed = cause.code === 'FORMAT_INVALID' && !codec.hasKeys
-  const action = `see with "wal-g verify" what else is damaged, remove this object by hand ("wal-g st rm ${key}") and push again`
-  return new WalgError(
-    'WAL_OVERWRITE',
-    `WAL file '${source.path}' is already archived as "${key}", and that object is damaged: ${cause.message}`,
-    {
-      facts: { key, storage: storage.name, file: source.path },
-      cause,
-      hint: mayBeSealed ? `if the archive is encrypted, set its key; if not, ${action}` : action,
-    },
-  )
 }

@@ -113,6 +113,33 @@ describe('failover storages', () => {
     }
   })
 
+  test('WAL that lies in another storage since an outage is not contradicted, by a file nor by a directory', async () => {
+    using storages = new Storages()
+    {
+      using _gone = storages.vanish('default')
+      await storages.succeed(['wal-push', storages.file(2)])
+    }
+    const wal = storages.place.at('wal')
+    mkdirSync(wal)
+    giveToClusterUser(wal, 0o755)
+    writeFileSync(path.join(wal, '00000002.history'), 'other')
+    for (const pushed of [storages.file(2, 'other'), wal]) {
+      const { exit, stderr } = await storages.run(['wal-push', pushed])
+      expect(exit).toBe(1)
+      expect(stderr).toContain('contents differ')
+      expect(storages.keys('default')).toEqual([])
+    }
+    {
+      using _gone = storages.vanish('st_b')
+      const { stderr } = await storages.succeed(['wal-push', storages.file(3)])
+      expect(stderr).toMatch(/^WARNING: .*"st_b" is not alive.*not compared with what it has/m)
+    }
+    await storages.succeed(['wal-push', storages.file(2)])
+    expect(storages.keys('default')).toEqual(['wal_005/00000002.history.lz4', 'wal_005/00000003.history.lz4'])
+    await storages.succeed(['wal-push', storages.file(4, 'here'), '--target-storage', 'st_c'])
+    await storages.succeed(['wal-push', storages.file(4, 'there'), '--target-storage', 'default'])
+  })
+
   test('a storage that can be read but not written to is passed over, and the probe leaves nothing', async () => {
     using storages = new Storages()
     chmodSync(storages.root('default'), 0o555)

@@ -1,0 +1,53 @@
+import type { Codec } from '../../codec/codec.ts'
+import { WalgError } from '../../kit/errors.ts'
+import type { Storage } from '../../storage/storage.ts'
+import type { WalSource } from './wal-source.ts'
+
+export function different(storage: Storage, source: WalSource, key: string): WalgError {
+  return new WalgError(
+    'WAL_OVERWRITE',
+    `WAL file '${source.path}' already archived, contents differ, unable to overwrite`,
+    {
+      facts: { key, storage: storage.name, file: source.path },
+      hint: differentHint(source.name),
+    },
+  )
+}
+
+/** What switches the guard off does so for everything but histories. */
+function differentHint(name: string): string {
+  const cause = 'two clusters may be archiving to the same place; if the archived one is wrong, remove it'
+  return name.endsWith('.history') ? cause : `${cause} or set WALG_PREVENT_WAL_OVERWRITE=false for one push`
+}
+
+export function unreadable(source: WalSource, key: string, cause: WalgError): WalgError {
+  return new WalgError(
+    'WAL_OVERWRITE',
+    `WAL file '${source.path}' is already archived as "${key}", which cannot be read to compare: ${cause.message}`,
+    {
+      facts: { key, file: source.path },
+      cause,
+      hint: 'give this user the key and the permission to read, or check by hand and remove the object',
+    },
+  )
+}
+
+export function damaged(
+  codec: Codec,
+  storage: Storage,
+  source: WalSource,
+  key: string,
+  cause: WalgError,
+): WalgError {
+  const mayBeSealed = cause.code === 'FORMAT_INVALID' && !codec.hasKeys
+  const action = `see with "wal-g verify" what else is damaged, remove this object by hand ("wal-g st rm ${key}") and push again`
+  return new WalgError(
+    'WAL_OVERWRITE',
+    `WAL file '${source.path}' is already archived as "${key}", and that object is damaged: ${cause.message}`,
+    {
+      facts: { key, storage: storage.name, file: source.path },
+      cause,
+      hint: mayBeSealed ? `if the archive is encrypted, set its key; if not, ${action}` : action,
+    },
+  )
+}
