@@ -21,7 +21,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a segment is checked before it is delivered',
     file: 'src/operations/wal-fetch/download.ts',
-    find: 'if (unfinished === undefined) assertSegment(report)',
+    find: 'if (tail?.isUnfinished !== true) assertSegment(report)',
     replace: '',
     test: 'test/hazard/damaged-wal.test.ts',
     title: 'another segment under its name',

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { toLsn } from '../../src/postgres/lsn.ts'
-import { checkSegment, openSegmentChecker, unfinishedBytes } from '../../src/postgres/wal/page-reader.ts'
+import { checkSegment, openSegmentChecker } from '../../src/postgres/wal/page-reader.ts'
 import { findEndOfValidWal } from '../../src/postgres/wal/record.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { WalBuilder } from './wal-builder.ts'
@@ -170,17 +170,6 @@ describe('the check of a segment', () => {
       }),
       { seed, numRuns: 40 },
     )
-  })
-
-  test('tells how far a segment was written whose server died: behind that lies the recycled file', () => {
-    const bytes = new Uint8Array(second!.bytes)
-    bytes.set(first!.bytes.subarray(81_920), 81_920)
-    const report = checkSegment(bytes, second!.name)
-    expect(report.fault?.kind).toBe('stale')
-    expect(unfinishedBytes(report)).toBe(81_920)
-    expect(unfinishedBytes(checkSegment(bytes.subarray(0, 500_000), second!.name))).toBeUndefined()
-    expect(unfinishedBytes(checkSegment(first!.bytes, second!.name))).toBeUndefined()
-    expect(unfinishedBytes(checkSegment(first!.bytes, first!.name))).toBeUndefined()
   })
 
   test('names every fault', () => {

@@ -2,8 +2,9 @@ import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs'
 import type { BlockReader, Codec } from '../../codec/codec.ts'
 import { errnoOf, fromSystemError, hasCode, isDamage, WalgError } from '../../kit/errors.ts'
 import type { Hasher } from '../../kit/hash.ts'
-import { assertSegment, openSegmentChecker, unfinishedBytes } from '../../postgres/wal/page-reader.ts'
+import { assertSegment, openSegmentChecker } from '../../postgres/wal/page-reader.ts'
 import { openRecordChecker } from '../../postgres/wal/record-checker.ts'
+import { judgeSegmentTail, type UnsoundTail } from '../../postgres/wal/segment-tail.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { walKey } from '../../repository/layout.ts'
 import { type FoundPayload, findPayload } from '../../repository/sealed.ts'
@@ -16,8 +17,8 @@ export interface Downloaded {
   readonly sizeBytes: number
   /** Empty unless the file was hashed. */
   readonly contentHash: string
-  /** The segment is written so far only, and was never finished; undefined for all others. */
-  readonly unfinishedBytes: number | undefined
+  /** Where a segment that was never finished ends; undefined for all others. */
+  readonly unfinished: UnsoundTail | undefined
 }
 
 export interface DownloadOptions {
@@ -127,7 +128,7 @@ async function downloadFound(
     const unfinished = checker?.end()
     if (options.isDurable) target.sync()
     target.close()
-    return { sizeBytes, contentHash: options.hasher?.digest() ?? '', unfinishedBytes: unfinished }
+    return { sizeBytes, contentHash: options.hasher?.digest() ?? '', unfinished }
   } catch (error) {
     await source.close()
     target.close()
@@ -139,7 +140,7 @@ async function downloadFound(
 interface Checker {
   update(block: Uint8Array): void
   /** As in `Downloaded`. */
-  end(): number | undefined
+  end(): UnsoundTail | undefined
 }
 
 function openChecker(name: string, extension: string): Checker {
@@ -154,12 +155,12 @@ function openChecker(name: string, extension: string): Checker {
       records?.update(block.subarray(0, own))
       passedBytes += block.length
     },
-    end(): number | undefined {
+    end(): UnsoundTail | undefined {
       const report = pages.end()
-      const unfinished = unfinishedBytes(report)
-      if (unfinished === undefined) assertSegment(report)
+      const tail = judgeSegmentTail(report)
+      if (tail?.isUnfinished !== true) assertSegment(report)
       records?.end()
-      return unfinished
+      return tail
     },
   }
 }

@@ -57,7 +57,7 @@ describe('a segment that was never finished', () => {
       await archive(second, bytes, compression)
       await fetch(second)
       expect(readFileSync(join(wal, 'RECOVERYXLOG')).equals(bytes)).toBe(true)
-      expect(warnings().join()).toContain(`${second} is written up to byte ${MIB / 4} only (0/240000)`)
+      expect(warnings().join()).toContain(`${second} is written up to byte ${MIB / 4} only (LSN 0/240000)`)
     })
   }
 

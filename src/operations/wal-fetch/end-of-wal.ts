@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { errnoOf, WalgError } from '../../kit/errors.ts'
-import { formatLsn, toLsn } from '../../postgres/lsn.ts'
 import { checkSegment } from '../../postgres/wal/page-reader.ts'
-import { firstLsnOf, isSegmentName } from '../../postgres/wal-segment.ts'
+import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { walKey } from '../../repository/layout.ts'
 import { findPayload } from '../../repository/sealed.ts'
 import type { Downloaded, Downloader } from './download.ts'
@@ -43,11 +42,10 @@ export async function refuseHole(
 export async function judgeUnfinished(
   downloader: Downloader,
   name: string,
-  { unfinishedBytes, sizeBytes }: Downloaded,
+  { unfinished, sizeBytes }: Downloaded,
 ): Promise<void> {
-  if (unfinishedBytes === undefined) return
-  const end = formatLsn(toLsn(firstLsnOf(name, sizeBytes)! + BigInt(unfinishedBytes)))
-  const what = `WAL segment ${name} is written up to byte ${unfinishedBytes} only (${end}), behind that lie the pages of the recycled file`
+  if (unfinished === undefined) return
+  const what = `WAL segment ${name} ${unfinished.message}`
   const later = await findLater(downloader, name, sizeBytes)
   const { log, storage } = downloader.context
   if (later === undefined) {

@@ -62,7 +62,7 @@ async function prefetchOne(
       isDurable: false,
       hasher: downloader.hasher(),
     })
-    if (downloaded.unfinishedBytes !== undefined) {
+    if (downloaded.unfinished !== undefined) {
       // whether it may be delivered is for the fetch to say
       removeFile(path)
       return 'missing'

@@ -65,10 +65,10 @@ export async function sealSource(
 function warnOfTail({ log }: OperationContext, { path, name }: WalSource, pages: SegmentChecker): void {
   const tail = judgeSegmentTail(pages.end())
   if (tail === undefined) return
-  const advice = tail.isUnfinished ? `; an unfinished segment is archived as "${name}.partial"` : ''
-  log.warning(
-    `"${path}" ${tail.message}; it is archived as it is, but wal-fetch will refuse it, and recovery ends there at the latest${advice}`,
-  )
+  const outcome = tail.isUnfinished
+    ? `it is archived as it is, and recovery ends there; an unfinished segment is archived as "${name}.partial"`
+    : 'it is archived as it is, and wal-fetch will refuse it'
+  log.warning(`"${path}" ${tail.message}; ${outcome}`)
 }
 
 /** Hash of the whole content, as `sealSource` returns it. */

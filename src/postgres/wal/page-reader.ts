@@ -39,15 +39,6 @@ export interface SegmentReport {
   readonly fault: SegmentFault | undefined
 }
 
-/**
- * Bytes that were written when the server that wrote the segment stopped, where the pages of the recycled file follow; PostgreSQL
- * takes their end for the end of WAL. Undefined for a segment that is whole, and for one with another fault.
- */
-export function unfinishedBytes({ fault, sizeBytes, segmentBytes }: SegmentReport): number | undefined {
-  const isUnfinished = fault?.kind === 'stale' && fault.offsetBytes > 0 && sizeBytes === segmentBytes
-  return isUnfinished ? fault.offsetBytes : undefined
-}
-
 /** Looks at a segment's pages while its bytes pass by; keeps some header bytes only. */
 export interface SegmentChecker {
   /** Takes the next bytes, in any pieces. */

@@ -26,6 +26,13 @@ describe('the tail of a segment', () => {
     })
   })
 
+  test('is not unfinished where the file is cut, or holds pages of another offset', () => {
+    const bytes = walBytes(name)
+    bytes.set(walBytes(segmentName(2)).subarray(81_920), 81_920)
+    expect(judgeSegmentTail(checkSegment(bytes.subarray(0, 500_000), name))?.isUnfinished).toBe(false)
+    expect(judged(other => void other.copyWithin(81_920, 8192, 16_384))?.isUnfinished).toBe(false)
+  })
+
   test('is damaged where an address, a magic, a timeline or a page of zeros is wrong', () => {
     const faults: readonly [(bytes: Uint8Array, view: DataView) => void, string][] = [
       [(_, view) => view.setBigUint64(16_384 + 8, 0x7000000n, true), 'it holds the page of 0/7000000'],
