@@ -8,6 +8,9 @@ const GUARDS = 'src/operations/backup-push/delta/parent-guards.ts'
 const GUARDS_TEST = 'src/operations/backup-push/delta/parent-guards.test.ts'
 const VISIBLE = 'src/operations/backup-push/delta/visible-pages.ts'
 const VISIBLE_TEST = 'src/operations/backup-push/delta/visible-pages.test.ts'
+const END = 'src/operations/backup-push/delta/parent-end.ts'
+const END_TEST = 'src/operations/backup-push/delta/parent-end.test.ts'
+const ROLLED_BACK_TEST = 'test/e2e/delta/rolled-back-cluster.test.ts'
 const DELTA_TEST = 'test/e2e/delta/delta-push.test.ts'
 
 /** The guards of delta backups. */
@@ -168,5 +171,35 @@ export const mutations: readonly Mutation[] = [
     replace: 'hasMarksInLsnSinceNs !== undefined',
     test: 'test/e2e/delta/delta-visibility.test.ts',
     title: 'PostgreSQL 16 with wal_log_hints that were off for a while',
+  },
+  {
+    guard: 'a parent whose end lies in other WAL now is none: the cluster was rolled back on its timeline',
+    file: END,
+    find: "    case 'between':\n      return 'rolled back'",
+    replace: "    case 'between':\n      return 'reached'",
+    test: END_TEST,
+  },
+  {
+    guard: 'the end of a parent is the record of that very backup',
+    file: END,
+    find: "(state === 'shut down' ? end.startLsn : end.backupStartLsn) === startLsn",
+    replace: "(state === 'shut down' ? end.startLsn : startLsn) === startLsn",
+    test: END_TEST,
+  },
+  {
+    guard: 'WAL that the archive has got after the parent was complete is read',
+    file: END,
+    find: 'found.info.modifiedNs <= sentinel.modifiedNs',
+    replace: 'found.info.modifiedNs > 0n',
+    test: ROLLED_BACK_TEST,
+    title: 'overwritten in the archive',
+  },
+  {
+    guard: 'the WAL of pg_wal tells before the archive',
+    file: END,
+    find: "if (local !== undefined && local.kind !== 'unreadable') return local",
+    replace: "if (local?.kind === 'record') return local",
+    test: ROLLED_BACK_TEST,
+    title: 'pg_wal alone',
   },
 ]

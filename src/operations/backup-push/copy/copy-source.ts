@@ -6,6 +6,7 @@ import { selectBackup, selectionOf } from '../../../repository/selector.ts'
 import type { OperationContext } from '../../context.ts'
 import { findCopyWithout, type ParentBackup } from '../delta/choose-parent.ts'
 import type { ParentReading } from '../delta/open-delta.ts'
+import { findRollback } from '../delta/parent-end.ts'
 import { isUnreadable, type ParentFiles } from '../delta/parent-files.ts'
 import { findControlObstacle, findObstacle, findSealObstacle } from '../delta/parent-guards.ts'
 import type { BackupPushOptions } from '../options.ts'
@@ -90,7 +91,11 @@ async function findReason(
   if (files.parts === undefined) return 'it has no content manifest, so nothing tells how it is encrypted'
   try {
     const departure = await findObstacle(context, directory, source, chosen)
-    return departure ?? findControlObstacle(files.control, directory.control)
+    return (
+      departure ??
+      findControlObstacle(files.control, directory.control) ??
+      (await findRollback(context, directory, source, chosen, files.control))
+    )
   } catch (error) {
     if (!hasCode(error, 'DELTA_BASE_INVALID')) throw error
     return error.message

@@ -11,6 +11,7 @@ import { type ChangesOptions, findChangedPages } from '../changes/find-changed-p
 import type { BackupSource } from '../source/backup-source.ts'
 import type { CheckedDirectory } from '../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
+import { findRollback } from './parent-end.ts'
 import { isUnreadable, type ParentFiles, readParentFiles } from './parent-files.ts'
 import { findControlObstacle, findObstacle, findSealObstacle, readHistory } from './parent-guards.ts'
 import type { DeltaBase } from './plan-delta.ts'
@@ -66,7 +67,10 @@ export async function openDelta(
   const reason =
     obstacle ??
     findSealObstacle(parent, context.codecDescription) ??
-    (files instanceof Error ? files.message : findControlObstacle(files.control, directory.control))
+    (files instanceof Error
+      ? files.message
+      : (findControlObstacle(files.control, directory.control) ??
+        (await findRollback(context, directory, source, parent, files.control))))
   if (reason === undefined && !(files instanceof Error)) {
     log.info('Delta backup enabled')
     const changed = await findChanges(context, directory, source, parent, changes)

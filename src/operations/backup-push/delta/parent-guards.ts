@@ -110,7 +110,8 @@ export function findDeparture(
   return `the cluster left timeline ${own} at ${formatLsn(left.switchLsn)}, before it ended`
 }
 
-function finishOf({ chain, startLsn }: ParentBackup): Lsn {
+/** Its start when the sentinel does not tell. */
+export function finishOf({ chain, startLsn }: ParentBackup): Lsn {
   return chain[0]!.document.sentinel.finishLsn ?? startLsn
 }
 
