@@ -11,6 +11,8 @@ const VISIBLE_TEST = 'src/operations/backup-push/delta/visible-pages.test.ts'
 const END = 'src/operations/backup-push/delta/parent-end.ts'
 const END_TEST = 'src/operations/backup-push/delta/parent-end.test.ts'
 const ROLLED_BACK_TEST = 'test/e2e/delta/rolled-back-cluster.test.ts'
+const CHAIN = 'src/operations/backup-push/delta/chain-check.ts'
+const CHAIN_TEST = 'src/operations/backup-push/delta/chain-check.test.ts'
 const DELTA_TEST = 'test/e2e/delta/delta-push.test.ts'
 
 /** The guards of delta backups. */
@@ -201,5 +203,34 @@ export const mutations: readonly Mutation[] = [
     replace: "if (local?.kind === 'record') return local",
     test: ROLLED_BACK_TEST,
     title: 'pg_wal alone',
+  },
+  {
+    guard: 'what a parent builds upon is looked at, too',
+    file: 'src/operations/backup-push/delta/open-delta.ts',
+    find: 'checkChain(context, parent.chain.slice(1))',
+    replace: 'checkChain(context, parent.chain.slice(1, 1))',
+    test: DELTA_TEST,
+    title: 'in the full below it',
+  },
+  {
+    guard: 'parts further down a chain have no fewer bytes than were put',
+    file: CHAIN,
+    find: 'storedBytes < compressedSizeBytes',
+    replace: 'storedBytes > compressedSizeBytes * 1e6',
+    test: CHAIN_TEST,
+  },
+  {
+    guard: 'a content manifest further down a chain is the one that was put',
+    file: CHAIN,
+    find: 'if (hash !== link.hash)',
+    replace: "if (hash === '')",
+    test: CHAIN_TEST,
+  },
+  {
+    guard: 'a list of files further down a chain can be read',
+    file: CHAIN,
+    find: 'if (!isJson(bytes))',
+    replace: 'if (bytes.length === 0)',
+    test: CHAIN_TEST,
   },
 ]

@@ -224,6 +224,16 @@ describe('a parent that cannot be built on', () => {
     ).toContain('builds on')
   })
 
+  test('a cut part and a garbled list of files in the full below it', async () => {
+    const fullOf = (name: string): string => String(sentinelOf(name)['DeltaFullName'])
+    expect(await warned(name => truncateSync(partOf(fullOf(name)), 10))).toMatch(
+      /"tar_partitions" of .*, which it builds upon, holds \d+ bytes, not \d+/,
+    )
+    expect(await warned(name => truncateSync(fileOf(fullOf(name), 'files_metadata.json'), 99))).toContain(
+      '"files_metadata.json" of base_',
+    )
+  })
+
   test('sealed with a key that is not there any more', async () => {
     const pushSealed = async (key: string): Promise<string> => {
       await cluster.query('select pg_switch_wal()')

@@ -10,6 +10,7 @@ import type { OperationContext } from '../../context.ts'
 import { type ChangesOptions, findChangedPages } from '../changes/find-changed-pages.ts'
 import type { BackupSource } from '../source/backup-source.ts'
 import type { CheckedDirectory } from '../source/data-directory-check.ts'
+import { checkChain } from './chain-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
 import { findRollback } from './parent-end.ts'
 import { isUnreadable, type ParentFiles, readParentFiles } from './parent-files.ts'
@@ -32,7 +33,7 @@ export function beginReadingParent(
   let reading: Promise<ParentFiles | null | Error> =
     parent === undefined
       ? Promise.resolve(null)
-      : readParentFiles(context, parent, pageBytes, hasParts).catch((error: unknown) =>
+      : readFilesOfChain(context, parent, pageBytes, hasParts).catch((error: unknown) =>
           error instanceof Error ? error : new Error(String(error)),
         )
   return {
@@ -42,6 +43,20 @@ export function beginReadingParent(
       return taken
     },
   }
+}
+
+/** The lists of the parent alone; of what it builds upon, whether it is all there. */
+async function readFilesOfChain(
+  context: OperationContext,
+  parent: ParentBackup,
+  pageBytes: number,
+  hasParts: boolean,
+): Promise<ParentFiles | null> {
+  const [files] = await Promise.all([
+    readParentFiles(context, parent, pageBytes, hasParts),
+    checkChain(context, parent.chain.slice(1)),
+  ])
+  return files
 }
 
 /**

@@ -185,14 +185,24 @@ function checkObjects(
 }
 
 function checkListed(parent: ParentBackup, files: FilesMetadata, stored: ReadonlyMap<string, number>): void {
+  const missing = findMissingPart(files, part => stored.has(part))
+  if (missing !== undefined) throw missingPart(parent, missing)
+}
+
+/** A part that the list of files names and that is not there. */
+export function findMissingPart(
+  files: FilesMetadata,
+  isStored: (part: string) => boolean,
+): string | undefined {
   for (const part of files.partNames()) {
-    if (stored.has(part) || isLatePart(part)) continue
+    if (isStored(part) || isLatePart(part)) continue
     // the original lists parts that never came to be, but only for files that are not in `Files`
     for (const member of files.partMembers(part)) {
       const index = files.find(member)
-      if (index >= 0 && !files.isSkipped(index)) throw missingPart(parent, part)
+      if (index >= 0 && !files.isSkipped(index)) return part
     }
   }
+  return undefined
 }
 
 function missingPart({ name }: ParentBackup, part: string): WalgError {
