@@ -11,6 +11,8 @@ const VISIBLE_TEST = 'src/operations/backup-push/delta/visible-pages.test.ts'
 const END = 'src/operations/backup-push/delta/parent-end.ts'
 const END_TEST = 'src/operations/backup-push/delta/parent-end.test.ts'
 const ROLLED_BACK_TEST = 'test/e2e/delta/rolled-back-cluster.test.ts'
+const CHANGES = 'src/operations/backup-push/changes/find-changed-pages.ts'
+const CHANGES_TEST = 'src/operations/backup-push/changes/find-changed-pages.test.ts'
 const CHAIN = 'src/operations/backup-push/delta/chain-check.ts'
 const CHAIN_TEST = 'src/operations/backup-push/delta/chain-check.test.ts'
 const DELTA_TEST = 'test/e2e/delta/delta-push.test.ts'
@@ -232,5 +234,13 @@ export const mutations: readonly Mutation[] = [
     find: 'if (!isJson(bytes))',
     replace: 'if (bytes.length === 0)',
     test: CHAIN_TEST,
+  },
+  {
+    guard: 'WALG_FORCE_WAL_DELTA holds for every way of finding changed blocks',
+    file: CHANGES,
+    find: '  if (isForced) {',
+    replace: "  if (isForced && (usesWal || method !== 'auto')) {",
+    test: CHANGES_TEST,
+    title: 'fails with WALG_FORCE_WAL_DELTA',
   },
 ]

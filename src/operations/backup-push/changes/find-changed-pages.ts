@@ -66,17 +66,21 @@ export async function findChangedPages(
     reasons.push(result.reason)
   }
   const { method, usesWal, isForced } = options
-  const reason = reasons.length > 0 ? reasons.join('; ') : `WALG_CHANGED_BLOCKS is ${method}`
-  const isAsked = usesWal || method !== 'auto'
-  if (isForced && isAsked) {
+  const reason = reasons.length > 0 ? reasons.join('; ') : whyNoWay(method, majorVersion)
+  if (isForced) {
     throw new WalgError('DELTA_BASE_INVALID', `Failed to load delta map from previous backup: ${reason}`, {
       hint: 'take a full backup, or let the delta read every changed file: WALG_FORCE_WAL_DELTA=false',
     })
   }
-  if (isAsked && method !== 'scan')
-    log.warning(`Changed blocks are not known: ${reason}. Fallback to full scan delta backup`)
+  const isAsked = method === 'auto' ? usesWal : method !== 'scan'
+  if (isAsked) log.warning(`Changed blocks are not known: ${reason}. Fallback to full scan delta backup`)
   else log.info(`Changed blocks are found by reading changed files: ${reason}`)
   return undefined
+}
+
+function whyNoWay(method: ChangesOptions['method'], majorVersion: number): string {
+  if (method === 'scan') return 'WALG_CHANGED_BLOCKS is scan'
+  return `PostgreSQL ${majorVersion} has no WAL summaries, and WALG_USE_WAL_DELTA is not set`
 }
 
 async function summaryMap(context: OperationContext, request: ChangesRequest): Promise<WalMapResult> {

@@ -1,0 +1,92 @@
+import { describe, expect, test } from 'bun:test'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { operationContext } from '../../../../test/support/operation-context.ts'
+import { tempDirectory } from '../../../../test/support/temp-directory.ts'
+import type { WalgError } from '../../../kit/errors.ts'
+import { toLsn } from '../../../postgres/lsn.ts'
+import { toTimelineId } from '../../../postgres/wal-segment.ts'
+import { type ChangesOptions, findChangedPages } from './find-changed-pages.ts'
+
+const BEGIN = 0x3000028n
+const END = 0x5000028n
+const SUMMARY = `00000001${hex16(BEGIN)}${hex16(END)}.summary`
+
+function hex16(lsn: bigint): string {
+  return lsn.toString(16).toUpperCase().padStart(16, '0')
+}
+
+interface Case extends Partial<ChangesOptions> {
+  readonly majorVersion?: number
+  /** Content of the one summary that covers the range; undefined: there is none. */
+  readonly summary?: string
+}
+
+/** What is logged, or the error, where no way can tell what has changed. */
+async function said({ majorVersion = 17, summary, ...changes }: Case): Promise<string> {
+  using place = tempDirectory('find-changes')
+  mkdirSync(place.at('pg_wal', 'summaries'), { recursive: true })
+  mkdirSync(place.at('repository'))
+  if (summary !== undefined) writeFileSync(place.at('pg_wal', 'summaries', SUMMARY), summary)
+  const context = await operationContext(place.at('repository'))
+  const options: ChangesOptions = {
+    method: 'auto',
+    usesWal: false,
+    isForced: false,
+    walSegmentBytes: 1 << 24,
+    walPageBytes: 8192,
+    pageBytes: 8192,
+    ...changes,
+  }
+  try {
+    const pages = await findChangedPages(context, {
+      options,
+      range: { beginLsn: toLsn(BEGIN), endLsn: toLsn(END), timeline: toTimelineId(1), history: null },
+      majorVersion,
+      systemIdentifier: 7n,
+      walDirectory: place.at('pg_wal'),
+      dataBytes: 1 << 30,
+      isSummarizing: async () => false,
+    })
+    expect(pages).toBeUndefined()
+    return context.messages.join('\n')
+  } catch (error) {
+    return `${(error as WalgError).code}: ${(error as WalgError).message}`
+  } finally {
+    await context.storage.close()
+  }
+}
+
+const DAMAGED = '?'.repeat(100)
+
+describe('when only reading changed files can tell', () => {
+  test('that is information when nobody has asked for another way', async () => {
+    expect(await said({})).toMatch(/^INFO: Changed blocks are found by reading.*WAL summaries of timeline 1/)
+    expect(await said({ majorVersion: 16 })).toMatch(/^INFO: .*PostgreSQL 16 has no WAL summaries/)
+    expect(await said({ method: 'scan' })).toMatch(/^INFO: .*WALG_CHANGED_BLOCKS is scan/)
+  })
+
+  test('it is a WARNING when somebody has', async () => {
+    const fallback = /^WARNING: Changed blocks are not known: .*Fallback to full scan/
+    expect(await said({ usesWal: true })).toMatch(fallback)
+    expect(await said({ method: 'summaries' })).toMatch(fallback)
+  })
+
+  test('it fails with WALG_FORCE_WAL_DELTA, whatever the reason and the way', async () => {
+    const cases: Case[] = [
+      {},
+      { majorVersion: 16 },
+      { summary: DAMAGED },
+      { usesWal: true },
+      { method: 'summaries' },
+      { method: 'wal' },
+      { method: 'scan' },
+    ]
+    for (const one of cases) {
+      const text = await said({ ...one, isForced: true })
+      expect([one, text]).toEqual([
+        one,
+        expect.stringMatching(/^DELTA_BASE_INVALID: Failed to load delta map/),
+      ])
+    }
+  })
+})
