@@ -243,4 +243,11 @@ export const mutations: readonly Mutation[] = [
     test: CHANGES_TEST,
     title: 'fails with WALG_FORCE_WAL_DELTA',
   },
+  {
+    guard: 'a damaged WAL summary is a WARNING',
+    file: CHANGES,
+    find: 'isAsked || reasons.some(each => each.isDamage)',
+    replace: 'isAsked',
+    test: CHANGES_TEST,
+  },
 ]

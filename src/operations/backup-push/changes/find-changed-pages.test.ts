@@ -65,10 +65,12 @@ describe('when only reading changed files can tell', () => {
     expect(await said({ method: 'scan' })).toMatch(/^INFO: .*WALG_CHANGED_BLOCKS is scan/)
   })
 
-  test('it is a WARNING when somebody has', async () => {
+  test('it is a WARNING when somebody has, or when a summary is damaged', async () => {
     const fallback = /^WARNING: Changed blocks are not known: .*Fallback to full scan/
     expect(await said({ usesWal: true })).toMatch(fallback)
     expect(await said({ method: 'summaries' })).toMatch(fallback)
+    expect(await said({ summary: DAMAGED })).toMatch(fallback)
+    expect(await said({ summary: DAMAGED })).toContain('is no WAL summary')
   })
 
   test('it fails with WALG_FORCE_WAL_DELTA, whatever the reason and the way', async () => {

@@ -4,7 +4,7 @@ import { WalgError } from '../../../kit/errors.ts'
 import { formatLsn } from '../../../postgres/lsn.ts'
 import type { OperationContext } from '../../context.ts'
 import { readSummaryMap } from './summary-map.ts'
-import { readWalMap, type WalMapResult } from './wal-map.ts'
+import { type MapFailure, readWalMap, type WalMapResult } from './wal-map.ts'
 import type { WalRange } from './wal-range.ts'
 
 /** How changed blocks may be found (`WALG_CHANGED_BLOCKS`, `WALG_USE_WAL_DELTA`, `WALG_FORCE_WAL_DELTA`). */
@@ -56,24 +56,27 @@ export async function findChangedPages(
   const { log } = context
   const { range, options, majorVersion } = request
   const span = `${formatLsn(range.beginLsn)} to ${formatLsn(range.endLsn)}`
-  const reasons: string[] = []
+  const reasons: MapFailure[] = []
   for (const way of planWays(options, majorVersion)) {
     const result = await (way === 'summaries' ? summaryMap(context, request) : walMap(context, request))
     if (result.map !== undefined) {
+      for (const { reason, isDamage } of reasons) if (isDamage) log.warning(reason)
       log.info(`Changed blocks from ${span} are known from ${result.told}`)
       return openMappedPages(result.map, result.told, options.pageBytes)
     }
-    reasons.push(result.reason)
+    reasons.push(result)
   }
   const { method, usesWal, isForced } = options
-  const reason = reasons.length > 0 ? reasons.join('; ') : whyNoWay(method, majorVersion)
+  const reason =
+    reasons.length > 0 ? reasons.map(each => each.reason).join('; ') : whyNoWay(method, majorVersion)
   if (isForced) {
     throw new WalgError('DELTA_BASE_INVALID', `Failed to load delta map from previous backup: ${reason}`, {
       hint: 'take a full backup, or let the delta read every changed file: WALG_FORCE_WAL_DELTA=false',
     })
   }
   const isAsked = method === 'auto' ? usesWal : method !== 'scan'
-  if (isAsked) log.warning(`Changed blocks are not known: ${reason}. Fallback to full scan delta backup`)
+  if (isAsked || reasons.some(each => each.isDamage))
+    log.warning(`Changed blocks are not known: ${reason}. Fallback to full scan delta backup`)
   else log.info(`Changed blocks are found by reading changed files: ${reason}`)
   return undefined
 }

@@ -43,7 +43,7 @@ export async function readSummaryMap(
       // one may be removed for its age between the listing and now
       const isUnusable = hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH')
       if (errnoOf(error) === 'ENOENT') return { map: undefined, reason: `WAL summary ${name} has gone` }
-      if (isUnusable) return { map: undefined, reason: error.message }
+      if (isUnusable) return { map: undefined, reason: error.message, isDamage: true }
       throw fromSystemError(error, 'read', path)
     }
   }

@@ -27,9 +27,14 @@ export interface WalMapRequest {
 }
 
 /** A map, or why there is none. */
-export type WalMapResult =
-  | { readonly map: ChangeMap; readonly told: string }
-  | { readonly map: undefined; readonly reason: string }
+export type WalMapResult = { readonly map: ChangeMap; readonly told: string } | MapFailure
+
+export interface MapFailure {
+  readonly map: undefined
+  readonly reason: string
+  /** What should have told is damaged: a person should know, even when nobody has asked for this way. */
+  readonly isDamage?: boolean
+}
 
 /** Of a `_delta` object in memory. */
 const DELTA_BYTES_MAX = 1 << 29
