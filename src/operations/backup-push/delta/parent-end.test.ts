@@ -1,7 +1,16 @@
 import { describe, expect, test } from 'bun:test'
-import type { ClusterState } from '../../../postgres/control-file.ts'
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs'
+import { WalBuilder } from '../../../../test/postgres/wal-builder.ts'
+import { operationContext } from '../../../../test/support/operation-context.ts'
+import { type TempDirectory, tempDirectory } from '../../../../test/support/temp-directory.ts'
+import type { ClusterState, ControlFile } from '../../../postgres/control-file.ts'
 import { toLsn } from '../../../postgres/lsn.ts'
-import { judgeParentEnd, type ParentEnd } from './parent-end.ts'
+import { toTimelineId } from '../../../postgres/wal-segment.ts'
+import { toBackupName } from '../../../repository/backup-name.ts'
+import type { BackupSource } from '../source/backup-source.ts'
+import type { CheckedDirectory } from '../source/data-directory-check.ts'
+import type { ParentBackup } from './choose-parent.ts'
+import { findRollback, judgeParentEnd, type ParentEnd } from './parent-end.ts'
 
 const START = toLsn(0x3000028n)
 const FINISH = toLsn(0x3000150n)
@@ -49,5 +58,92 @@ describe('the end of a parent', () => {
   test('is not known without the segment', () => {
     expect(judged({ kind: 'missing' })).toBe('unknown')
     expect(judged({ kind: 'unreadable', reason: '' })).toBe('unknown')
+  })
+})
+
+describe('where the end of a parent is looked for', () => {
+  const startLsn = toLsn(0x300028n)
+  const wal = new WalBuilder(3n)
+  const body = new Uint8Array(10)
+  body.set([255, 8])
+  new DataView(body.buffer).setBigUint64(2, startLsn, true)
+  wal.add(body, { rmgr: 0, info: 0x50 })
+  const finishLsn = toLsn((wal.lsn + 7n) & ~7n)
+  wal.add(new Uint8Array(100))
+  const { name, bytes } = wal.segments()[0]!
+  const other = new WalBuilder(3n)
+  other.add(new Uint8Array(300))
+  const abandoned = other.segments()[0]!.bytes
+
+  const found = async (lay: (place: TempDirectory) => void): Promise<string | undefined> => {
+    using place = tempDirectory('parent-end')
+    mkdirSync(place.at('data', 'pg_wal'), { recursive: true })
+    mkdirSync(place.at('repository', 'wal_005'), { recursive: true })
+    mkdirSync(place.at('repository', 'basebackups_005'))
+    const parent = toBackupName('base_000000010000000000000003')
+    const sentinel = place.at('repository', 'basebackups_005', `${parent}_backup_stop_sentinel.json`)
+    writeFileSync(sentinel, '{}')
+    utimesSync(sentinel, 1_000_000, 1_000_000)
+    lay(place)
+    const context = await operationContext(place.at('repository'))
+    const control = {
+      walSegmentBytes: wal.segmentBytes,
+      walBlockBytes: wal.pageBytes,
+      systemIdentifier: 7_300_000_000_000_000_001n,
+    } as ControlFile
+    const reason = await findRollback(
+      context,
+      { root: place.at('data'), control } as CheckedDirectory,
+      { timeline: toTimelineId(1) } as BackupSource,
+      {
+        name: parent,
+        startLsn,
+        chain: [{ document: { sentinel: { finishLsn } } }],
+      } as unknown as ParentBackup,
+      { state: 'in production' },
+    )
+    await context.storage.close()
+    return reason ?? context.messages[0]
+  }
+  const putLocal = (place: TempDirectory, content: Uint8Array): void =>
+    writeFileSync(place.at('data', 'pg_wal', name), content)
+  const archive = (place: TempDirectory, content: Uint8Array, seconds: number): void => {
+    const file = place.at('repository', 'wal_005', name)
+    writeFileSync(file, content)
+    utimesSync(file, seconds, seconds)
+  }
+
+  test('in pg_wal, whatever the archive has', async () => {
+    expect(await found(place => putLocal(place, bytes))).toBeUndefined()
+    const both = (place: TempDirectory): void => {
+      archive(place, bytes, 999_999)
+      putLocal(place, abandoned)
+    }
+    expect(await found(both)).toContain('does not have its end at 0/300050')
+  })
+
+  test('in the archive, which is read when it has got the segment later', async () => {
+    expect(await found(place => archive(place, abandoned, 999_999))).toBeUndefined()
+    expect(await found(place => archive(place, abandoned, 1_000_001))).toContain('does not have its end')
+    expect(await found(place => archive(place, bytes, 1_000_001))).toBeUndefined()
+  })
+
+  test('in the archive when pg_wal cannot be read, or has another segment in that file', async () => {
+    const unreadable = (place: TempDirectory): void => mkdirSync(place.at('data', 'pg_wal', name))
+    const recycled = (place: TempDirectory): void => putLocal(place, new WalBuilder(2n).segments()[0]!.bytes)
+    for (const lay of [unreadable, recycled]) {
+      const both = (place: TempDirectory): void => {
+        lay(place)
+        archive(place, abandoned, 1_000_001)
+      }
+      expect(await found(both)).toContain('does not have its end')
+      expect(await found(lay)).toMatch(/^WARNING: whether .* cannot be checked/)
+    }
+  })
+
+  test('nowhere, when nobody has it, or it is damaged: that is said', async () => {
+    expect(await found(() => {})).toMatch(/^WARNING: whether .*neither in pg_wal nor in the archive/)
+    const cut = (place: TempDirectory): void => archive(place, bytes.subarray(0, 30), 1_000_001)
+    expect(await found(cut)).toMatch(/^WARNING: whether .* cannot be checked .*does not begin like/)
   })
 })

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ByteStream } from '../../../kit/bytes.ts'
 import { errnoOf, fromSystemError } from '../../../kit/errors.ts'
@@ -22,7 +22,6 @@ import { findBackup } from '../../../repository/catalog.ts'
 import { WAL_PREFIX } from '../../../repository/layout.ts'
 import { findPayload, openFound } from '../../../repository/sealed.ts'
 import type { OperationContext } from '../../context.ts'
-import { readInto } from '../part/file-reading.ts'
 import type { BackupSource } from '../source/backup-source.ts'
 import type { CheckedDirectory } from '../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
@@ -123,35 +122,34 @@ async function readParentEnd(
   names: readonly string[],
 ): Promise<ParentEnd> {
   const endLsn = finishOf(parent)
+  let end: ParentEnd = { kind: 'missing' }
   for (const name of names) {
     const local = readLocalEnd(directory, name, endLsn)
     // a file that turned into another segment meanwhile is in the archive
     if (local !== undefined && local.kind !== 'unreadable') return local
+    end = local ?? end
   }
-  let end: ParentEnd = { kind: 'missing' }
   for (const name of names) {
-    end = await readArchivedEnd(context, directory, parent, name)
-    if (end.kind !== 'missing') return end
+    const archived = await readArchivedEnd(context, directory, parent, name)
+    if (archived.kind !== 'missing') return archived
   }
   return end
 }
 
-/** undefined: the segment is not in the server's `pg_wal`. */
+/** undefined: the segment is not in the server's `pg_wal`. Whoever takes backups need not be allowed to read there. */
 function readLocalEnd({ root, control }: CheckedDirectory, name: string, endLsn: Lsn): RecordEnd | undefined {
   const path = join(root, 'pg_wal', name)
-  let fd: number
+  let fd: number | undefined
   try {
     fd = openSync(path, 'r')
+    const piece = new SegmentPiece(name, endLsn, control)
+    for (const { from, bytes } of piece.wanted) readSync(fd, bytes, 0, bytes.length, from)
+    return piece.judge()
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined
-    throw fromSystemError(error, 'read', path)
-  }
-  try {
-    const piece = new SegmentPiece(name, endLsn, control)
-    for (const { from, bytes } of piece.wanted) readInto({ fd, path, position: from }, bytes, 0, bytes.length)
-    return piece.judge()
+    return { kind: 'unreadable', reason: fromSystemError(error, 'read', path).message }
   } finally {
-    closeSync(fd)
+    if (fd !== undefined) closeSync(fd)
   }
 }
 
