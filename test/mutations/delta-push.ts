@@ -250,4 +250,11 @@ export const mutations: readonly Mutation[] = [
     replace: 'isAsked',
     test: CHANGES_TEST,
   },
+  {
+    guard: 'a damaged WAL summary is said when the WAL tells instead',
+    file: CHANGES,
+    find: 'if (isDamage) log.warning(reason)',
+    replace: 'if (isDamage) log.debug(reason)',
+    test: CHANGES_TEST,
+  },
 ]

@@ -1,14 +1,18 @@
 import { describe, expect, test } from 'bun:test'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { changeWal } from '../../../../test/support/change-wal.ts'
 import { operationContext } from '../../../../test/support/operation-context.ts'
+import { seededRandom } from '../../../../test/support/seeded-random.ts'
 import { tempDirectory } from '../../../../test/support/temp-directory.ts'
 import type { WalgError } from '../../../kit/errors.ts'
 import { toLsn } from '../../../postgres/lsn.ts'
 import { toTimelineId } from '../../../postgres/wal-segment.ts'
 import { type ChangesOptions, findChangedPages } from './find-changed-pages.ts'
 
-const BEGIN = 0x3000028n
-const END = 0x5000028n
+const MIB = 1 << 20
+const SEGMENTS = changeWal(seededRandom('find changes'), 30, 2)
+const BEGIN = BigInt(30 * MIB) + 40n
+const END = BigInt(31 * MIB) + 500_000n
 const SUMMARY = `00000001${hex16(BEGIN)}${hex16(END)}.summary`
 
 function hex16(lsn: bigint): string {
@@ -19,20 +23,23 @@ interface Case extends Partial<ChangesOptions> {
   readonly majorVersion?: number
   /** Content of the one summary that covers the range; undefined: there is none. */
   readonly summary?: string
+  /** The WAL of the range lies in pg_wal. */
+  readonly hasWal?: boolean
 }
 
-/** What is logged, or the error, where no way can tell what has changed. */
-async function said({ majorVersion = 17, summary, ...changes }: Case): Promise<string> {
+/** What is logged, or the error. */
+async function said({ majorVersion = 17, summary, hasWal = false, ...changes }: Case): Promise<string> {
   using place = tempDirectory('find-changes')
   mkdirSync(place.at('pg_wal', 'summaries'), { recursive: true })
   mkdirSync(place.at('repository'))
   if (summary !== undefined) writeFileSync(place.at('pg_wal', 'summaries', SUMMARY), summary)
+  for (const { name, bytes } of hasWal ? SEGMENTS : []) writeFileSync(place.at('pg_wal', name), bytes)
   const context = await operationContext(place.at('repository'))
   const options: ChangesOptions = {
     method: 'auto',
     usesWal: false,
     isForced: false,
-    walSegmentBytes: 1 << 24,
+    walSegmentBytes: MIB,
     walPageBytes: 8192,
     pageBytes: 8192,
     ...changes,
@@ -42,12 +49,12 @@ async function said({ majorVersion = 17, summary, ...changes }: Case): Promise<s
       options,
       range: { beginLsn: toLsn(BEGIN), endLsn: toLsn(END), timeline: toTimelineId(1), history: null },
       majorVersion,
-      systemIdentifier: 7n,
+      systemIdentifier: 7_300_000_000_000_000_001n,
       walDirectory: place.at('pg_wal'),
       dataBytes: 1 << 30,
       isSummarizing: async () => false,
     })
-    expect(pages).toBeUndefined()
+    expect(pages !== undefined).toBe(hasWal)
     return context.messages.join('\n')
   } catch (error) {
     return `${(error as WalgError).code}: ${(error as WalgError).message}`
@@ -91,4 +98,14 @@ describe('when only reading changed files can tell', () => {
       ])
     }
   })
+})
+
+test('a damaged summary is said when the WAL is read instead', async () => {
+  const known = /^INFO: Changed blocks from .* are known from .* 2 segments of pg_wal$/
+  expect(await said({ usesWal: true, hasWal: true })).toMatch(known)
+  const lines = (await said({ usesWal: true, hasWal: true, summary: DAMAGED })).split('\n')
+  expect(lines).toEqual([
+    expect.stringMatching(/^WARNING: .*is no WAL summary$/),
+    expect.stringMatching(known),
+  ])
 })
