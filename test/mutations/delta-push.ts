@@ -222,10 +222,10 @@ export const mutations: readonly Mutation[] = [
     test: CHAIN_TEST,
   },
   {
-    guard: 'a content manifest further down a chain is the one that was put',
+    guard: 'parts further down a chain are those of its content manifest',
     file: CHAIN,
-    find: 'if (hash !== link.hash)',
-    replace: "if (hash === '')",
+    find: 'if (sizes.get(key) !== sizeBytes) throw',
+    replace: 'if (sizes.get(key) === -1) throw',
     test: CHAIN_TEST,
   },
   {

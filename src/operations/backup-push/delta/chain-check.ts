@@ -1,6 +1,5 @@
 import { collect } from '../../../kit/bytes.ts'
-import { WalgError } from '../../../kit/errors.ts'
-import { HASH_ALGORITHM, openHasher } from '../../../kit/hash.ts'
+import { hasCode, WalgError } from '../../../kit/errors.ts'
 import { readFilesMetadata } from '../../../repository/catalog.ts'
 import type { ChainBackup } from '../../../repository/chain.ts'
 import {
@@ -9,18 +8,22 @@ import {
   filesMetadataKey,
   PARTS_FOLDER,
 } from '../../../repository/layout.ts'
+import { readLinkedManifest } from '../../../repository/linked-manifest.ts'
+import type { ManifestObject } from '../../../repository/manifest.ts'
 import { forEachOf } from '../../../storage/requests/for-each-of.ts'
 import type { OperationContext } from '../../context.ts'
 import { sizesBelow } from '../own-objects.ts'
 import { findMissingPart } from './parent-files.ts'
 
-type CheckContext = Pick<OperationContext, 'storage' | 'signal'>
+type CheckContext = Pick<OperationContext, 'storage' | 'signal' | 'codec'>
 
 const BACKUPS_AT_ONCE = 4
 /** A longer list is not read: it has over 8,000 files, and every backup of the chain has one. */
 const LIST_BYTES_MAX = 1 << 20
 /** Nor is a larger manifest. */
-const MANIFEST_BYTES_MAX = 4 << 20
+const MANIFEST_BYTES_MAX = 1 << 20
+/** A copy that was encrypted anew may be a little smaller than its sentinel says. */
+const STORED_SHARE_MIN = 0.9
 
 /**
  * Looks whether these backups, which a new delta would build upon, are there as their documents say: one listing each, and those of
@@ -40,8 +43,8 @@ async function checkBackup(context: CheckContext, backup: ChainBackup): Promise<
   }
   checkDocuments(backup, sizes)
   if ((sizes.get(FILES_METADATA_NAME) ?? 0) <= LIST_BYTES_MAX) await checkList(context, backup, sizes)
-  await checkManifest(context, backup)
-  checkParts(backup, sizes)
+  const objects = await readObjects(context, backup)
+  checkParts(backup, sizes, objects)
 }
 
 /** `sizes` of all objects of the backup, by their key within it. */
@@ -57,8 +60,16 @@ function checkDocuments(backup: ChainBackup, sizes: ReadonlyMap<string, number>)
   }
 }
 
-/** What the sizes of the parts tell without any document but the sentinel. */
-function checkParts(backup: ChainBackup, sizes: ReadonlyMap<string, number>): void {
+/** `objects` as the manifest has them; where that is not known, the sum in the sentinel tells something. */
+function checkParts(
+  backup: ChainBackup,
+  sizes: ReadonlyMap<string, number>,
+  objects: readonly ManifestObject[] | undefined,
+): void {
+  for (const { key, sizeBytes } of objects ?? []) {
+    if (sizes.get(key) !== sizeBytes) throw broken(backup, key, 'is missing or cut')
+  }
+  if (objects !== undefined) return
   let storedBytes = 0
   for (const [key, sizeBytes] of sizes) {
     if (!key.startsWith(keyOf(''))) continue
@@ -67,7 +78,7 @@ function checkParts(backup: ChainBackup, sizes: ReadonlyMap<string, number>): vo
   }
   const { compressedSizeBytes } = backup.document.sentinel
   // the original does not count all that it has put
-  if (storedBytes === 0 || storedBytes < compressedSizeBytes) {
+  if (storedBytes === 0 || storedBytes < compressedSizeBytes * STORED_SHARE_MIN) {
     throw broken(backup, PARTS_FOLDER, `holds ${storedBytes} bytes, not ${compressedSizeBytes}`)
   }
 }
@@ -98,18 +109,21 @@ function isJson(bytes: Uint8Array): boolean {
   }
 }
 
-/** Its stored bytes are those that the sentinel names: neither key nor decompression is needed for that. */
-async function checkManifest({ storage, signal }: CheckContext, backup: ChainBackup): Promise<void> {
+/** Undefined without a manifest, for a large one, and where its key is not configured here. */
+async function readObjects(
+  { storage, codec, signal }: CheckContext,
+  backup: ChainBackup,
+): Promise<readonly ManifestObject[] | undefined> {
   const link = backup.document.sentinel.contentManifest
-  if (link === null || link.sizeBytes > MANIFEST_BYTES_MAX) return
-  const hasher = openHasher()
+  if (link === null || link.sizeBytes > MANIFEST_BYTES_MAX) return undefined
+  const objects: ManifestObject[] = []
+  const sink = { takeObject: (object: ManifestObject) => void objects.push(object), takeFile() {} }
   try {
-    const stored = await storage.get(`${backupPrefix(backup.name)}/${link.object}`, { signal })
-    for await (const bytes of stored) hasher.update(bytes)
-    const hash = `${HASH_ALGORITHM}:${hasher.digest()}`
-    if (hash !== link.hash) throw broken(backup, link.object, 'is damaged')
-  } finally {
-    hasher.close()
+    await readLinkedManifest({ storage, codec, backup: backup.name, link, signal }, () => sink)
+    return objects
+  } catch (error) {
+    if (hasCode(error, 'DECRYPT_FAILED')) return undefined
+    throw error
   }
 }
 
