@@ -124,6 +124,67 @@ export function openPageVerifier(options: PageVerifierOptions = {}): PageVerifie
   }
 }
 
+/**
+ * Judges the pages of one file that comes in pieces of any length: the one judgement of pushes, from here and over the wire, and
+ * of `verify`. Every page is looked at: one whose header says that nothing was written yet must be zeros all over.
+ */
+export class PagePieces {
+  /** In the order in which they came. */
+  readonly suspects: SuspectPage[] = []
+  readonly #verifier: PageVerifier
+  readonly #firstBlock: number
+  /** A page that the end of a piece has cut in two. */
+  readonly #held: Uint8Array
+  #heldBytes = 0
+  #block: number
+
+  /** `firstBlock`: number of the file's first page within its fork. `held`: room for one page, best where the verifier reads. */
+  constructor(
+    verifier: PageVerifier,
+    firstBlock: number,
+    held: Uint8Array = new Uint8Array(verifier.pageBytes),
+  ) {
+    this.#verifier = verifier
+    this.#firstBlock = firstBlock
+    this.#held = held
+    this.#block = firstBlock
+  }
+
+  /** Takes the next bytes; they are lent until the call returns. */
+  observe(bytes: Uint8Array): void {
+    const { pageBytes } = this.#verifier
+    let rest = bytes
+    if (this.#heldBytes > 0) {
+      const piece = rest.subarray(0, pageBytes - this.#heldBytes)
+      this.#held.set(piece, this.#heldBytes)
+      this.#heldBytes += piece.length
+      rest = rest.subarray(piece.length)
+      if (this.#heldBytes < pageBytes) return
+      this.#judge(this.#held)
+      this.#heldBytes = 0
+    }
+    const wholeBytes = rest.length - (rest.length % pageBytes)
+    if (wholeBytes > 0) this.#judge(rest.subarray(0, wholeBytes))
+    this.#heldBytes = rest.length - wholeBytes
+    if (this.#heldBytes > 0) this.#held.set(rest.subarray(wholeBytes))
+  }
+
+  /** What is observed next begins with this page of the file. */
+  seek(blockOfFile: number): void {
+    this.#block = this.#firstBlock + blockOfFile
+    this.#heldBytes = 0
+  }
+
+  #judge(pages: Uint8Array): void {
+    const { pageBytes } = this.#verifier
+    for (const number of this.#verifier.verify(pages, this.#block)) {
+      const at = (number - this.#block) * pageBytes
+      this.suspects.push(suspectOf(pages.subarray(at, at + pageBytes), number))
+    }
+    this.#block += pages.length / pageBytes
+  }
+}
+
 /** What the header of a page whose checksum does not match says of its age. */
 export function suspectOf(page: Uint8Array, block: number): SuspectPage {
   return { block, lsn: hasUpper(page) ? readPageLsn(page) : undefined }

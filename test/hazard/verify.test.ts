@@ -186,7 +186,8 @@ describe('verify', () => {
         checkRoot: options => storage.checkRoot(options),
         openSource: (key, options) => {
           opened += 1
-          if (opened > 2) throw new WalgError('STORAGE_UNAVAILABLE', 'gone')
+          // pg_control is looked at first: it says whether pages have checksums
+          if (opened > 3) throw new WalgError('STORAGE_UNAVAILABLE', 'gone')
           return storage.openSource(key, options)
         },
       }),

@@ -23,6 +23,21 @@ const COPIES_TEST = 'src/operations/backup-push/copy/plan-copies.test.ts'
 /** The guards of backup-push. */
 export const mutations: readonly Mutation[] = [
   {
+    guard: 'remote backup: a page without an upper bound that has content is damage',
+    file: 'src/operations/backup-push/remote/streamed-pages.ts',
+    find: 'if (unwritten.length > 0)',
+    replace: 'if (unwritten.length > 1e9)',
+    test: 'test/e2e/push/damaged-pages.test.ts',
+  },
+  {
+    guard: 'remote backup: such a page is read again before it is called damaged',
+    file: 'src/operations/backup-push/remote/streamed-pages.ts',
+    find: 'if (page === undefined || this.#verifier.verify(page, block).length === 0) return undefined',
+    replace: 'if (page === undefined) return UNREAD',
+    test: 'src/operations/backup-push/remote/streamed-pages.test.ts',
+    title: 'read again',
+  },
+  {
     guard: 'another push: its object is not replaced, where a put can be conditional',
     file: NEW_OBJECT,
     find: '{ ...options, ...NEW }',

@@ -50,4 +50,33 @@ export const mutations: readonly Mutation[] = [
     test: VERIFY_TEST,
     title: 'incremental reads what has changed',
   },
+  {
+    guard: 'verify: the pages of backups with hashes are judged, too',
+    file: 'src/operations/verify/part-reader.ts',
+    find: 'if (part === undefined || lsn === null) return',
+    replace: 'if (this.#inspected.manifest !== null || part === undefined || lsn === null) return',
+    test: 'test/e2e/push/damaged-pages.test.ts',
+  },
+  {
+    guard: 'verify: a part with damaged pages is not remembered as good',
+    file: 'src/operations/verify/part-reader.ts',
+    find: 'damaged.every(one => this.#isKnown(one.member, left.get(one)!))',
+    replace: 'true',
+    test: 'test/e2e/push/damaged-pages.test.ts',
+  },
+  {
+    guard: 'verify: WAL before the start of a backup excuses no page',
+    file: 'src/operations/verify/replayed-pages.ts',
+    find: 'recordLsn < startLsn || ',
+    replace: '',
+    test: 'src/operations/verify/replayed-pages.test.ts',
+  },
+  {
+    guard: 'verify: a page that WAL writes anew is no damage',
+    file: 'src/operations/verify/part-reader.ts',
+    find: '      if (replayed.has(page)) continue\n',
+    replace: '',
+    test: 'test/e2e/push/damaged-pages.test.ts',
+    title: 'half written',
+  },
 ]

@@ -1,10 +1,12 @@
 import { parseControlFile } from '../../postgres/control-file.ts'
 import { isPgControlPart, partsPrefix } from '../../repository/layout.ts'
+import type { WalObject } from '../../repository/wal-catalog.ts'
 import { type Findings, isFinding } from './findings.ts'
 import type { InspectedBackup } from './inspect-backup.ts'
 import type { WorkItem } from './plan-work.ts'
 import type { ReadLane } from './read-object.ts'
-import { type PartExpectations, readPart } from './read-part.ts'
+import { type DamagedPages, type PartExpectations, readPart } from './read-part.ts'
+import { findReplayed, type PagePlace } from './replayed-pages.ts'
 
 const BLOCKS_SHOWN_MAX = 10
 
@@ -13,6 +15,7 @@ export class PartReader {
   readonly #inspected: InspectedBackup
   readonly #findings: Findings
   readonly #pageBytes: number
+  readonly #suspects = new Map<WorkItem, readonly DamagedPages[]>()
   #pages: PartExpectations['pages'] = null
 
   constructor(inspected: InspectedBackup, findings: Findings, pageBytes: number) {
@@ -21,12 +24,12 @@ export class PartReader {
     this.#pageBytes = pageBytes
   }
 
-  /** Where there are no hashes pg_control says whether pages have checksums; its own damage is found with its part. */
+  /** pg_control says whether pages have checksums; its own damage is found with its part. */
   async readControlFile(lane: ReadLane): Promise<void> {
-    const { backup, manifest, parts } = this.#inspected
+    const { backup, parts } = this.#inspected
     const { lsn, finishLsn } = backup.document.sentinel
     const part = parts.find(({ key }) => isPgControlPart(key))
-    if (manifest !== null || part === undefined || lsn === null) return
+    if (part === undefined || lsn === null) return
     try {
       const quiet = { ...lane, onRead: () => {} }
       const { controlFile } = await readPart(quiet, part.key, this.#nameOf(part), this.#expectations())
@@ -44,9 +47,8 @@ export class PartReader {
     }
   }
 
-  /** True when the part is good. */
+  /** True when the part is good, but for pages of it that look damaged: those `judgePages` has to settle. */
   async read(lane: ReadLane, item: WorkItem): Promise<boolean> {
-    const { name } = this.#inspected.backup
     try {
       const { damagedPages, controlFile } = await readPart(
         lane,
@@ -55,14 +57,47 @@ export class PartReader {
         this.#expectations(),
       )
       if (controlFile !== null) parseControlFile(controlFile, 'global/pg_control')
-      const unknown = damagedPages.filter(({ member, blocks }) => !this.#isKnown(member, blocks))
-      for (const { member, blocks } of damagedPages) this.#reportPages(item, member, blocks)
-      return unknown.length === 0
+      if (damagedPages.length > 0) this.#suspects.set(item, damagedPages)
+      return true
     } catch (error) {
       if (!isFinding(error)) throw error
-      this.#findings.error(name, item.key, error.message)
+      this.#findings.error(this.#inspected.backup.name, item.key, error.message)
       return false
     }
+  }
+
+  /** Whether the pages of a part that has been read wait to be judged. */
+  isSuspect(item: WorkItem): boolean {
+    return this.#suspects.has(item)
+  }
+
+  /**
+   * Tells damage from pages that the WAL of the backup, its segments in order, writes anew. Returns the parts that had suspect
+   * pages, and whether each is good.
+   */
+  async judgePages(lane: ReadLane, segments: readonly WalObject[]): Promise<ReadonlyMap<WorkItem, boolean>> {
+    const { lsn, finishLsn } = this.#inspected.backup.document.sentinel
+    const judged = new Map<WorkItem, boolean>()
+    if (this.#suspects.size === 0 || lsn === null) return judged
+    const pages = [...this.#suspects.values()].flat().flatMap(placesOf)
+    const span = { startLsn: lsn, endLsn: finishLsn ?? undefined }
+    const replayed = await findReplayed({ ...lane, onRead: () => {} }, segments, span, pages)
+    const left = new Map<DamagedPages, number[]>()
+    for (const page of pages) {
+      if (replayed.has(page)) continue
+      const blocks = left.get(page.of)
+      if (blocks === undefined) left.set(page.of, [page.blockOfFile])
+      else blocks.push(page.blockOfFile)
+    }
+    for (const [item, suspects] of this.#suspects) {
+      const damaged = suspects.filter(one => left.has(one))
+      for (const one of damaged) this.#reportPages(item, one.member, left.get(one)!)
+      judged.set(
+        item,
+        damaged.every(one => this.#isKnown(one.member, left.get(one)!)),
+      )
+    }
+    return judged
   }
 
   #expectations(): PartExpectations {
@@ -90,4 +125,22 @@ export class PartReader {
     const at = files?.find(member) ?? -1
     return at >= 0 && (files!.entry(at).corruptBlocks?.count ?? 0) >= blocks.length
   }
+}
+
+interface SuspectPlace extends PagePlace {
+  readonly of: DamagedPages
+  readonly blockOfFile: number
+}
+
+function placesOf(of: DamagedPages): SuspectPlace[] {
+  const { tablespaceOid, databaseOid, relfilenode, fork } = of.relation
+  return of.blocks.map(blockOfFile => ({
+    tablespaceOid,
+    databaseOid,
+    relfilenode,
+    fork,
+    block: of.firstBlock + blockOfFile,
+    blockOfFile,
+    of,
+  }))
 }

@@ -1,8 +1,8 @@
 import { openIncrementDecoder } from '../../delta/increment.ts'
 import { WalgError } from '../../kit/errors.ts'
 import type { Lsn } from '../../postgres/lsn.ts'
-import { openPageVerifier, type PageVerifier } from '../../postgres/page.ts'
-import { firstBlockOf, parseRelationFile } from '../../postgres/relation-file.ts'
+import { openPageVerifier, PagePieces, type PageVerifier } from '../../postgres/page.ts'
+import { firstBlockOf, parseRelationFile, type RelationFile } from '../../postgres/relation-file.ts'
 import type { FilesMetadata } from '../../repository/files-metadata.ts'
 import { PARTS_FOLDER, partExtension } from '../../repository/layout.ts'
 import type { ContentManifest } from '../../repository/manifest.ts'
@@ -14,7 +14,7 @@ export interface PartExpectations {
   readonly isDelta: boolean
   readonly manifest: ContentManifest | null
   readonly files: FilesMetadata | null
-  /** How pages are checked where there is no hash; null when the cluster had no checksums. */
+  /** How pages are checked; null when the cluster had no checksums. */
   readonly pages: {
     readonly pageBytes: number
     readonly blocksPerSegment: number
@@ -25,9 +25,18 @@ export interface PartExpectations {
   readonly pageBytes: number
 }
 
+/** Pages of one member whose checksum does not match. */
+export interface DamagedPages {
+  readonly member: string
+  readonly relation: RelationFile
+  /** Number of the file's first page within its fork. */
+  readonly firstBlock: number
+  /** From the beginning of the file, ascending. */
+  readonly blocks: readonly number[]
+}
+
 export interface PartContents {
-  /** Pages whose checksum does not match, of files without a hash: member and block numbers within the file. */
-  readonly damagedPages: readonly { readonly member: string; readonly blocks: readonly number[] }[]
+  readonly damagedPages: readonly DamagedPages[]
   /** Content of `global/pg_control`, when the part has it. */
   readonly controlFile: Uint8Array | null
 }
@@ -37,7 +46,7 @@ const CONTROL_BYTES_MAX = 64 << 10
 
 /**
  * Reads one part whole: it opens, its tar is sound, every member is the one that the content manifest has, increments
- * are well formed. Without a manifest pages are checked instead. Throws FORMAT_*, CHECKSUM_MISMATCH, DECRYPT_FAILED,
+ * are well formed; pages are judged as by a push. Throws FORMAT_*, CHECKSUM_MISMATCH, DECRYPT_FAILED,
  * INTEGRITY.
  */
 export async function readPart(
@@ -87,7 +96,7 @@ class PartMembers {
   readonly #expected: PartExpectations
   readonly #seen = new Set<number>()
   readonly #names = new Set<string>()
-  readonly #damagedPages: { member: string; blocks: number[] }[] = []
+  readonly #damagedPages: DamagedPages[] = []
   #verifier: PageVerifier | undefined
   #controlFile: Uint8Array | null = null
   #passing: Passing | undefined
@@ -106,12 +115,7 @@ class PartMembers {
     const name = member.name.replace(/^\//, '')
     const observers: Observer[] = []
     if (index >= 0) observers.push(this.#hashObserver(member.name, index, manifest!))
-    const increment = this.#incrementObserver(member)
-    if (increment !== undefined) observers.push(increment)
-    else if (index < 0) {
-      const pages = this.#pageObserver(member)
-      if (pages !== undefined) observers.push(pages)
-    }
+    observers.push(...this.#contentObservers(member))
     if (name === CONTROL_FILE) observers.push(this.#captureObserver(member))
     this.#passing = { member, name, index, observers }
   }
@@ -174,48 +178,43 @@ class PartMembers {
     }
   }
 
-  #incrementObserver(member: UnpackedMember): Observer | undefined {
+  /** Of an increment its form and its pages, of another file its pages. */
+  #contentObservers(member: UnpackedMember): Observer[] {
     const { files, isDelta, pageBytes } = this.#expected
     const at = isDelta && files !== null ? files.find(member.name) : -1
-    if (at < 0 || !files!.isIncremented(at)) return undefined
-    return openIncrementDecoder(member.name, member.sizeBytes, pageBytes, { begin() {}, write() {} })
+    if (at < 0 || !files!.isIncremented(at)) {
+      const pages = this.#openPages(member, member.sizeBytes)
+      return pages === undefined ? [] : [{ write: bytes => pages.pieces.observe(bytes), end: pages.end }]
+    }
+    const pages = this.#openPages(member, 0)
+    let next = 0
+    const increment = openIncrementDecoder(member.name, member.sizeBytes, pageBytes, {
+      begin() {},
+      write(bytes, position) {
+        if (position !== next) pages?.pieces.seek(position / pageBytes)
+        pages?.pieces.observe(bytes)
+        next = position + bytes.length
+      },
+    })
+    return [increment, ...(pages === undefined ? [] : [{ write() {}, end: pages.end }])]
   }
 
-  #pageObserver(member: UnpackedMember): Observer | undefined {
+  /** Undefined: no file of a relation with checksums, or one that does not consist of whole pages. */
+  #openPages(
+    { name: member }: UnpackedMember,
+    sizeBytes: number,
+  ): { readonly pieces: PagePieces; end(): void } | undefined {
     const { pages } = this.#expected
-    const relation = pages === null ? undefined : parseRelationFile(member.name)
-    if (pages === null || relation === undefined || relation.fork === 'init') return undefined
-    if (member.sizeBytes % pages.pageBytes !== 0) return undefined
+    const relation = pages === null ? undefined : parseRelationFile(member)
+    if (pages === null || relation === undefined || sizeBytes % pages.pageBytes !== 0) return undefined
     this.#verifier ??= openPageVerifier(pages)
-    const verifier = this.#verifier
     const firstBlock = firstBlockOf(relation, pages.blocksPerSegment)
-    const page = new Uint8Array(pages.pageBytes)
-    const found: number[] = []
-    let held = 0
-    let block = firstBlock
-    const verify = (bytes: Uint8Array): void => {
-      for (const bad of verifier.verify(bytes, block)) found.push(bad - firstBlock)
-      block += bytes.length / pages.pageBytes
-    }
+    const pieces = new PagePieces(this.#verifier, firstBlock)
     return {
-      write: bytes => {
-        let rest = bytes
-        if (held > 0) {
-          const piece = rest.subarray(0, page.length - held)
-          page.set(piece, held)
-          held += piece.length
-          rest = rest.subarray(piece.length)
-          if (held < page.length) return
-          verify(page)
-          held = 0
-        }
-        const whole = rest.length - (rest.length % page.length)
-        if (whole > 0) verify(rest.subarray(0, whole))
-        held = rest.length - whole
-        page.set(rest.subarray(whole), 0)
-      },
+      pieces,
       end: () => {
-        if (found.length > 0) this.#damagedPages.push({ member: member.name, blocks: found })
+        const blocks = pieces.suspects.map(({ block }) => block - firstBlock)
+        if (blocks.length > 0) this.#damagedPages.push({ member, relation, firstBlock, blocks })
       },
     }
   }

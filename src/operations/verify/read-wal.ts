@@ -1,7 +1,13 @@
 import { WalgError } from '../../kit/errors.ts'
+import type { Lsn } from '../../postgres/lsn.ts'
 import { assertSegment, openSegmentChecker } from '../../postgres/wal/page-reader.ts'
 import { RecordReader } from '../../postgres/wal/record-reader.ts'
-import { decodeSegmentHeader, LONG_HEADER_BYTES } from '../../postgres/wal/wal-page.ts'
+import {
+  decodeSegmentHeader,
+  LONG_HEADER_BYTES,
+  majorByMagic,
+  type WalSegmentHeader,
+} from '../../postgres/wal/wal-page.ts'
 import {
   formatSegmentName,
   nextSegment,
@@ -19,6 +25,13 @@ interface Run {
   readonly systemIdentifier: bigint
 }
 
+/** A record that proved whole, see `RecordSink`. `startLsn` undefined: it began before the first segment that was read. */
+export type RecordTaker = (
+  record: { readonly view: DataView; readonly at: number; readonly totalBytes: number },
+  startLsn: Lsn | undefined,
+  major: number,
+) => void
+
 /**
  * Reads segments one after the other: size, page addresses and the checksum of every record; a record that
  * crosses from one segment into the next is checked when both are read in a row.
@@ -26,10 +39,12 @@ interface Run {
 export class WalReader {
   readonly #lane: ReadLane
   readonly #page: Uint8Array = new Uint8Array(64 << 10)
+  readonly #onRecord: RecordTaker | undefined
   #run: Run | undefined
 
-  constructor(lane: ReadLane) {
+  constructor(lane: ReadLane, onRecord?: RecordTaker) {
     this.#lane = lane
+    this.#onRecord = onRecord
   }
 
   /** `expected`: the cluster it must be of, where that is known. Throws WAL_INVALID, FORMAT_*, CHECKSUM_MISMATCH, DECRYPT_FAILED. */
@@ -37,7 +52,12 @@ export class WalReader {
     const before = this.#run
     this.#run = undefined
     const pages = openSegmentChecker(file)
-    const records = new SegmentRecords(file, before?.next === file ? before : undefined, this.#page)
+    const records = new SegmentRecords(
+      file,
+      before?.next === file ? before : undefined,
+      this.#page,
+      this.#onRecord,
+    )
     await readStored(this.#lane, key, extension, block => {
       pages.update(block)
       records.take(block)
@@ -65,12 +85,14 @@ class SegmentRecords {
   #heldBytes = 0
   #pageBytes = 0
   #reader: RecordReader | undefined
+  readonly #onRecord: RecordTaker | undefined
   #hasGap = false
 
-  constructor(file: string, before: Run | undefined, held: Uint8Array) {
+  constructor(file: string, before: Run | undefined, held: Uint8Array, onRecord: RecordTaker | undefined) {
     this.#file = file
     this.#before = before
     this.#held = held
+    this.#onRecord = onRecord
   }
 
   take(block: Uint8Array): void {
@@ -116,8 +138,18 @@ class SegmentRecords {
     }
     const segment = parseSegmentName(this.#file, header.segmentBytes)
     this.#reader =
-      reader ?? new RecordReader(header, segmentStartLsn(segment, header.segmentBytes), segment.timeline)
+      reader ?? this.#open(header, segmentStartLsn(segment, header.segmentBytes), segment.timeline)
     return true
+  }
+
+  #open(header: WalSegmentHeader, firstLsn: Lsn, timeline: number): RecordReader {
+    const onRecord = this.#onRecord
+    if (onRecord === undefined) return new RecordReader(header, firstLsn, timeline)
+    const major = majorByMagic(this.#held[0]! | (this.#held[1]! << 8)) ?? 0
+    const reader: RecordReader = new RecordReader(header, firstLsn, timeline, {
+      sink: (view, at, totalBytes) => onRecord({ view, at, totalBytes }, reader.lastStartLsn, major),
+    })
+    return reader
   }
 
   #read(page: Uint8Array): void {

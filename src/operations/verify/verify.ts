@@ -2,6 +2,7 @@ import { openCodec } from '../../codec/open-codec.ts'
 import { throwIfCancelled } from '../../kit/clock.ts'
 import { openHasher } from '../../kit/hash.ts'
 import { nowNs } from '../../kit/timestamp.ts'
+import type { WalObject } from '../../repository/wal-catalog.ts'
 import type { OperationContext } from '../context.ts'
 import { chooseBackups } from './choose-backups.ts'
 import { Findings, isFinding } from './findings.ts'
@@ -47,7 +48,9 @@ export async function verify(context: OperationContext, options: VerifyOptions):
     plan.read.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   )
   try {
-    await readParts(context, backups, outcome, findings, memory, options)
+    const walOf = (inspected: InspectedBackup): WalObject[] =>
+      (segments.get(inspected.backup.name) ?? []).flatMap(file => archive.segments.get(file) ?? [])
+    await readParts(context, backups, walOf, outcome, findings, memory, options)
     await readWal(context, backups, archive, outcome, findings, memory)
   } catch (error) {
     // what was verified until then is kept; the first failure is the one to tell
@@ -106,6 +109,7 @@ function openLane({ storage, codecDescription, signal, progress }: OperationCont
 async function readParts(
   context: OperationContext,
   backups: readonly InspectedBackup[],
+  walOf: (backup: InspectedBackup) => readonly WalObject[],
   outcome: Outcome,
   findings: Findings,
   memory: Memory,
@@ -124,13 +128,15 @@ async function readParts(
       while (next < items.length) {
         const item = items[next++]!
         throwIfCancelled(context.signal)
-        if (await reader.read(lane, item)) settle(outcome, memory, item, true)
-        else settle(outcome, memory, item, false)
+        const isGood = await reader.read(lane, item)
+        if (!reader.isSuspect(item)) settle(outcome, memory, item, isGood)
         await memory.saveNowAndThen()
       }
     })
     const results = await Promise.allSettled(lanes)
     for (const result of results) if (result.status === 'rejected') throw result.reason
+    const judged = await reader.judgePages(openLane(context), walOf(inspected))
+    for (const [item, isGood] of judged) settle(outcome, memory, item, isGood)
   }
 }
 

@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
-import { openPageVerifier, type PageVerifier, type SuspectPage } from '../../../postgres/page.ts'
+import { openPageVerifier, PagePieces, type PageVerifier, type SuspectPage } from '../../../postgres/page.ts'
 import { firstBlockOf, parseRelationFile } from '../../../postgres/relation-file.ts'
 import { type PageFindings, sortSuspects } from '../late-pages.ts'
 import type { BatchFile } from './file-batch.ts'
@@ -30,17 +30,16 @@ export class PageCheck {
   readonly #verifier: PageVerifier
   readonly #blocksPerSegment: number
   readonly #startLsn: bigint
-  readonly #memory: LinearMemory
-  /** A page that the end of a block has cut in two. */
-  readonly #carryAt: number
+  /** Room for a page that the end of a block has cut in two. */
+  readonly #carried: Uint8Array
 
   constructor(options: PageCheckOptions, memory: LinearMemory) {
     // every page is looked at: what is newer than the start may still be older than the end, which nobody knows yet
     this.#verifier = openPageVerifier({ memory, pageBytes: options.pageBytes })
     this.#startLsn = options.startLsn
     this.#blocksPerSegment = options.blocksPerSegment
-    this.#memory = memory
-    this.#carryAt = memory.allocate(options.pageBytes)
+    const carryAt = memory.allocate(options.pageBytes)
+    this.#carried = memory.bytes.subarray(carryAt, carryAt + options.pageBytes)
   }
 
   /** `none`: not a relation's file. `odd`: a relation's file that does not consist of whole pages. */
@@ -52,37 +51,13 @@ export class PageCheck {
   }
 
   #observe(file: BatchFile, firstBlock: number): PageObserver {
-    const pageBytes = this.#verifier.pageBytes
-    const suspects: number[] = []
-    let block = firstBlock
-    let carried = 0
-    const verify = (bytes: Uint8Array): void => {
-      suspects.push(...this.#verifier.verify(bytes, block))
-      block += Math.floor(bytes.length / pageBytes)
-    }
+    const pages = new PagePieces(this.#verifier, firstBlock, this.#carried)
     return {
-      observe: bytes => {
-        let rest = bytes
-        if (carried > 0) {
-          const piece = rest.subarray(0, pageBytes - carried)
-          this.#memory.bytes.set(piece, this.#carryAt + carried)
-          carried += piece.length
-          rest = rest.subarray(piece.length)
-          if (carried < pageBytes) return
-          verify(this.#memory.bytes.subarray(this.#carryAt, this.#carryAt + pageBytes))
-          carried = 0
-        }
-        const whole = rest.length - (rest.length % pageBytes)
-        if (whole > 0) verify(rest.subarray(0, whole))
-        carried = rest.length - whole
-        if (carried > 0) this.#memory.bytes.set(rest.subarray(whole), this.#carryAt)
-      },
-      seek: blockOfFile => {
-        block = firstBlock + blockOfFile
-        carried = 0
-      },
+      observe: bytes => pages.observe(bytes),
+      seek: blockOfFile => pages.seek(blockOfFile),
       end: () => {
-        if (suspects.length === 0) return NOTHING_FOUND
+        if (pages.suspects.length === 0) return NOTHING_FOUND
+        const suspects = pages.suspects.map(({ block }) => block)
         return sortSuspects(this.#confirm(file.path, suspects, firstBlock), this.#startLsn, firstBlock)
       },
     }

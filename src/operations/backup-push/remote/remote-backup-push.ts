@@ -29,6 +29,7 @@ import { lockPrimary } from '../source/primary-lock.ts'
 import { checkSegmentSize } from '../source/segment-size-check.ts'
 import { waitForStandbyWal } from '../source/standby-wal.ts'
 import { waitForArchive } from '../source/wait-for-archive.ts'
+import { readAgainThrough } from './read-again.ts'
 import { RemoteParts } from './remote-parts.ts'
 import { remoteFilesMetadata, remoteManifest } from './remote-record.ts'
 import { assertAllSent, readTablespaceNames } from './sent-tablespaces.ts'
@@ -114,7 +115,7 @@ export async function remoteBackupPush(
       options,
       pages,
     )
-    const damage = pages?.judge(received.stopLsn) ?? NO_DAMAGE
+    const damage = (await pages?.judge(received.stopLsn, readAgainThrough(cluster))) ?? NO_DAMAGE
     await assertNoneMoved(cluster, facts.databases)
     await reportAll(context, cluster, damage, received.isDamaged, options.failsOnCorrupt)
     await waitForWal(context, cluster, facts, begin, received.stopLsn, options)

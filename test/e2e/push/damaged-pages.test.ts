@@ -1,0 +1,126 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { giveToClusterUser } from '../../support/cluster-user.ts'
+import type { Finished } from '../../support/process.ts'
+import { untilTrue } from '../../support/until-true.ts'
+import { runWalg, startWalg } from '../../support/walg.ts'
+import { type ArchivingCluster, archiveEverything, HBA, startArchivingCluster } from '../archiving-cluster.ts'
+import { listedBackups, readJson } from './backup-push-support.ts'
+
+setDefaultTimeout(120_000)
+
+const PAGE = 8192
+
+function flip(page: Uint8Array, at: number): void {
+  page[at]! ^= 0x40
+}
+
+/** What befalls a page, by block number. */
+const DAMAGE: ReadonlyMap<number, (page: Uint8Array) => void> = new Map([
+  [2, page => flip(page, 4000)],
+  [4, page => page.fill(0, 0, PAGE / 2)],
+  [6, page => page.fill(0, 0, 24)],
+  [8, page => page.fill(0, 14, 16)],
+  [10, page => page.fill(0, PAGE / 2)],
+  [12, page => page.fill(0xff)],
+  [14, page => flip(page, 3)],
+  [16, page => flip(page, 8)],
+])
+/** Zeros alone are no damage: a server adds such pages. */
+const ZEROED = 18
+const BLOCKS = [...DAMAGE.keys()]
+
+let source: ArchivingCluster
+let file: string
+
+beforeAll(async () => {
+  source = await startArchivingCluster({ major: 15, settings: { autovacuum: 'off' } })
+  const { cluster } = source
+  giveToClusterUser(source.repository, 0o777)
+  await cluster.query('alter role wal_g replication')
+  writeFileSync(
+    path.join(cluster.dataDirectory, 'pg_hba.conf'),
+    `${[...HBA, 'host replication wal_g 127.0.0.1/32 scram-sha-256'].join('\n')}\n`,
+  )
+  await cluster.reload()
+  await cluster.query('create table spoilt as select g as id from generate_series(1, 9000) g')
+  await cluster.query('select count(*) from spoilt')
+  const [row] = await cluster.query<{ file: string }>(`select pg_relation_filepath('spoilt') as file`)
+  file = row!.file
+  await cluster.query('checkpoint')
+  const place = path.join(cluster.dataDirectory, file)
+  const bytes = readFileSync(place)
+  for (const [block, damage] of DAMAGE) damage(bytes.subarray(block * PAGE, (block + 1) * PAGE))
+  bytes.fill(0, ZEROED * PAGE, (ZEROED + 1) * PAGE)
+  writeFileSync(place, bytes)
+})
+afterAll(() => source?.[Symbol.asyncDispose]())
+
+async function push(
+  args: readonly string[],
+  more: Record<string, string> = {},
+): Promise<Finished & { name: string }> {
+  await source.cluster.query('select pg_switch_wal()')
+  const run = await runWalg(['backup-push', ...args], { env: { ...source.connection(), ...more } })
+  return { ...run, name: listedBackups(source.repository).at(-1) ?? '' }
+}
+
+function recorded(backup: string, member: string): unknown {
+  const files = readJson(source.repository, backup, 'files_metadata.json')['Files'] as Record<
+    string,
+    { CorruptBlocks?: { SomeCorruptBlocks: number[] } }
+  >
+  return files[member]?.CorruptBlocks?.SomeCorruptBlocks
+}
+
+const verified = (backup: string): Promise<Finished> => runWalg(['verify', backup], { env: source.settings })
+
+test('a push beside the data, one over the wire and verify name the same pages, whatever befell them', async () => {
+  const { dataDirectory } = source.cluster
+  const beside = await push([dataDirectory, '--verify', '--store-all-corrupt'])
+  expect(recorded(beside.name, `/${file}`)).toEqual(BLOCKS)
+  const remote = await push(['--verify', '--store-all-corrupt'])
+  expect(recorded(remote.name, file)).toEqual(BLOCKS)
+  const strict = await push([], { WALG_FAIL_ON_CORRUPT: 'true' })
+  expect([strict.exit, strict.stderr]).toEqual([1, expect.stringContaining(`${BLOCKS.length} corrupt pages`)])
+
+  const silent = [await push([dataDirectory]), await push([])]
+  await archiveEverything(source.cluster)
+  for (const { exit, name } of silent) {
+    expect([exit, recorded(name, file), recorded(name, `/${file}`)]).toEqual([0, undefined, undefined])
+    const { exit: found, stdout } = await verified(name)
+    expect([found, stdout]).toEqual([4, expect.stringContaining(`${file}/[${BLOCKS.join(', ')}]`)])
+    expect(stdout).toContain('the checksum of pages does not match')
+    // what is damaged is read again, however often it is asked for
+    const again = await runWalg(['verify', name, '--incremental'], { env: source.settings })
+    expect([again.exit, again.stdout]).toEqual([4, expect.stringContaining('does not match')])
+  }
+  for (const { name } of [beside, remote]) {
+    const { exit, stdout } = await verified(name)
+    expect([exit, stdout]).toEqual([
+      0,
+      expect.stringContaining('pages were damaged when the backup was taken'),
+    ])
+  }
+})
+
+test('verify leaves a page alone that was half written while it was copied: the WAL of the backup writes it anew', async () => {
+  const { cluster } = source
+  await cluster.query('create table busy as select g as id from generate_series(1, 9000) g')
+  await cluster.query('select count(*) from busy')
+  const [row] = await cluster.query<{ file: string }>(`select pg_relation_filepath('busy') as file`)
+  const place = path.join(cluster.dataDirectory, row!.file)
+  await cluster.query('checkpoint')
+  const bytes = readFileSync(place)
+  for (const block of [3, 5]) flip(bytes, block * PAGE + 6000)
+  writeFileSync(place, bytes)
+  const env = { ...source.connection(), WALG_DISK_RATE_LIMIT: '6000000' }
+  const started = startWalg(['backup-push', cluster.dataDirectory], { env })
+  await untilTrue(async () => started.stderr().includes('Packing'))
+  // in the server's memory the page is whole
+  await cluster.query(`update busy set id = id where ctid >= '(3,0)' and ctid < '(4,0)'`)
+  expect((await started.finished).exit).toBe(0)
+  const { stdout } = await verified(listedBackups(source.repository).at(-1)!)
+  expect(stdout).toContain(`the checksum of pages does not match: /${row!.file}/[5]\n`)
+})
