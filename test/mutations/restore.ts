@@ -97,7 +97,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'no tablespace is restored into another',
     file: 'src/operations/backup-fetch/target/tablespaces.ts',
-    find: 'if (!isWithin(inner.location, outer.location) || wasWithin(inner, outer)) continue',
+    find: 'if (!isReallyWithin(inner, outer) || wasWithin(inner, outer)) continue',
     replace: 'if (wasWithin(inner, outer) || inner !== outer) continue',
     test: 'src/operations/backup-fetch/target/target.test.ts',
     title: 'are not moved into each other',
@@ -108,5 +108,21 @@ export const mutations: readonly Mutation[] = [
     find: 'findExact(item, databases) ?? findExact(trimmed, databases) ?? ',
     replace: '',
     test: 'src/operations/backup-fetch/plan/relation-choice.test.ts',
+  },
+  {
+    guard: 'places of tablespaces are compared as symbolic links lead',
+    file: 'src/operations/backup-fetch/target/tablespaces.ts',
+    find: '[link, resolveDestination(location)]',
+    replace: '[link, path.resolve(location)]',
+    test: 'src/operations/backup-fetch/target/target.test.ts',
+    title: 'a symbolic link',
+  },
+  {
+    guard: 'no tablespace comes to lie in the data directory by a symbolic link',
+    file: 'src/operations/backup-fetch/target/tablespaces.ts',
+    find: '  const real = resolveDestination(location)\n  if (isWithin',
+    replace: '  const real = path.resolve(location)\n  if (isWithin',
+    test: 'src/operations/backup-fetch/target/target.test.ts',
+    title: 'a symbolic link',
   },
 ]

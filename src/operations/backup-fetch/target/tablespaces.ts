@@ -4,6 +4,7 @@ import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
 import type { Logger } from '../../../kit/log.ts'
 import type { Tablespace, TablespaceSpec } from '../../../repository/tablespace-spec.ts'
 import type { MemberTable } from '../plan/member-table.ts'
+import { resolveDestination } from './destination.ts'
 
 /** A tablespace as it will be restored. */
 export interface PlannedTablespace {
@@ -26,7 +27,8 @@ export interface TablespacePlan {
 /**
  * Where the tablespaces of a backup go. With `--restore-spec` to the places it names, with `--tablespace-mapping`
  * (`moved`: new places by OID) to those; otherwise to where they were. `isCatchup`: `moved` is where a standby has them.
- * The links are always made in the restored directory. Throws USAGE for a spec that cannot be followed.
+ * The links are always made in the restored directory, whose path `destination` is, without symbolic links; places are compared
+ * as those lead. Throws USAGE for a spec that cannot be followed.
  */
 export function planTablespaces(
   destination: string,
@@ -42,8 +44,9 @@ export function planTablespaces(
     const inner = innerNames.get(oid)
     const own = inner === undefined ? undefined : path.join(destination, inner)
     const target = path.normalize(place ?? own ?? location)
-    const isInside = own !== undefined && path.resolve(target) === own
-    checkTablespace(oid, link, place ?? target, isInside ? null : destination)
+    checkForm(oid, link, place ?? target)
+    const isInside = own !== undefined && [path.resolve(target), resolveDestination(target)].includes(own)
+    if (!isInside) checkOutside(oid, place ?? target, destination)
     return { link: `pg_tblspc/${oid}`, location: target, isInside, leaves: isInside ? undefined : inner }
   }
   const tablespaces = spec.tablespaces.map(one =>
@@ -73,23 +76,32 @@ function checkApart(
     return innerBefore !== undefined && outerBefore !== undefined && isWithin(innerBefore, outerBefore)
   }
   const hint = 'give each tablespace a directory of its own with --tablespace-mapping or in --restore-spec'
+  const real = new Map(tablespaces.map(({ link, location }) => [link, resolveDestination(location)]))
+  const isReallyWithin = (inner: PlannedTablespace, outer: PlannedTablespace): boolean =>
+    isWithin(real.get(inner.link)!, real.get(outer.link)!)
   for (const [index, one] of tablespaces.entries()) {
     for (const other of tablespaces.slice(0, index)) {
-      if (isSame(one.location, other.location)) {
-        throw new WalgError('USAGE', `"${one.link}" and "${other.link}" would share "${one.location}"`, {
-          hint,
-        })
+      if (isReallyWithin(one, other) && isReallyWithin(other, one)) {
+        const [place, otherPlace] = [shown(one.location), shown(other.location)]
+        const places = place === otherPlace ? place : `${place} and ${otherPlace}, the same directory`
+        throw new WalgError('USAGE', `"${one.link}" and "${other.link}" would share ${places}`, { hint })
       }
-      const [inner, outer] = isWithin(one.location, other.location) ? [one, other] : [other, one]
+      const [inner, outer] = isReallyWithin(one, other) ? [one, other] : [other, one]
       // PostgreSQL allows it, and what was so before can be so again
-      if (!isWithin(inner.location, outer.location) || wasWithin(inner, outer)) continue
+      if (!isReallyWithin(inner, outer) || wasWithin(inner, outer)) continue
       throw new WalgError(
         'USAGE',
-        `"${inner.link}" would lie in "${inner.location}", within "${outer.location}" of "${outer.link}"`,
+        `"${inner.link}" would lie in ${shown(inner.location)}, within ${shown(outer.location)} of "${outer.link}"`,
         { hint },
       )
     }
   }
+}
+
+/** A place as it was given, and where it is, if a symbolic link leads there. */
+function shown(location: string): string {
+  const real = resolveDestination(location)
+  return real === path.resolve(location) ? `"${location}"` : `"${location}" (it is "${real}")`
 }
 
 /** A tablespace that only the restore spec has may be a slip of the pen: a WARNING. */
@@ -138,7 +150,7 @@ function hasMembersBelow(table: MemberTable, directory: string): boolean {
   return false
 }
 
-function checkTablespace(oid: string, link: string, location: string, destination: string | null): void {
+function checkForm(oid: string, link: string, location: string): void {
   const isOid = /^\d{1,10}$/.test(oid)
   if (!isOid || (link !== `pg_tblspc/${oid}` && link !== `/pg_tblspc/${oid}`)) {
     throw new WalgError('USAGE', `tablespace "${oid}" with the link "${link}" cannot be restored`, {
@@ -150,19 +162,19 @@ function checkTablespace(oid: string, link: string, location: string, destinatio
       hint: 'it begins with a slash, and has no ".." in it',
     })
   }
-  if (destination !== null && (isWithin(location, destination) || isWithin(destination, location))) {
+}
+
+function checkOutside(oid: string, location: string, destination: string): void {
+  const real = resolveDestination(location)
+  if (isWithin(real, destination) || isWithin(destination, real)) {
     throw new WalgError(
       'USAGE',
-      `the location "${location}" of tablespace ${oid} overlaps with "${destination}"`,
+      `the location ${shown(location)} of tablespace ${oid} overlaps with "${destination}"`,
       {
         hint: 'give the tablespace a directory of its own with --tablespace-mapping or in --restore-spec',
       },
     )
   }
-}
-
-function isSame(one: string, other: string): boolean {
-  return path.relative(one, other) === ''
 }
 
 /** True when `inner` is `outer` or lies below it. */

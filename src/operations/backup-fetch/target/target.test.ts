@@ -230,6 +230,53 @@ describe('tablespaces', () => {
     expect(bySpec('/m/x', '/m/y')).toEqual(['/m/x', '/m/y'])
   })
 
+  test('are compared where they are, though a symbolic link in the path leads there', () => {
+    const place = rig.folder.at('x')
+    fs.mkdirSync(place)
+    fs.symlinkSync(place, rig.folder.at('lnk'))
+    fs.symlinkSync(rig.folder.path, rig.folder.at('around'))
+    const [x, lnk] = [place, rig.folder.at('lnk')]
+    const spec = (first: string, second: string): TablespaceSpec => ({
+      basePrefix: '/srv/made',
+      tablespaces: [first, second].map((location, index) => ({
+        oid: String(16_400 + index),
+        location,
+        link: `pg_tblspc/${16_400 + index}`,
+      })),
+    })
+    const before = spec('/a', '/b')
+    const ways = [
+      (first: string, second: string) => planTablespaces(rig.target, before, spec(first, second)),
+      (first: string, second: string) => planTablespaces(rig.target, spec(first, second), null),
+      (first: string, second: string) =>
+        planTablespaces(
+          rig.target,
+          before,
+          null,
+          new Map([
+            ['16400', first],
+            ['16401', second],
+          ]),
+        ),
+    ]
+    for (const plan of ways) {
+      expect(() => plan(`${x}/ts`, `${lnk}/ts`)).toThrow(
+        `"pg_tblspc/16401" and "pg_tblspc/16400" would share "${lnk}/ts" (it is "${x}/ts") and "${x}/ts", the same directory`,
+      )
+      expect(() => plan(`${x}/ts`, `${lnk}/ts/in`)).toThrow(
+        `"pg_tblspc/16401" would lie in "${lnk}/ts/in" (it is "${x}/ts/in"), within "${x}/ts" of "pg_tblspc/16400"`,
+      )
+      const inner = path.join(rig.folder.at('around'), path.basename(rig.target), 'base/5')
+      expect(() => plan(inner, `${x}/ts`)).toThrow(
+        `"${inner}" (it is "${rig.target}/base/5") of tablespace 16400 overlaps with "${rig.target}"`,
+      )
+      expect(plan(`${x}/ts`, `${lnk}/tt`).tablespaces.map(({ location }) => location)).toEqual([
+        `${x}/ts`,
+        `${lnk}/tt`,
+      ])
+    }
+  })
+
   test('a mask that nothing matches is an error, and nothing is made', async () => {
     rig.make(fullBackup)
     for (const mask of ['nosuch*', '/global/*']) {
