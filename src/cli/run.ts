@@ -28,7 +28,7 @@ import { createProgress } from './render/progress.ts'
 import { createRedactor } from './render/redaction.ts'
 import type { Settings } from './settings.ts'
 import { abortOnSignals, STOP_SIGNALS } from './signals.ts'
-import { readStorages, type StoragesReading, targetProblem } from './storages.ts'
+import { endWaitsOnAbort, readStorages, type StoragesReading, targetProblem } from './storages.ts'
 
 const STDERR = 2
 
@@ -222,6 +222,7 @@ async function perform(
     name => sink.log.warning(`Received ${name}, stopping. Once more to leave at once.`),
     () => process.exit(exitCodeOf(new WalgError('CANCELLED', 'interrupted twice'), session.facts)),
   )
+  for (const limits of descriptions) await endWaitsOnAbort(limits, signal)
   const storages = new Set<{ close(): Promise<void> }>()
   if (descriptions.some(({ driver }) => driver.kind !== 'fs')) {
     const { onNotice } = await import('../kit/log.ts')
@@ -259,7 +260,7 @@ async function perform(
     return exitCodeOfResult(await command.run(invocation), session.facts)
   } catch (error) {
     // Whatever an aborted step threw, the reason is the signal.
-    throw signal.aborted && !hasCode(error, 'CANCELLED') ? withSignal(signal, error) : error
+    throw signal.aborted ? withSignal(signal, error) : error
   } finally {
     invocation.progress.end()
     for (const storage of storages) await storage.close()
@@ -348,8 +349,10 @@ function catchStrayErrors(session: Session): void {
 }
 
 function withSignal(signal: AbortSignal, cause: unknown): WalgError {
-  const reason = signal.reason instanceof WalgError ? signal.reason.message : 'interrupted'
-  return new WalgError('CANCELLED', reason, { cause })
+  const { reason } = signal
+  // a thread that was told to stop knows no more than that
+  if (reason instanceof WalgError && hasCode(cause, 'CANCELLED')) return reason
+  return new WalgError('CANCELLED', reason instanceof WalgError ? reason.message : 'interrupted', { cause })
 }
 
 function programOf(parsed: ParsedArguments): Invocation['program'] {

@@ -62,6 +62,13 @@ export async function sharedLimitsOf(settings: Settings, isRemote: boolean): Pro
   return { ...networkLimit, memoryBudget: createMemoryBudget(limitBytes) }
 }
 
+/** Whoever waits for the rate of the network, in any thread, is not kept by it when the command is told to stop. */
+export async function endWaitsOnAbort({ networkLimit }: SharedLimits, signal: AbortSignal): Promise<void> {
+  if (networkLimit === undefined) return
+  const { stopRateLimit } = await import('../kit/limits.ts')
+  signal.addEventListener('abort', () => stopRateLimit(networkLimit), { once: true })
+}
+
 /** A storage as data. */
 export function describeStorage(
   name: string,

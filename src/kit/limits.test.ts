@@ -1,7 +1,14 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { seed } from '../../test/support/seeded-random.ts'
-import { createMemoryBudget, createRateLimit, openMemoryBudget, openRateLimit } from './limits.ts'
+import { hasCode } from './errors.ts'
+import {
+  createMemoryBudget,
+  createRateLimit,
+  openMemoryBudget,
+  openRateLimit,
+  stopRateLimit,
+} from './limits.ts'
 
 const MIB = 1 << 20
 
@@ -94,6 +101,18 @@ test('a clock that jumps back does not stop the work', async () => {
 
 test('a rate must be a positive number', () => {
   for (const rate of [0, -1, Number.NaN]) expect(() => createRateLimit(rate)).toThrow(RangeError)
+})
+
+test('waiting ends when the work is given up, and nothing waits after that', async () => {
+  const limit = createRateLimit(1)
+  const limiter = openRateLimit(limit, { mayBlock: false })
+  const waiting = Promise.all([limiter.take(1000), limiter.take(1000)])
+  const beganMs = performance.now()
+  setTimeout(() => stopRateLimit(limit), 50)
+  const outcome = await waiting.catch(error => error)
+  expect(hasCode(outcome, 'CANCELLED')).toBe(true)
+  expect(performance.now() - beganMs).toBeLessThan(5000)
+  expect(limiter.take(1000)).toBeUndefined()
 })
 
 test('workers that block on one rate hold it together', async () => {

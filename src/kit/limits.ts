@@ -1,5 +1,5 @@
 import type { Awaitable } from './bytes.ts'
-import { throwIfCancelled } from './clock.ts'
+import { cancelled, throwIfCancelled } from './clock.ts'
 import { isWorkerThread } from './thread.ts'
 
 /** A rate as plain data that can be sent to workers: all of them share it. */
@@ -7,13 +7,16 @@ export interface RateLimit {
   readonly bytesPerSecond: number
   /** [0] time in ns at which the last reserved byte has gone; [1] cost in ns of the reservations still waited for. */
   readonly shared: SharedArrayBuffer
+  /** [0] 1: the work is given up, nobody is to wait any more. */
+  readonly stop: SharedArrayBuffer
 }
 
 /** One thread's door to a rate. */
 export interface RateLimiter {
   /**
    * Returns, or settles, when `bytes` more may pass. Blocks the thread in a worker; a promise on the main
-   * thread whenever there is something to wait for.
+   * thread whenever there is something to wait for. Throws CANCELLED when the work is given up meanwhile; what comes after
+   * that, to clean up, passes at once.
    */
   take(bytes: number): Awaitable<void>
 }
@@ -22,11 +25,20 @@ export interface RateLimiter {
 const BURST_NS = 100_000_000n
 /** A clock that is off by more than this against the reservations has jumped. */
 const CLOCK_JUMP_NS = 2_000_000_000n
+/** How long the main thread waits before it looks whether the work is given up. */
+const LOOK_MS = 100
 
 /** Creates the shared state of one rate. Throws RangeError unless `bytesPerSecond` is a positive number. */
 export function createRateLimit(bytesPerSecond: number): RateLimit {
   if (!(bytesPerSecond > 0)) throw new RangeError('a rate must be a positive number of bytes per second')
-  return { bytesPerSecond, shared: new SharedArrayBuffer(16) }
+  return { bytesPerSecond, shared: new SharedArrayBuffer(16), stop: new SharedArrayBuffer(4) }
+}
+
+/** Ends the waiting of all threads at once, and for good: the work is given up. */
+export function stopRateLimit({ stop }: RateLimit): void {
+  const word = new Int32Array(stop)
+  Atomics.store(word, 0, 1)
+  Atomics.notify(word, 0)
 }
 
 export interface RateLimiterOptions {
@@ -43,28 +55,34 @@ export interface RateLimiterOptions {
 export function openRateLimit(limit: RateLimit, options: RateLimiterOptions = {}): RateLimiter {
   const state = new BigInt64Array(limit.shared)
   const nowNs = options.nowNs ?? systemNowNs
-  const sleep = options.sleep ?? (delayMs => new Promise<void>(resolve => setTimeout(resolve, delayMs)))
   const mayBlock = options.mayBlock ?? isWorkerThread()
-  const pause = mayBlock ? new Int32Array(new SharedArrayBuffer(4)) : undefined
+  const stop = new Int32Array(limit.stop)
+  const isStopped = (): boolean => Atomics.load(stop, 0) !== 0
+  const sleep = options.sleep ?? (delayMs => sleepUntil(isStopped, delayMs))
+  const pause = async (waitMs: number): Promise<void> => {
+    await sleep(waitMs)
+    if (isStopped()) throw cancelled()
+  }
   return {
     take(bytes: number): Awaitable<void> {
-      if (bytes <= 0) return
+      if (bytes <= 0 || isStopped()) return
       const costNs = BigInt(Math.ceil((bytes * 1e9) / limit.bytesPerSecond))
-      const waitNs = reserve(state, costNs, nowNs())
-      const waitMs = Number(waitNs) / 1e6
-      if (waitMs < 1) {
-        Atomics.sub(state, 1, costNs)
-        return
-      }
-      if (pause !== undefined) {
-        Atomics.wait(pause, 0, 0, waitMs)
-        Atomics.sub(state, 1, costNs)
-        return
-      }
-      return sleep(waitMs).then(() => {
-        Atomics.sub(state, 1, costNs)
-      })
+      const waitMs = Number(reserve(state, costNs, nowNs())) / 1e6
+      const arrive = (): void => void Atomics.sub(state, 1, costNs)
+      if (waitMs < 1) return arrive()
+      if (!mayBlock) return pause(waitMs).finally(arrive)
+      const end = Atomics.wait(stop, 0, 0, waitMs)
+      arrive()
+      if (end !== 'timed-out') throw cancelled()
     },
+  }
+}
+
+/** By timers: `Atomics.waitAsync` does not keep the process alive. */
+async function sleepUntil(isStopped: () => boolean, delayMs: number): Promise<void> {
+  const endMs = performance.now() + delayMs
+  for (let leftMs = delayMs; leftMs > 0 && !isStopped(); leftMs = endMs - performance.now()) {
+    await new Promise<void>(resolve => setTimeout(resolve, Math.min(leftMs, LOOK_MS)))
   }
 }
 

@@ -322,4 +322,20 @@ export const mutations: readonly Mutation[] = [
     replace: '  return true',
     test: COPIES_TEST,
   },
+  {
+    guard: 'rate limit: threads that wait are told when the push is given up',
+    file: 'src/operations/backup-push/part/part-workers.ts',
+    find: 'if (limit !== undefined) stopRateLimit(limit)',
+    replace: 'void limit',
+    test: WORKERS,
+    title: 'an abort ends waiting',
+  },
+  {
+    guard: 'rate limit: a signal ends the wait of the main thread',
+    file: 'src/cli/storages.ts',
+    find: "signal.addEventListener('abort', () => stopRateLimit(networkLimit), { once: true })",
+    replace: '',
+    test: 'test/hazard/signalled-push.test.ts',
+    title: 'a fetch and a verify',
+  },
 ]

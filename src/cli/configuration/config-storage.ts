@@ -6,7 +6,7 @@ import { readStorage, STORAGE_PREFIX_NAMES } from '../../storage/read-storage.ts
 import type { Invocation } from '../command.ts'
 import { describeCodec, describeEncryption } from '../invocation.ts'
 import type { Settings } from '../settings.ts'
-import { describeStorage, type SharedLimits, sharedLimitsOf } from '../storages.ts'
+import { describeStorage, endWaitsOnAbort, type SharedLimits, sharedLimitsOf } from '../storages.ts'
 import { readConfigFile } from './config-file.ts'
 import { readSettings } from './read-settings.ts'
 
@@ -25,6 +25,7 @@ export async function readConfigStorages(
   paths: { readonly from: string; readonly to: string },
 ): Promise<{ readonly from: ConfigStorage; readonly to: ConfigStorage }> {
   const limits = await sharedLimitsOf(invocation.settings, true)
+  await endWaitsOnAbort(limits, invocation.signal)
   const read = (path: string, name: string): Promise<ConfigStorage> => readOne(invocation, path, name, limits)
   return { from: await read(paths.from, 'source'), to: await read(paths.to, 'destination') }
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { ByteStream } from '../../kit/bytes.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { fromSystemError, hasCode } from '../../kit/errors.ts'
-import { createRateLimit, openRateLimit, type RateLimiter } from '../../kit/limits.ts'
+import { createRateLimit, openRateLimit, stopRateLimit } from '../../kit/limits.ts'
 import { parseControlFile } from '../../postgres/control-file.ts'
 import type { ControlEntry } from '../../postgres/data-directory.ts'
 import type { BackupName } from '../../repository/backup-name.ts'
@@ -68,13 +68,13 @@ export async function pushWalMembers(
   wal: readonly WalMember[],
   diskBytesPerSecond: number | undefined,
 ): Promise<SmallPart> {
-  const limiter =
-    diskBytesPerSecond === undefined ? undefined : openRateLimit(createRateLimit(diskBytesPerSecond))
+  const { signal } = place.context
   return pushPart(place, partName, async part => {
     const members: SmallMember[] = []
     for (const file of wal) {
       const member = fileMember(file.memberName, file.sizeBytes, file)
-      const hash = await part.packer.packStream(member, paced(await file.open(), limiter))
+      const content = paced(await file.open(), diskBytesPerSecond, signal)
+      const hash = await part.packer.packStream(member, content)
       place.context.log.info(file.memberName)
       members.push({ name: file.memberName, sizeBytes: file.sizeBytes, hash })
     }
@@ -82,11 +82,24 @@ export async function pushWalMembers(
   })
 }
 
-/** Files are read at the rate that holds for the parts before. */
-async function* paced(stream: ByteStream, limiter: RateLimiter | undefined): AsyncGenerator<Uint8Array> {
-  for await (const chunk of stream) {
-    await limiter?.take(chunk.length)
-    yield chunk
+/** Files are read at the rate that holds for the parts before, until `signal`. */
+async function* paced(
+  stream: ByteStream,
+  bytesPerSecond: number | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  if (bytesPerSecond === undefined) return yield* stream
+  const limit = createRateLimit(bytesPerSecond)
+  const limiter = openRateLimit(limit)
+  const stop = (): void => stopRateLimit(limit)
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    for await (const chunk of stream) {
+      await limiter.take(chunk.length)
+      yield chunk
+    }
+  } finally {
+    signal.removeEventListener('abort', stop)
   }
 }
 

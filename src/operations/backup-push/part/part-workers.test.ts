@@ -96,6 +96,7 @@ async function pack(
     stallTimeoutMs?: number
     stopGraceMs?: number
     diskLimit?: RateLimit
+    networkLimit?: RateLimit
     onTask?: (task: PartsTask) => void
   } = {},
 ): Promise<PackedScene> {
@@ -107,7 +108,9 @@ async function pack(
   }
   options.onTask?.(task)
   const codec = { compression: options.compression ?? 'none' }
-  await using workers = new PartWorkers({ workersCount, storage: scene.describe(), codec })
+  const { networkLimit } = options
+  const storage = { ...scene.describe(), ...(networkLimit === undefined ? {} : { networkLimit }) }
+  await using workers = new PartWorkers({ workersCount, storage, codec })
   const reports: PackReport[] = []
   const files = new PackedFiles(scene.entries, () => true)
   const parts = await workers.pack(task, files, {
@@ -318,6 +321,24 @@ describe('part workers', () => {
     expect(hasCode(error, 'CANCELLED')).toBe(true)
     expect(scene.stored()).toEqual([])
   })
+
+  for (const kept of ['disk', 'network'] as const) {
+    test(`an abort ends waiting for the rate of the ${kept}, in threads too, and leaves no temporary`, async () => {
+      const scene = new Scene()
+      for (let n = 0; n < 3; n++) scene.add(`f${n}`, bytes(300_000, n))
+      const controller = new AbortController()
+      setTimeout(() => controller.abort(), 300)
+      const beganMs = performance.now()
+      const limit = createRateLimit(100)
+      const { code } = await pack(scene, {
+        signal: controller.signal,
+        stopGraceMs: 30_000,
+        ...(kept === 'disk' ? { diskLimit: limit } : { networkLimit: limit }),
+      }).catch(failure => failure)
+      expect([code, scene.stored()]).toEqual(['CANCELLED', []])
+      expect(performance.now() - beganMs).toBeLessThan(15_000)
+    })
+  }
 
   test('a FIFO in the place of a file blocks nobody', async () => {
     const scene = new Scene()

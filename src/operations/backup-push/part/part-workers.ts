@@ -2,6 +2,7 @@ import type { CodecDescription } from '../../../codec/codec.ts'
 import { cancelled, throwIfCancelled } from '../../../kit/clock.ts'
 import { decodeError } from '../../../kit/error-transport.ts'
 import { WalgError } from '../../../kit/errors.ts'
+import { type RateLimit, stopRateLimit } from '../../../kit/limits.ts'
 import type { Progress } from '../../../kit/progress.ts'
 import type { StorageDescription } from '../../../storage/description.ts'
 import { type StorageStallWatch, watchStorageStalls } from '../../../storage/open-storage.ts'
@@ -43,9 +44,11 @@ export class PartWorkers implements AsyncDisposable {
   readonly count: number
   readonly #workers: Worker[]
   readonly #stalls: StorageStallWatch
+  readonly #networkLimit: RateLimit | undefined
 
   constructor(options: PartWorkersOptions) {
     this.count = options.workersCount
+    this.#networkLimit = options.storage.networkLimit
     this.#stalls = watchStorageStalls(options.storage, options.workersCount)
     this.#workers = Array.from({ length: options.workersCount }, (_, index) => {
       const worker = new Worker(new URL('./part-worker.ts', import.meta.url))
@@ -80,6 +83,7 @@ export class PartWorkers implements AsyncDisposable {
       await Promise.race([all, watch.failed, this.#stalls.stalled])
     } catch (error) {
       control.stop()
+      for (const limit of [task.diskLimit, this.#networkLimit]) if (limit !== undefined) stopRateLimit(limit)
       await settleWithin(runs, options.stopGraceMs ?? STOP_GRACE_MS)
       throw error
     } finally {
