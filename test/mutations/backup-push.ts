@@ -338,4 +338,13 @@ export const mutations: readonly Mutation[] = [
     test: 'test/hazard/signalled-push.test.ts',
     title: 'a fetch and a verify',
   },
+  {
+    guard: 'WALG_FAIL_ON_CORRUPT names late pages with the others',
+    file: 'src/operations/backup-push/backup-push.ts',
+    find: '    const smallParts = await pushControlAndWal',
+    replace:
+      '    if (options.failsOnCorrupt) await reportAll(push, source, contents, packing, true)\n    const smallParts = await pushControlAndWal',
+    test: 'test/e2e/push/damaged-pages.test.ts',
+    title: 'name the same pages',
+  },
 ]

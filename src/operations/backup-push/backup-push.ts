@@ -69,10 +69,10 @@ export async function backupPush(
       await copyParts(pushing, chosen.name, contents, options.partsAtOnce)
     }
     const packing = await pushParts(pushing, workers, source, contents, options)
-    if (options.failsOnCorrupt) await reportAll(push, source, contents, packing, true)
     const smallParts = await pushControlAndWal(pushing, source, contents, packing, options)
     const stop = await source.stop()
     const pushed = judgeLateDamage(push, contents, packing, stop.finishLsn)
+    // only now, so that late pages are named with the others
     if (options.failsOnCorrupt) await reportAll(push, source, contents, pushed, true)
     const number = nextPart(pushed.parts, '').number + smallParts.length
     if (stop.labels !== undefined) {

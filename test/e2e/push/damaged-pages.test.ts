@@ -82,8 +82,11 @@ test('a push beside the data, one over the wire and verify name the same pages, 
   expect(recorded(beside.name, `/${file}`)).toEqual(BLOCKS)
   const remote = await push(['--verify', '--store-all-corrupt'])
   expect(recorded(remote.name, file)).toEqual(BLOCKS)
-  const strict = await push([], { WALG_FAIL_ON_CORRUPT: 'true' })
-  expect([strict.exit, strict.stderr]).toEqual([1, expect.stringContaining(`${BLOCKS.length} corrupt pages`)])
+  for (const args of [[], [dataDirectory]]) {
+    const { exit, stderr } = await push(args, { WALG_FAIL_ON_CORRUPT: 'true' })
+    expect([exit, stderr]).toEqual([1, expect.stringContaining(`${BLOCKS.length} corrupt pages in 1 files`)])
+    expect(stderr).toContain(`${file}": ${BLOCKS.join(', ')}\n`)
+  }
 
   const silent = [await push([dataDirectory]), await push([])]
   await archiveEverything(source.cluster)
