@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { startProcess } from '../support/process.ts'
 import { type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
 import { segmentName, walBytes } from '../support/wal-bytes.ts'
+import { walgBinary } from '../support/walg.ts'
 import { type Repository, repositoryAt } from './sample.ts'
 
 let place: TempDirectory
@@ -137,4 +139,26 @@ test('an alive check of 0 is none, of nonsense an error before any work', async 
     expect(run.exit).toBe(1)
     expect(run.stderr).toContain(expected)
   }
+})
+
+describe('user data that are not UTF-8', () => {
+  const NOT_UTF8 = `bad=$(printf '"\\377a"')`
+  for (const [title, script] of [
+    ['backup-push --add-user-data', `${NOT_UTF8}; exec "$0" backup-push /nowhere --add-user-data "$bad"`],
+    ['WALG_SENTINEL_USER_DATA', `${NOT_UTF8}; WALG_SENTINEL_USER_DATA="$bad" exec "$0" backup-push /nowhere`],
+    ['backup-mark --user-data', `${NOT_UTF8}; exec "$0" backup-mark base_1 --user-data "$bad"`],
+  ] as const) {
+    test(`${title}: refused before any work, not stored as something else`, async () => {
+      const env = { ...repository.env, PATH: process.env['PATH'] }
+      const run = await startProcess('sh', ['-c', script, walgBinary()], { env }).finished
+      expect([run.exit, run.stderr]).toEqual([1, expect.stringContaining('cannot be kept as given')])
+      expect(run.stderr).toContain('not UTF-8')
+    })
+  }
+
+  test('a text that has the replacement character itself is taken', async () => {
+    const run = await repository.run(['backup-push', '/nowhere', '--add-user-data', '"\uFFFD"'])
+    expect(run.stderr).not.toContain('UTF-8')
+    expect(run.stderr).toContain('/nowhere')
+  })
 })

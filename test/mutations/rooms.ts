@@ -409,4 +409,12 @@ export const mutations: readonly Mutation[] = [
     test: 'src/cli/run.test.ts',
     title: 'in its own spelling only',
   },
+  {
+    guard: 'user data that are not UTF-8 are refused',
+    file: 'src/cli/configuration/exact-text.ts',
+    find: 'if (!text.includes(REPLACEMENT)) return',
+    replace: 'return',
+    test: 'test/hazard/refused-settings.test.ts',
+    title: 'not stored as something else',
+  },
 ]

@@ -4,6 +4,7 @@ import { backupMark } from '../../operations/backup-mark/backup-mark.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import { usage } from '../arguments.ts'
 import type { CommandDefinition, Invocation, PushStorage } from '../command.ts'
+import { checkExact } from '../configuration/exact-text.ts'
 import { withOpened } from '../opened-storages.ts'
 
 export const command: CommandDefinition = {
@@ -50,6 +51,7 @@ async function openMarked(invocation: Invocation): Promise<Pick<PushStorage, 'st
 function readUserData({ flags }: Pick<Invocation, 'flags'>): string | null {
   const text = flags['user-data']
   if (typeof text !== 'string' || text === '') return null
+  checkExact(text, 'the user data', undefined)
   try {
     checkPortableJson(text)
   } catch (error) {

@@ -9,6 +9,7 @@ import type { ConnectionSettings } from '../../postgres/cluster/cluster.ts'
 import { parseConnectionString } from '../../postgres/cluster/connection-string.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, FlagDefinition, Invocation } from '../command.ts'
+import { checkExact } from '../configuration/exact-text.ts'
 import { connectionOf } from '../connection.ts'
 import { withOpened } from '../opened-storages.ts'
 import type { Settings } from '../settings.ts'
@@ -177,10 +178,11 @@ function primaryOf(settings: Settings): ConnectionSettings | undefined {
   return { ...rest, ...parseConnectionString(text, 'WALG_PRIMARY_CONNINFO') }
 }
 
-function userDataOf({ flags, settings }: Invocation): string | null {
+function userDataOf({ flags, settings, configuration }: Invocation): string | null {
   const flag = flags['add-user-data']
   const text = typeof flag === 'string' && flag !== '' ? flag : settings.WALG_SENTINEL_USER_DATA
   if (text === undefined || text === '') return null
+  checkExact(text, 'the user data', configuration.file)
   try {
     checkPortableJson(text)
   } catch (error) {
