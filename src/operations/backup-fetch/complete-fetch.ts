@@ -102,7 +102,7 @@ async function writeManifest(fetch: Fetch, target: FetchStep, layout: TargetLayo
       restored.setChecksums(lot, (await run({ kind: 'checksum', names: lot })).checksums)
     })
   }
-  await writeServerManifest(layout.root, fetch.state.folder, head, restored)
+  await writeServerManifest(layout, fetch.state.folder, head, restored)
 }
 
 /** All directories of the backup, with modes as in the backup, children before parents; the root 0700 or, if the cluster had it so, 0750. */

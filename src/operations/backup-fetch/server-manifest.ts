@@ -12,6 +12,8 @@ import { JsonBytes } from './json-bytes.ts'
 import type { ManifestChecksums } from './part/part-protocol.ts'
 import { BACKUP_LABEL } from './plan/member-roles.ts'
 import type { RestoredFile, RestoredFileList } from './restored-files.ts'
+import { resolveDestination } from './target/destination.ts'
+import type { TargetLayout } from './target/target-tree.ts'
 
 export const SERVER_MANIFEST = 'backup_manifest'
 /** PostgreSQL 17 put the system identifier into the manifest. */
@@ -63,13 +65,13 @@ export function describeServerManifest(
  * same file system: what a kill leaves there goes with the folder.
  */
 export async function writeServerManifest(
-  root: string,
+  { root, links }: Pick<TargetLayout, 'root' | 'links'>,
   stateFolder: string,
   manifest: ServerManifest,
   files: RestoredFileList,
 ): Promise<void> {
   const draft = path.join(stateFolder, SERVER_MANIFEST)
-  await writeFileDurably(draft, formatServerManifest(manifest, files))
+  await writeFileDurably(draft, formatServerManifest(manifest, files, secondPaths(root, links)))
   try {
     fs.renameSync(draft, path.join(root, SERVER_MANIFEST))
   } catch (error) {
@@ -81,6 +83,7 @@ export async function writeServerManifest(
 export async function* formatServerManifest(
   manifest: ServerManifest,
   files: RestoredFileList,
+  ways: readonly SecondPath[] = [],
 ): AsyncGenerator<Uint8Array> {
   const { pgVersion, systemIdentifier, wal, checksums } = manifest
   const version = pgVersion >= VERSION_2_FROM ? 2 : 1
@@ -95,11 +98,15 @@ export async function* formatServerManifest(
   if (version === 2) json.text(`"System-Identifier": ${systemIdentifier},\n`)
   json.text('"Files": [\n')
   let separator = ''
+  const unlisted = ways.filter(({ to }) => !isAnyBelow(files, to))
   for (let index = 0; index < files.length; index++) {
     const file = files.at(index)
     if (file === undefined || isLeftOut(file)) continue
     addFile(json.text(separator), file, checksums)
     separator = ',\n'
+    for (const { from, to } of unlisted) {
+      if (startsWith(file, from)) addFile(json.text(separator), renamed(file, from, to), checksums)
+    }
     if (json.usedBytes >= PIECE_BYTES) yield take()
   }
   const { timeline, startLsn, endLsn } = wal
@@ -107,6 +114,51 @@ export async function* formatServerManifest(
   json.text(`\n],\n"WAL-Ranges": [\n{ "Timeline": ${timeline}, ${range} }\n],\n`)
   yield take()
   yield json.text(`"Manifest-Checksum": "${hash.digest('hex')}"}\n`).take()
+}
+
+/** Names that begin with `from` lead to the same files with `to` in its place. */
+interface SecondPath {
+  readonly from: Uint8Array
+  readonly to: Uint8Array
+}
+
+/**
+ * pg_verifybackup follows the links in `pg_tblspc`, and so it meets the files of a tablespace twice that lies in the data directory or
+ * within another one. It wants both names in the manifest.
+ */
+function secondPaths(root: string, links: Readonly<Record<string, string>>): SecondPath[] {
+  const places = Object.entries(links).map(([link, location]) => ({
+    link,
+    real: resolveDestination(location),
+  }))
+  const ways: SecondPath[] = []
+  const add = (from: string, to: string): void =>
+    void ways.push({ from: encoder.encode(`${from}/`), to: encoder.encode(`${to}/`) })
+  for (const { link, real } of places) {
+    if (isBelow(real, root)) add(path.relative(root, real), link)
+    for (const inner of places) {
+      if (isBelow(inner.real, real)) add(inner.link, path.join(link, path.relative(real, inner.real)))
+    }
+  }
+  return ways
+}
+
+function isBelow(inner: string, outer: string): boolean {
+  return inner.startsWith(outer.endsWith('/') ? outer : `${outer}/`)
+}
+
+/** The backup has the files under this name, too: the original packs them twice. */
+function isAnyBelow(files: RestoredFileList, folder: Uint8Array): boolean {
+  for (let index = 0; index < files.length; index++) {
+    const file = files.at(index)
+    if (file !== undefined && startsWith(file, folder)) return true
+  }
+  return false
+}
+
+function renamed(file: RestoredFile, from: Uint8Array, to: Uint8Array): RestoredFile {
+  const bytes = Buffer.concat([to, file.bytes.subarray(file.from + from.length, file.to)])
+  return { ...file, bytes, from: 0, to: bytes.length }
 }
 
 /** What PostgreSQL's own base backups leave out of their manifests. */
