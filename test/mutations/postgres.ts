@@ -207,4 +207,11 @@ export const mutations: readonly Mutation[] = [
     test: SILENCE,
     title: '17: a long checkpoint',
   },
+  {
+    guard: 'everything that stands against a backup is told at once',
+    file: 'src/postgres/walk/readable.ts',
+    find: 'const found = [...this.#aboutUnreadable(), ...this.#aboutBadNames()]',
+    replace: 'const found = [...this.#aboutUnreadable(), ...this.#aboutBadNames()].slice(0, 1)',
+    test: 'src/postgres/walk/readable.test.ts',
+  },
 ]

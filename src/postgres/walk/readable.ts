@@ -37,29 +37,46 @@ export class Refusals {
     if (this.#badNameCount++ < NAMED_MAX) this.#badNames.push(`"${directory}": ${escapeBytes(name)}`)
   }
 
-  /** Throws FILE_ACCESS or FORMAT_INVALID when there are any. */
+  /** Throws FILE_ACCESS or FORMAT_INVALID when there are any, with all of them. */
   assertNone(root: string): void {
-    if (this.#unreadableCount > 0) {
-      throw new WalgError(
-        'FILE_ACCESS',
-        `unable to read ${quoteAll(this.#unreadable, this.#unreadableCount)}: permission denied`,
-        {
-          facts: { path: this.#unreadable[0]!, count: this.#unreadableCount },
-          hint: 'nothing was sent; run as the owner of the data directory, or correct owner and mode of these',
+    const found = [...this.#aboutUnreadable(), ...this.#aboutBadNames()]
+    if (found.length === 0) return
+    throw new WalgError(
+      this.#unreadableCount > 0 ? 'FILE_ACCESS' : 'FORMAT_INVALID',
+      found.map(({ message }) => message).join('; '),
+      {
+        facts: {
+          path: this.#unreadable[0] ?? root,
+          count: this.#unreadableCount + this.#badNameCount,
         },
-      )
-    }
-    if (this.#badNameCount > 0) {
-      throw new WalgError(
-        'FORMAT_INVALID',
-        `names that are not UTF-8 cannot be stored, in ${this.#badNames.join(', in ')}`,
-        {
-          facts: { path: root, count: this.#badNameCount },
-          hint: 'nothing was sent; rename or move these files away (the bytes are shown as \\x..)',
-        },
-      )
+        hint: `nothing was sent; ${found.map(({ hint }) => hint).join('; ')}`,
+      },
+    )
+  }
+
+  *#aboutUnreadable(): Generator<Refusal> {
+    if (this.#unreadableCount === 0) return
+    yield {
+      message: `unable to read ${quoteAll(this.#unreadable, this.#unreadableCount)}: permission denied`,
+      hint: 'run as the owner of the data directory, or correct owner and mode of these',
     }
   }
+
+  *#aboutBadNames(): Generator<Refusal> {
+    if (this.#badNameCount === 0) return
+    const more =
+      this.#badNameCount > this.#badNames.length ? ` and ${this.#badNameCount - NAMED_MAX} more` : ''
+    yield {
+      message: `names that are not UTF-8 cannot be stored, in ${this.#badNames.join(', in ')}${more}`,
+      hint: 'rename or move these files away (the bytes are shown as \\x..)',
+    }
+  }
+}
+
+interface Refusal {
+  readonly message: string
+  /** What a person can do about it. */
+  readonly hint: string
 }
 
 function quoteAll(paths: readonly string[], count: number): string {
