@@ -84,3 +84,16 @@ test('after kill -9 of the first one --resume works at once', async () => {
   expect([resumed.exit, errorsOf(resumed)]).toEqual([0, expect.any(String)])
   expectRestored(target)
 }, 60_000)
+
+test('of two at once into a directory and one in it never both succeed', async () => {
+  for (const isInnerFirst of [false, true]) {
+    const outer = scene.place.at(`around-${isInnerFirst}`)
+    const inner = path.join(outer, 'base')
+    const targets = isInnerFirst ? [inner, outer] : [outer, inner]
+    const runs = targets.map(target => ({ target, run: startSlowly(target) }))
+    const done = await Promise.all(runs.map(async ({ target, run }) => ({ target, ...(await run.finished) })))
+    const whole = done.filter(({ exit }) => exit === 0)
+    expect(whole.length).toBeLessThan(2)
+    for (const { target } of whole) expectRestored(target)
+  }
+}, 60_000)

@@ -29,8 +29,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a directory that was made meanwhile is taken by what it is',
     file: 'src/operations/backup-fetch/target/target-lock.ts',
-    find: '    await this.#take(identity, root)\n    inspect',
-    replace: '    inspect',
+    find: '      await this.#take(identity, root)\n      inspect',
+    replace: '      inspect',
     test: 'src/operations/backup-fetch/target/target-lock.test.ts',
   },
   {
@@ -131,5 +131,19 @@ export const mutations: readonly Mutation[] = [
     find: 'if (startsWith(file, from)) addFile',
     replace: 'if (from.length === 0) addFile',
     test: 'test/e2e/restore/inside-tablespace.test.ts',
+  },
+  {
+    guard: 'no fetch writes into a directory within that of another',
+    file: 'src/operations/backup-fetch/target/target-lock.ts',
+    find: 'if (identity !== undefined) await this.#take(identity, resolved)\n    await this.#assertFreeAbove(resolved)',
+    replace: 'if (identity !== undefined) await this.#take(identity, resolved)',
+    test: 'src/operations/backup-fetch/target/target-lock.test.ts',
+  },
+  {
+    guard: 'a fetch around that has begun meanwhile is met when the directory is made',
+    file: 'src/operations/backup-fetch/target/target-lock.ts',
+    find: '    }\n    await this.#assertFreeAbove(root)',
+    replace: '    }',
+    test: 'src/operations/backup-fetch/target/target-lock.test.ts',
   },
 ]

@@ -53,6 +53,20 @@ export async function askLockHolder(name: string): Promise<LockHolder | undefine
   return parseHolder(answer)
 }
 
+/** Whether a process has the lock. It need not answer: the system knows. */
+export function isProcessLockTaken(name: string): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = connect({ path: addressOf(name) })
+    const settle = (isTaken: boolean): void => {
+      socket.destroy()
+      resolve(isTaken)
+    }
+    socket.once('connect', () => settle(true))
+    // refused: nobody listens; anything else (too many who ask) comes from somebody who does
+    socket.once('error', error => settle(errnoOf(error) !== 'ECONNREFUSED' && errnoOf(error) !== 'ENOENT'))
+  })
+}
+
 function addressOf(name: string): string {
   return `\0wal-g ${name}`
 }

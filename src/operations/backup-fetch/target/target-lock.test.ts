@@ -52,3 +52,27 @@ test('where two know a directory by different paths they meet once it is made', 
   await locks[Symbol.asyncDispose]()
   await expect(others.takeMade(place.at('mount'))).rejects.toMatchObject({ code: 'TARGET_NOT_EMPTY' })
 })
+
+test('a directory in one that another fetch writes into is refused, before and after it is made', async () => {
+  symlinkSync(place.path, place.at('parent'))
+  await using locks = new TargetLocks()
+  await locks.take(place.at('data'))
+  const refused = {
+    code: 'CLUSTER_STATE',
+    message: expect.stringMatching(/another fetch is writing into ".*\/data" .*, which ".*" lies in/),
+  }
+  for (const inner of ['data/base', 'parent/data/base/5']) {
+    await using others = new TargetLocks()
+    await expect(others.take(place.at(inner))).rejects.toMatchObject(refused)
+  }
+  await using beside = new TargetLocks()
+  await beside.take(place.at('database'))
+  await locks.take(place.at('data/tablespace')) // its own
+
+  await using inner = new TargetLocks()
+  await inner.take(place.at('later/base'))
+  await using outer = new TargetLocks()
+  await outer.take(place.at('later'))
+  mkdirSync(place.at('later/base'), { recursive: true })
+  await expect(inner.takeMade(place.at('later/base'))).rejects.toMatchObject({ code: 'CLUSTER_STATE' })
+})
