@@ -60,13 +60,13 @@ export interface TablespaceMapping {
   readonly to: string
 }
 
-/** Reads one as pg_basebackup does: `\=` is a plain equals sign. Throws USAGE. */
+/** Reads one as pg_basebackup does: `\=` is a plain equals sign; so is `\,` a plain comma. Throws USAGE. */
 export function parseTablespaceMapping(text: string): TablespaceMapping {
-  const parts = text.split(/(?<!\\)=/).map(part => part.replaceAll('\\=', '='))
+  const parts = text.split(/(?<!\\)=/).map(part => part.replace(/\\([=,])/g, '$1'))
   const [from = '', to = ''] = parts
   if (parts.length !== 2 || !path.isAbsolute(from) || !path.isAbsolute(to)) {
     throw new WalgError('USAGE', `invalid tablespace mapping "${text}", must be "OLDDIR=NEWDIR"`, {
-      hint: 'both are absolute paths; an equals sign within one is written "\\="',
+      hint: 'both are absolute paths; an equals sign within one is written "\\=", a comma "\\,"',
     })
   }
   return { from: trimmed(from), to: trimmed(to) }
@@ -79,7 +79,17 @@ export function parseTablespaceMappings(texts: readonly string[] | undefined): r
       hint: 'write "OLDDIR=NEWDIR", or leave it out to restore every tablespace to where it was',
     })
   }
-  return texts?.map(parseTablespaceMapping) ?? []
+  return rejoined(texts ?? []).map(parseTablespaceMapping)
+}
+
+/** The values of the flag have been split at every comma. */
+function rejoined(texts: readonly string[]): string[] {
+  const whole: string[] = []
+  for (const text of texts) {
+    if (whole.at(-1)?.endsWith('\\') === true) whole.push(`${whole.pop()},${text}`)
+    else whole.push(text)
+  }
+  return whole
 }
 
 /** The new place of each tablespace that moves, by OID. Throws USAGE for one that the backup does not have, or has twice. */

@@ -146,4 +146,19 @@ export const mutations: readonly Mutation[] = [
     replace: '    }',
     test: 'src/operations/backup-fetch/target/target-lock.test.ts',
   },
+  {
+    guard: 'a link to nothing is no destination',
+    file: 'src/operations/backup-fetch/target/destination.ts',
+    find: '  assertNoLink(absolute)\n',
+    replace: '',
+    test: 'src/operations/backup-fetch/target/target.test.ts',
+    title: 'behind a link to nothing',
+  },
+  {
+    guard: 'an escaped comma is part of a path in --tablespace-mapping',
+    file: 'src/repository/tablespace-spec.ts',
+    find: 'rejoined(texts ?? []).map',
+    replace: '(texts ?? []).map',
+    test: 'src/repository/tablespace-spec.test.ts',
+  },
 ]

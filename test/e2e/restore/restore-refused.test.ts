@@ -175,6 +175,11 @@ describe('wal-g restore', () => {
     await expectRefused(['--timeline', '7'], 'nothing of timeline 7', 'timelines that are there: 1')
     await expectRefused(['--backup', 'base_x'], 'does not exist', 'the newest is base_')
     await expectRefused(['--tablespace-mapping', '/a=/b'], 'no tablespace at "/a"', 'it has no tablespaces')
+    await expectRefused(
+      ['--tablespace-mapping', '/a\\,b=/c'],
+      'no tablespace at "/a,b"',
+      'it has no tablespaces',
+    )
   })
 
   test('the directory of a running server is refused, with a place beside it', async () => {

@@ -13,7 +13,7 @@ export interface Destination {
   readonly isExisting: boolean
 }
 
-/** The absolute path of a directory that need not exist, symbolic links resolved as far as it does. */
+/** The absolute path of a directory that need not exist, symbolic links resolved as far as it does. Throws TARGET_MISMATCH for a link to nothing. */
 export function resolveDestination(given: string): string {
   return resolveMissing(path.resolve(given))
 }
@@ -55,8 +55,28 @@ function resolveMissing(absolute: string): string {
     if (errnoOf(error) !== 'ENOENT' && errnoOf(error) !== 'ENOTDIR')
       throw fromSystemError(error, 'read', absolute)
   }
+  assertNoLink(absolute)
   const parent = path.dirname(absolute)
   return parent === absolute ? absolute : path.join(resolveMissing(parent), path.basename(absolute))
+}
+
+/** Of a path that leads nowhere: nothing can be made behind a link to nothing. */
+function assertNoLink(absolute: string): void {
+  let leadsTo: string
+  try {
+    leadsTo = fs.readlinkSync(absolute)
+  } catch {
+    return
+  }
+  const to = path.resolve(path.dirname(absolute), leadsTo)
+  throw new WalgError(
+    'TARGET_MISMATCH',
+    `"${absolute}" is a symbolic link to "${to}", and there is nothing`,
+    {
+      facts: { path: absolute },
+      hint: 'make the directory that the link leads to, remove the link, or name another directory',
+    },
+  )
 }
 
 /** Creates the directory (0700, its parents as the umask has it) unless it is there. */

@@ -219,7 +219,7 @@ export function checkTablespaceLocations(
 }
 
 function mappingAdvice(location: string): string {
-  const old = location.replaceAll('=', '\\=')
+  const old = location.replace(/[=,]/g, '\\$&')
   return `Restore the tablespace elsewhere with --tablespace-mapping "${old}=/new/place" or --restore-spec`
 }
 

@@ -31,6 +31,20 @@ describe('nothing is written outside', () => {
     }
   })
 
+  test('a destination behind a link to nothing is said to be that', async () => {
+    rig.make(fullBackup)
+    const link = rig.folder.at('link')
+    fs.symlinkSync('gone', link)
+    for (const destination of [link, path.join(link, 'data')]) {
+      const error = await rig.failure(rig.fetch({ destination }))
+      expect([error.code, error.message]).toEqual([
+        'TARGET_MISMATCH',
+        `"${link}" is a symbolic link to "${rig.folder.at('gone')}", and there is nothing`,
+      ])
+      expect(fs.existsSync(rig.folder.at('gone'))).toBe(false)
+    }
+  })
+
   test('a link in the directory is not followed, not even when resuming', async () => {
     rig.make(fullBackup)
     fs.truncateSync(rig.stored('part_003.tar'), 200_000)
