@@ -79,4 +79,12 @@ export const mutations: readonly Mutation[] = [
     test: 'test/e2e/push/damaged-pages.test.ts',
     title: 'half written',
   },
+  {
+    guard: 'verify: pages of increments are judged by their numbers',
+    file: 'src/operations/verify/read-part.ts',
+    find: 'if (position !== next) pages?.pieces.seek(position / pageBytes)',
+    replace: 'void next',
+    test: 'test/e2e/push/damaged-pages.test.ts',
+    title: 'increments',
+  },
 ]

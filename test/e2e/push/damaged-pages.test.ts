@@ -127,3 +127,23 @@ test('verify leaves a page alone that was half written while it was copied: the 
   const { stdout } = await verified(listedBackups(source.repository).at(-1)!)
   expect(stdout).toContain(`the checksum of pages does not match: /${row!.file}/[5]\n`)
 })
+
+test('verify judges the pages of increments, by their numbers in the file', async () => {
+  const { cluster } = source
+  await cluster.query('create table parted as select g as id from generate_series(1, 9000) g')
+  await cluster.query('checkpoint')
+  await push([cluster.dataDirectory])
+  await cluster.query(`update parted set id = id where ctid >= '(20,0)' and ctid < '(22,0)'`)
+  await cluster.query('checkpoint')
+  const [row] = await cluster.query<{ file: string }>(`select pg_relation_filepath('parted') as file`)
+  const place = path.join(cluster.dataDirectory, row!.file)
+  const bytes = readFileSync(place)
+  flip(bytes, 21 * PAGE + 6000)
+  writeFileSync(place, bytes)
+  const { exit, name } = await push([cluster.dataDirectory], { WALG_DELTA_MAX_STEPS: '3' })
+  expect([exit, name]).toEqual([0, expect.stringContaining('_D_')])
+  const files = readJson(source.repository, name, 'files_metadata.json')['Files'] as Record<string, object>
+  expect(files[`/${row!.file}`]).toMatchObject({ IsIncremented: true })
+  const { stdout } = await verified(name)
+  expect(stdout).toContain(`the checksum of pages does not match: /${row!.file}/[21]\n`)
+})

@@ -254,6 +254,8 @@ test('pages that are written while the backup is taken are none of them', async 
     const backups = listedBackups(source.repository)
     expect(backups).toHaveLength(2)
     for (const backup of backups) await expectWithinItsWal(backup)
+    const { exit, stdout } = await runWalg(['verify', '--all'], { env: source.settings })
+    expect([exit, stdout]).toEqual([0, expect.not.stringContaining('does not match')])
   } finally {
     clearInterval(flushing)
     await load.stop()
