@@ -60,7 +60,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'verify: a part with damaged pages is not remembered as good',
     file: 'src/operations/verify/part-reader.ts',
-    find: 'damaged.every(one => this.#isKnown(one.member, left.get(one)!))',
+    find: 'damaged.every(one => this.#isKnown(one.member, left.get(one)!) || this.#isEmptied(one))',
     replace: 'true',
     test: 'test/e2e/push/damaged-pages.test.ts',
   },
@@ -86,5 +86,13 @@ export const mutations: readonly Mutation[] = [
     replace: 'void next',
     test: 'test/e2e/push/damaged-pages.test.ts',
     title: 'increments',
+  },
+  {
+    guard: 'verify: an unlogged relation that recovery empties does not spoil a backup',
+    file: 'src/operations/verify/part-reader.ts',
+    find: 'return isUnlogged && parts.some',
+    replace: 'return isUnlogged && !parts.some',
+    test: 'test/e2e/push/damaged-pages.test.ts',
+    title: 'recovery empties',
   },
 ]

@@ -1,5 +1,5 @@
 import { parseControlFile } from '../../postgres/control-file.ts'
-import { isPgControlPart, partsPrefix } from '../../repository/layout.ts'
+import { isLabelPart, isPgControlPart, partsPrefix } from '../../repository/layout.ts'
 import type { WalObject } from '../../repository/wal-catalog.ts'
 import { type Findings, isFinding } from './findings.ts'
 import type { InspectedBackup } from './inspect-backup.ts'
@@ -91,10 +91,10 @@ export class PartReader {
     }
     for (const [item, suspects] of this.#suspects) {
       const damaged = suspects.filter(one => left.has(one))
-      for (const one of damaged) this.#reportPages(item, one.member, left.get(one)!)
+      for (const one of damaged) this.#reportPages(item, one, left.get(one)!)
       judged.set(
         item,
-        damaged.every(one => this.#isKnown(one.member, left.get(one)!)),
+        damaged.every(one => this.#isKnown(one.member, left.get(one)!) || this.#isEmptied(one)),
       )
     }
     return judged
@@ -110,13 +110,28 @@ export class PartReader {
     return key.slice(partsPrefix(this.#inspected.backup.name).length + 1)
   }
 
-  #reportPages(item: WorkItem, member: string, blocks: readonly number[]): void {
+  #reportPages(item: WorkItem, damaged: DamagedPages, blocks: readonly number[]): void {
     const { name } = this.#inspected.backup
+    const { member } = damaged
     const more = blocks.length > BLOCKS_SHOWN_MAX ? `, ${blocks.length} in all` : ''
     const shown = `${member}/[${blocks.slice(0, BLOCKS_SHOWN_MAX).join(', ')}]${more}`
     if (this.#isKnown(member, blocks)) {
       this.#findings.warning(name, item.key, `pages were damaged when the backup was taken: ${shown}`)
+    } else if (this.#isEmptied(damaged)) {
+      this.#findings.warning(
+        name,
+        item.key,
+        `the checksum of pages does not match, of an unlogged relation that recovery empties: ${shown}`,
+      )
     } else this.#findings.error(name, item.key, `the checksum of pages does not match: ${shown}`)
+  }
+
+  /** No WAL tells whether the pages of an unlogged relation were just being written; a server that recovers does not read them. */
+  #isEmptied({ member, relation: { fork, relfilenode } }: DamagedPages): boolean {
+    const { files, parts } = this.#inspected
+    const initFork = `${member.slice(0, member.lastIndexOf('/'))}/${relfilenode}_init`
+    const isUnlogged = fork !== 'init' && (files?.find(initFork) ?? -1) >= 0
+    return isUnlogged && parts.some(({ key }) => isLabelPart(key))
   }
 
   /** The push itself saw as many damaged pages in this file. */

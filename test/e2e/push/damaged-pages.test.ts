@@ -147,3 +147,17 @@ test('verify judges the pages of increments, by their numbers in the file', asyn
   const { stdout } = await verified(name)
   expect(stdout).toContain(`the checksum of pages does not match: /${row!.file}/[21]\n`)
 })
+
+test('pages of an unlogged relation, which recovery empties, are a WARNING of verify', async () => {
+  const { cluster } = source
+  await cluster.query('create unlogged table fleeting as select g as id from generate_series(1, 9000) g')
+  await cluster.query('checkpoint')
+  const [row] = await cluster.query<{ file: string }>(`select pg_relation_filepath('fleeting') as file`)
+  const place = path.join(cluster.dataDirectory, row!.file)
+  const bytes = readFileSync(place)
+  flip(bytes, 7 * PAGE + 6000)
+  writeFileSync(place, bytes)
+  const { name } = await push([cluster.dataDirectory])
+  const { stdout } = await verified(name)
+  expect(stdout).toMatch(new RegExp(`WARNING: .* that recovery empties: /${row!.file}/\\[7\\]\n`))
+})
