@@ -27,6 +27,9 @@ import type {
 } from './part-protocol.ts'
 import { PartUnpacker } from './part-unpacker.ts'
 
+/** Unpacked bytes after which the events of the thread have their turn. */
+const TURN_BYTES = 4 << 20
+
 beWorkerThread()
 
 interface Thread {
@@ -112,6 +115,7 @@ async function unpackStream(
   const reader = await thread.codec.open(source, job.extension)
   try {
     const tar = createTarReader(job.part)
+    let turnBytes = 0
     for (;;) {
       const unneededBytes = reader.skip === undefined ? 0 : unpacker.unneededBytes(tar.leftBytes)
       const skippedBytes = unneededBytes === 0 ? 0 : await reader.skip!(unneededBytes)
@@ -124,6 +128,11 @@ async function unpackStream(
       if (block === null) break
       if (Atomics.load(thread.stop, 0) !== 0) throw new WalgError('CANCELLED', 'the fetch was stopped')
       tar.feed(block)
+      turnBytes += block.length
+      if (turnBytes >= TURN_BYTES) {
+        turnBytes = 0
+        await turn()
+      }
       for (let step = tar.step(); step !== 'need-block'; step = tar.step()) {
         if (step === 'data') unpacker.write(tar.data)
         else if (step === 'member') unpacker.begin(tar.member)
@@ -138,6 +147,14 @@ async function unpackStream(
   } finally {
     await reader.close()
   }
+}
+
+/**
+ * Lets what the thread pool has done be seen: reading, unpacking and writing may all go on without a wait, and a file's next
+ * write-back begins when the one before is known to have ended.
+ */
+function turn(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve))
 }
 
 function countedSource(thread: Thread, source: ByteSource, isHashed: boolean): CountedSource {
