@@ -104,6 +104,16 @@ async function admitBackupRole(cluster: Cluster): Promise<void> {
   await cluster.reload()
 }
 
+/** The backup role may take backups over the wire, too. */
+export async function admitReplication(cluster: Cluster): Promise<void> {
+  await cluster.query('alter role wal_g replication')
+  writeFileSync(
+    path.join(cluster.dataDirectory, 'pg_hba.conf'),
+    `${[...HBA, 'host replication wal_g 127.0.0.1/32 scram-sha-256'].join('\n')}\n`,
+  )
+  await cluster.reload()
+}
+
 /** Runs the program as the server's user; anything but exit status 0 is an error with what it said. */
 export async function walg(
   args: readonly string[],

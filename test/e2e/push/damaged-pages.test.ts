@@ -5,7 +5,12 @@ import { giveToClusterUser } from '../../support/cluster-user.ts'
 import type { Finished } from '../../support/process.ts'
 import { untilTrue } from '../../support/until-true.ts'
 import { runWalg, startWalg } from '../../support/walg.ts'
-import { type ArchivingCluster, archiveEverything, HBA, startArchivingCluster } from '../archiving-cluster.ts'
+import {
+  type ArchivingCluster,
+  admitReplication,
+  archiveEverything,
+  startArchivingCluster,
+} from '../archiving-cluster.ts'
 import { listedBackups, readJson } from './backup-push-support.ts'
 
 setDefaultTimeout(120_000)
@@ -38,12 +43,7 @@ beforeAll(async () => {
   source = await startArchivingCluster({ major: 15, settings: { autovacuum: 'off' } })
   const { cluster } = source
   giveToClusterUser(source.repository, 0o777)
-  await cluster.query('alter role wal_g replication')
-  writeFileSync(
-    path.join(cluster.dataDirectory, 'pg_hba.conf'),
-    `${[...HBA, 'host replication wal_g 127.0.0.1/32 scram-sha-256'].join('\n')}\n`,
-  )
-  await cluster.reload()
+  await admitReplication(cluster)
   await cluster.query('create table spoilt as select g as id from generate_series(1, 9000) g')
   await cluster.query('select count(*) from spoilt')
   const [row] = await cluster.query<{ file: string }>(`select pg_relation_filepath('spoilt') as file`)

@@ -13,9 +13,9 @@ import { missingReference, reference, testUnless } from '../../support/skip.ts'
 import { runWalg } from '../../support/walg.ts'
 import {
   type ArchivingCluster,
+  admitReplication,
   archiveEverything,
   complaints,
-  HBA,
   LEDGER_SQL,
   startArchivingCluster,
   startWriteLoad,
@@ -45,12 +45,7 @@ beforeAll(async () => {
   source = await startArchivingCluster({ major: 17, settings: { autovacuum: 'off' } })
   const { cluster } = source
   giveToClusterUser(source.repository, 0o777)
-  await cluster.query('alter role wal_g replication')
-  writeFileSync(
-    path.join(cluster.dataDirectory, 'pg_hba.conf'),
-    `${[...HBA, 'host replication wal_g 127.0.0.1/32 scram-sha-256'].join('\n')}\n`,
-  )
-  await cluster.reload()
+  await admitReplication(cluster)
   await cluster.query(LEDGER_SQL)
   // GiST gives pages of unlogged indexes LSNs of their own making
   await cluster.query(

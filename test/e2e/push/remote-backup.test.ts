@@ -13,9 +13,9 @@ import { untilTrue } from '../../support/until-true.ts'
 import { runWalg, startWalg, walgBinary, walgCommand } from '../../support/walg.ts'
 import {
   type ArchivingCluster,
+  admitReplication,
   archiveEverything,
   complaints,
-  HBA,
   startArchivingCluster,
 } from '../archiving-cluster.ts'
 
@@ -35,12 +35,7 @@ async function openScene(major: Major): Promise<RemoteScene> {
   const tablespace = place.at('tablespace')
   mkdirSync(tablespace)
   giveToClusterUser(tablespace, 0o700)
-  await cluster.query('alter role wal_g replication')
-  writeFileSync(
-    path.join(cluster.dataDirectory, 'pg_hba.conf'),
-    `${[...HBA, 'host replication wal_g 127.0.0.1/32 scram-sha-256'].join('\n')}\n`,
-  )
-  await cluster.reload()
+  await admitReplication(cluster)
   await cluster.query(`create tablespace elsewhere location '${tablespace}'`)
   await cluster.query(`create table t as select g, md5(g::text) as text from generate_series(1, ${ROWS}) g`)
   await cluster.query('create table there tablespace elsewhere as select g from generate_series(1, 500) g')
