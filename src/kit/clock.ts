@@ -36,3 +36,8 @@ export function cancelled(signal?: AbortSignal): WalgError {
 export function throwIfCancelled(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true) throw cancelled(signal)
 }
+
+/** Lets the other events of this thread have their turn: work that never waits would keep them out. */
+export function eventTurn(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve))
+}

@@ -1,5 +1,5 @@
 import { type BigIntStats, lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs'
-import { throwIfCancelled } from '../kit/clock.ts'
+import { eventTurn, throwIfCancelled } from '../kit/clock.ts'
 import { errnoOf, fromSystemError, WalgError } from '../kit/errors.ts'
 import type { Logger } from '../kit/log.ts'
 import { collectGarbageEvery } from '../kit/thread.ts'
@@ -321,7 +321,7 @@ function specialKind(stats: BigIntStats): string {
 }
 
 async function breathe(walk: Walk): Promise<void> {
-  await new Promise<void>(resolve => setImmediate(resolve))
+  await eventTurn()
   throwIfCancelled(walk.options.signal)
   walk.breathedAt = performance.now()
 }

@@ -87,3 +87,16 @@ export function refuse(key: string, storage: string, reason: string, cause?: unk
     cause,
   })
 }
+
+/** The error of a key that may or may not be there: a link on the way to it leads nowhere, as to a disk that is not mounted. */
+export function leadsNowhere(key: string, storage: string, link: string, cause?: unknown): WalgError {
+  return new WalgError(
+    'STORAGE_UNAVAILABLE',
+    `unable to look for "${key}" in storage "${storage}": the symbolic link "${link}" leads nowhere`,
+    {
+      facts: { key, storage, path: link },
+      cause,
+      hint: 'mount the file system that it leads to, or remove the link',
+    },
+  )
+}

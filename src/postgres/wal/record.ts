@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
-import { throwIfCancelled } from '../../kit/clock.ts'
+import { eventTurn, throwIfCancelled } from '../../kit/clock.ts'
 import { fromSystemError } from '../../kit/errors.ts'
 import type { Lsn } from '../lsn.ts'
 import {
@@ -129,7 +129,7 @@ async function readSegment(reader: RecordReader, opened: OpenedSegment, signal: 
   for (let position = 0, chunks = 0; position < segmentBytes; position += chunk.length, chunks++) {
     if (reader.stopReason !== undefined) return
     if (chunks % CHUNKS_PER_BREATH === 0) {
-      await new Promise<void>(resolve => setImmediate(resolve))
+      await eventTurn()
       throwIfCancelled(signal)
     }
     const count = withFile(opened.path, fd => readWhole(fd, chunk, position))

@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { throwIfCancelled } from '../../../kit/clock.ts'
+import { eventTurn, throwIfCancelled } from '../../../kit/clock.ts'
 import { errnoOf, fromSystemError } from '../../../kit/errors.ts'
 import type { ControlFile } from '../../../postgres/control-file.ts'
 import { type Lsn, toLsn } from '../../../postgres/lsn.ts'
@@ -118,7 +118,7 @@ async function readChanges(search: UnwrittenSearch, changes: LastChanges): Promi
     if (malformed !== undefined) return `WAL segment ${name} is not understood: ${malformed}`
     if (reader.stopReason !== undefined) break
     startLsn += BigInt(segmentBytes)
-    await new Promise<void>(resolve => setImmediate(resolve))
+    await eventTurn()
   }
   const { endLsn, lastStartLsn } = reader
   if (!isBeyond && (endLsn === undefined || endLsn < search.toLsn)) {

@@ -1,9 +1,11 @@
 /** The thread that fetches parts: reads, decompresses, unpacks, writes and verifies, one part at a time. */
+
 import fs from 'node:fs'
 import { parentPort } from 'node:worker_threads'
 import type { Codec } from '../../../codec/codec.ts'
 import { openCodec } from '../../../codec/open-codec.ts'
 import type { ByteSource } from '../../../kit/bytes.ts'
+import { eventTurn } from '../../../kit/clock.ts'
 import { encodeError } from '../../../kit/error-transport.ts'
 import { fromSystemError, isDamage, WalgError } from '../../../kit/errors.ts'
 import { replaceFileSystem } from '../../../kit/file-system.ts'
@@ -27,7 +29,10 @@ import type {
 } from './part-protocol.ts'
 import { PartUnpacker } from './part-unpacker.ts'
 
-/** Unpacked bytes after which the events of the thread have their turn. */
+/**
+ * Unpacked bytes after which the events of the thread have their turn: reading, unpacking and writing may all go on without a wait, and
+ * a file's next write-back begins when the one before is known to have ended.
+ */
 const TURN_BYTES = 4 << 20
 
 beWorkerThread()
@@ -131,7 +136,7 @@ async function unpackStream(
       turnBytes += block.length
       if (turnBytes >= TURN_BYTES) {
         turnBytes = 0
-        await turn()
+        await eventTurn()
       }
       for (let step = tar.step(); step !== 'need-block'; step = tar.step()) {
         if (step === 'data') unpacker.write(tar.data)
@@ -147,14 +152,6 @@ async function unpackStream(
   } finally {
     await reader.close()
   }
-}
-
-/**
- * Lets what the thread pool has done be seen: reading, unpacking and writing may all go on without a wait, and a file's next
- * write-back begins when the one before is known to have ended.
- */
-function turn(): Promise<void> {
-  return new Promise(resolve => setImmediate(resolve))
 }
 
 function countedSource(thread: Thread, source: ByteSource, isHashed: boolean): CountedSource {

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
-import { throwIfCancelled } from '../../../kit/clock.ts'
+import { eventTurn, throwIfCancelled } from '../../../kit/clock.ts'
 import { errnoOf, fromSystemError, hasCode } from '../../../kit/errors.ts'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
 import { decodePageHeader, LONG_HEADER_BYTES } from '../../../postgres/wal/wal-page.ts'
@@ -104,7 +104,7 @@ async function* readChunks(
     yield chunk.subarray(0, count)
     position += count
     // between two pieces others have their turn: this thread also watches over the backup
-    await new Promise<void>(resolve => setImmediate(resolve))
+    await eventTurn()
     throwIfCancelled(signal)
   }
 }

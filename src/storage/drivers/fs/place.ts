@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import { errnoOf, WalgError } from '../../../kit/errors.ts'
 import { call, type FileSteps } from '../../../kit/file-steps.ts'
-import { refuse } from '../../keys.ts'
+import { leadsNowhere, refuse } from '../../keys.ts'
 
 /** Where a storage of the `fs` driver lives. */
 export interface FsPlace {
@@ -82,15 +82,7 @@ function* leadsOn(place: FsPlace, key: string, path: string): FileSteps<boolean>
     yield* call('stat', path)
     return true
   } catch (error) {
-    throw new WalgError(
-      'STORAGE_UNAVAILABLE',
-      `unable to look for "${key}" in storage "${place.name}": the symbolic link "${path}" leads nowhere`,
-      {
-        facts: { key, storage: place.name, path },
-        cause: error,
-        hint: 'mount the file system that it leads to, or remove the link',
-      },
-    )
+    throw leadsNowhere(key, place.name, path, error)
   }
 }
 

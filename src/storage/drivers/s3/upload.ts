@@ -1,4 +1,4 @@
-import { throwIfCancelled } from '../../../kit/clock.ts'
+import { eventTurn, throwIfCancelled } from '../../../kit/clock.ts'
 import { hasCode, WalgError } from '../../../kit/errors.ts'
 import { sinkClosed } from '../../lifetime.ts'
 import type { BlockPool, PartBlocks } from '../../part-blocks.ts'
@@ -66,7 +66,7 @@ export class S3Sink implements ObjectSink {
     this.#sinceYieldBytes += bytes.length
     if (this.#sinceYieldBytes < YIELD_BYTES) return
     this.#sinceYieldBytes = 0
-    return new Promise(resolve => setImmediate(resolve))
+    return eventTurn()
   }
 
   async end(): Promise<void> {

@@ -1,5 +1,5 @@
 import { WalgError } from '../../../kit/errors.ts'
-import { refuse } from '../../keys.ts'
+import { leadsNowhere, refuse } from '../../keys.ts'
 import { SFTP_STATUS, type SftpSession, statusOf } from './session.ts'
 
 /** Where a storage of the `sftp` driver lives. */
@@ -68,14 +68,7 @@ async function leadsOn(session: SftpSession, place: SftpPlace, key: string, path
   const found = await unlessMissing(session.lstat(path))
   if (found?.kind !== 'link') return found !== undefined
   if ((await unlessMissing(session.stat(path))) !== undefined) return true
-  throw new WalgError(
-    'STORAGE_UNAVAILABLE',
-    `unable to look for "${key}" in storage "${place.name}": the symbolic link "${path}" leads nowhere`,
-    {
-      facts: { key, storage: place.name, path },
-      hint: 'mount the file system that it leads to on that server, or remove the link',
-    },
-  )
+  throw leadsNowhere(key, place.name, path)
 }
 
 /** Makes the root and what is above it where it is missing. */
