@@ -241,10 +241,14 @@ describe('two pushes under one name', () => {
     const context = await operationContext(scene.repository)
     // it never comes to its end by itself while this waits
     const work = failure(backupPush(context, pushOptions(scene.data, { diskBytesPerSecond: 1 << 20 })))
-    await untilTrue(() => context.messages.some(each => each.includes('Starting part 2')), 30_000, 'packing')
+    // with both parts begun it makes no more directories, which cp could meet half-way
+    const begun = () => storedObjects(scene.repository).filter(each => /part_00[12].*\.tmp\./.test(each))
+    await untilTrue(() => begun().length === 2, 30_000, 'both parts')
     const from = path.join(other.repository, 'basebackups_005')
     const into = path.join(scene.repository, 'basebackups_005')
-    expect(spawnSync('cp', ['-r', `${from}/.`, into]).status).toBe(0)
+    const copy = spawnSync('cp', ['-r', `${from}/.`, into], { encoding: 'utf8' })
+    expect(copy.stderr).toBe('')
+    expect(copy.status).toBe(0)
     context.abort.abort()
     expect(hasCode(await work, 'CANCELLED')).toBe(true)
     expect(listedBackups(scene.repository)).toEqual([name])
