@@ -197,7 +197,7 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
   WALG_PRIMARY_CONNINFO: {
     parse: text,
     secret: true,
-    doc: 'How backup-push on a standby reaches the primary (`host=db1 port=5432`), to make it end the WAL segment in which the backup ends, to wait until that is archived, and to keep backups of the primary away meanwhile. What it leaves out is taken from the PG settings.',
+    doc: 'How backup-push on a standby reaches the primary (`host=db1 port=5432` or `postgresql://db1:5432`), to make it end the WAL segment in which the backup ends, to wait until that is archived, and to keep backups of the primary away meanwhile. What it leaves out is taken from the PG settings.',
   },
   WALG_BACKUP_MANIFEST_CHECKSUMS: {
     parse: oneOf('none', 'crc32c', 'sha256'),

@@ -67,7 +67,14 @@ export const command: CommandDefinition = {
         await fetchFromDead(invocation, name, dead, fetchFrom, error)
       }
     })
-    if (hasPrefetch) await startPrefetch(invocation, name, destination, archives)
+    if (hasPrefetch) {
+      await startPrefetch(invocation, name, destination, archives).catch((error: unknown) =>
+        // what was asked for is delivered
+        invocation.log.warning(
+          `unable to read ahead: ${error instanceof Error ? error.message : String(error)}`,
+        ),
+      )
+    }
     return 0
   },
 }

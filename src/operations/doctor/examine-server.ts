@@ -195,10 +195,7 @@ async function examineArchiver(
 ): Promise<void> {
   if (!isArchiving(facts)) return
   const state = await readArchiverState(cluster)
-  const [row] = await cluster.query(`
-    select coalesce(last_failed_time > last_archived_time, last_failed_time is not null) as failing
-    from pg_catalog.pg_stat_archiver`)
-  if (row?.['failing'] === 't') {
+  if (state.isFailing) {
     examination.note(
       'archiving',
       'failure',
@@ -221,7 +218,7 @@ async function examineArchiver(
       `the server says that ${last} is archived, but it is not in this repository`,
       'archive_command pushes elsewhere: compare its settings with these',
     )
-  } else if (row?.['failing'] !== 't') {
+  } else if (!state.isFailing) {
     examination.note('archiving', 'ok', `the server archives; the last file was ${last}`)
   }
 }

@@ -37,6 +37,8 @@ export interface ArchiverState {
   readonly failedCount: bigint
   readonly lastFailedName: string | undefined
   readonly lastFailedTimeText: string | undefined
+  /** The last try failed: nothing has been archived since. */
+  readonly isFailing: boolean
 }
 
 /** On a standby the last checkpoint (restartpoint) tells the timeline, on a primary the WAL being written. */
@@ -145,7 +147,8 @@ export async function isSummarizing(cluster: Cluster): Promise<boolean> {
 
 export async function readArchiverState(cluster: Cluster): Promise<ArchiverState> {
   const [row] = await cluster.query(`
-    select archived_count, last_archived_wal, failed_count, last_failed_wal, last_failed_time
+    select archived_count, last_archived_wal, failed_count, last_failed_wal, last_failed_time,
+      coalesce(last_failed_time > last_archived_time, last_failed_time is not null) as failing
     from pg_catalog.pg_stat_archiver`)
   return {
     archivedCount: BigInt(textOf(row, 'archived_count')),
@@ -153,6 +156,7 @@ export async function readArchiverState(cluster: Cluster): Promise<ArchiverState
     failedCount: BigInt(textOf(row, 'failed_count')),
     lastFailedName: row?.['last_failed_wal'] ?? undefined,
     lastFailedTimeText: row?.['last_failed_time'] ?? undefined,
+    isFailing: row?.['failing'] === 't',
   }
 }
 

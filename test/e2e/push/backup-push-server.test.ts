@@ -241,6 +241,15 @@ describe('backup-push and the archive', () => {
     await archiveWith(ourArchiveCommand())
     const { name } = await work
     expect(listedBackups(repository)).toEqual([name])
+
+    // failures that are over do not explain why the next one waits
+    await archiveWith('sleep 6; false')
+    const slow = await operationContext(repository)
+    const error = await failure(
+      backupPush(slow, pushOptions(cluster.dataDirectory, { cluster, stopTimeoutMs: 3000 })),
+    )
+    expect(hasCode(error, 'TIMEOUT')).toBe(true)
+    expect(error.message).toContain('the last file archived is "')
   }, 120_000)
 
   test('an archive_command that loses WAL is found out: no backup', async () => {

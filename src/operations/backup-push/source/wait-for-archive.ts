@@ -148,7 +148,7 @@ async function whyNotArchived(wait: ArchiveWait): Promise<string> {
     return 'the primary archives it when the segment is full, which an idle one never does by itself (SELECT pg_switch_wal() there)'
   }
   const state = await wait.readArchiver()
-  if (state.lastFailedName === undefined) {
+  if (!state.isFailing) {
     const last = state.lastArchivedName
     return last === undefined ? 'nothing has been archived yet' : `the last file archived is "${last}"`
   }
