@@ -27,6 +27,8 @@ export interface ControlFile {
   readonly updatedAtSeconds: bigint
   readonly checkpointLsn: Lsn
   readonly redoLsn: Lsn
+  /** When the last checkpoint began, seconds since 1970. */
+  readonly checkpointTimeSeconds: bigint
   /** Timeline of the last checkpoint. */
   readonly timeline: TimelineId
   readonly previousTimeline: TimelineId
@@ -153,6 +155,7 @@ function decodeFields(view: DataView, controlVersion: number, path: string): Con
     updatedAtSeconds: view.getBigInt64(24, true),
     checkpointLsn: lsn(32),
     redoLsn: lsn(40),
+    checkpointTimeSeconds: view.getBigInt64(104, true),
     timeline: toTimelineId(u32(48)),
     previousTimeline: toTimelineId(u32(52)),
     minRecoveryLsn: lsn(136),

@@ -184,6 +184,35 @@ export const mutations: readonly Mutation[] = [
     test: END_TEST,
   },
   {
+    guard:
+      'the checkpoint of a parent is the one of that moment: another history may end a backup at the same place',
+    file: END,
+    find: 'redoLsn === expected.redoLsn && timeSeconds === expected.timeSeconds',
+    replace: 'redoLsn === expected.redoLsn',
+    test: END_TEST,
+  },
+  {
+    guard: 'WAL in the archive proves nothing of a server that archives nothing now',
+    file: END,
+    find: 'if (isArchived && isArchiving === false)',
+    replace: 'if (isArchived && isArchiving === undefined)',
+    test: END_TEST,
+  },
+  {
+    guard: 'a segment that has only begun and is archived was written by another history',
+    file: END,
+    find: '  if (found === null) return undefined\n  return `the archive has',
+    replace: '  if (found !== undefined) return undefined\n  return `the archive has',
+    test: END_TEST,
+  },
+  {
+    guard: 'a file that was written later in the parent than it is now was brought back',
+    file: 'src/operations/backup-push/delta/older-files.ts',
+    find: 'entries.mtimeNs(index) + SLACK_NS < parent.files.mtimeNs(row)',
+    replace: 'parent.files.mtimeNs(row) + SLACK_NS < entries.mtimeNs(index)',
+    test: 'src/operations/backup-push/delta/older-files.test.ts',
+  },
+  {
     guard: 'the end of a parent is the record of that very backup',
     file: END,
     find: "(state === 'shut down' ? end.startLsn : end.backupStartLsn) === startLsn",
@@ -192,7 +221,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'WAL that the archive has got after the parent was complete is read',
-    file: END,
+    file: 'src/operations/backup-push/delta/parent-wal.ts',
     find: 'found.info.modifiedNs <= sentinel.modifiedNs',
     replace: 'found.info.modifiedNs > 0n',
     test: ROLLED_BACK_TEST,
@@ -200,9 +229,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'the WAL of pg_wal tells before the archive',
-    file: END,
-    find: "if (local !== undefined && local.kind !== 'unreadable') return local",
-    replace: "if (local?.kind === 'record') return local",
+    file: 'src/operations/backup-push/delta/parent-wal.ts',
+    find: "if (local !== undefined && local.kind !== 'unreadable') return {",
+    replace: "if (local?.kind === 'record') return {",
     test: ROLLED_BACK_TEST,
     title: 'pg_wal alone',
   },

@@ -121,3 +121,26 @@ export class WalBuilder {
     this.#at += isFirst ? 40 : 24
   }
 }
+
+/** Flags of the record that pg_backup_stop writes. */
+export const BACKUP_END: { readonly rmgr: number; readonly info: number } = { rmgr: 0, info: 0x50 }
+export const CHECKPOINT_ONLINE: { readonly rmgr: number; readonly info: number } = { rmgr: 0, info: 0x10 }
+export const CHECKPOINT_SHUTDOWN: { readonly rmgr: number; readonly info: number } = { rmgr: 0, info: 0x00 }
+
+/** Of a backup that began at `startLsn`. */
+export function backupEnd(startLsn: bigint): Uint8Array {
+  const body = new Uint8Array(10)
+  body.set([255, 8])
+  new DataView(body.buffer).setBigUint64(2, startLsn, true)
+  return body
+}
+
+/** `CheckPoint` of PostgreSQL 13 to 18. */
+export function checkpointBody(redoLsn: bigint, timeSeconds: bigint): Uint8Array {
+  const body = new Uint8Array(2 + 88)
+  body.set([255, 88])
+  const view = new DataView(body.buffer)
+  view.setBigUint64(2, redoLsn, true)
+  view.setBigInt64(2 + 64, timeSeconds, true)
+  return body
+}

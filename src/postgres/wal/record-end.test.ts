@@ -1,18 +1,8 @@
 import { describe, expect, test } from 'bun:test'
-import { WalBuilder } from '../../../test/postgres/wal-builder.ts'
+import { BACKUP_END, backupEnd, WalBuilder } from '../../../test/postgres/wal-builder.ts'
 import { toLsn } from '../lsn.ts'
 import { findRecordEnd, pagesBefore, type RecordEnd } from './record-end.ts'
 import { decodeSegmentHeader } from './wal-page.ts'
-
-const BACKUP_END = { rmgr: 0, info: 0x50 }
-
-/** The record that pg_backup_stop writes. */
-function backupEnd(startLsn: bigint): Uint8Array {
-  const body = new Uint8Array(10)
-  body.set([255, 8])
-  new DataView(body.buffer).setBigUint64(2, startLsn, true)
-  return body
-}
 
 function aligned(lsn: bigint): bigint {
   return (lsn + 7n) & ~7n

@@ -44,8 +44,10 @@ class Rig implements AsyncDisposable {
     return new Rig(cluster, place, ours)
   }
 
-  async push(): Promise<{ name: string; parent: string | null; warnings: string[] }> {
-    const context = await operationContext(this.place.at('repository'))
+  async push(
+    repository: string = this.place.at('repository'),
+  ): Promise<{ name: string; parent: string | null; warnings: string[] }> {
+    const context = await operationContext(repository)
     const delta = { ...NO_DELTA, stepsMax: 9 }
     const changes = { ...delta.changes, walSegmentBytes: MIB }
     const options = pushOptions(this.cluster.dataDirectory, {
@@ -158,6 +160,58 @@ describe('a cluster that was rolled back on its timeline', () => {
     async () => {
       await using rig = await Rig.start({ wal_keep_size: '64MB' })
       await passesTheEnd(rig, { archive_mode: 'off' })
+    },
+  )
+})
+
+describe('a cluster that was rolled back, and whose WAL looks like that of the parent', () => {
+  testUnless(
+    missingPostgres(MAJOR),
+    'makes a full backup when another backup has begun and ended where the parent did',
+    async () => {
+      await using rig = await Rig.start()
+      await rig.push()
+      await rig.keepSnapshot()
+      await rig.update(1, 3000, 2)
+      const abandoned = await rig.push()
+      expect(abandoned.parent).not.toBeNull()
+      await rig.bringSnapshotBack()
+      await rig.update(1, 3000, 3)
+      // times of checkpoints are whole seconds
+      await rig.cluster.query('select pg_sleep(1.1)')
+      // as short, and so with its start and its end at the same LSNs
+      using elsewhere = tempDirectory('elsewhere')
+      const other = await rig.push(elsewhere.path)
+      expect(other.name).toBe(abandoned.name.slice(0, 29))
+      await rig.goOn()
+      const next = await rig.push()
+      expect([next.parent, next.warnings.length]).toEqual([null, 1])
+      expect(next.warnings[0]).toContain("the cluster's WAL does not have its end at")
+      expect(await rig.restored(next.name)).toEqual(await rig.contents(rig.cluster))
+    },
+  )
+
+  testUnless(
+    missingPostgres(MAJOR),
+    'makes a full backup when the archive, which gets nothing now, has WAL that is yet to come',
+    async () => {
+      await using rig = await Rig.start()
+      await rig.push()
+      await rig.keepSnapshot()
+      await rig.update(1, 3000, 2)
+      const abandoned = await rig.push()
+      await rig.goOn()
+      await rig.goOn()
+      await rig.bringSnapshotBack({ archive_mode: 'off' })
+      await rig.update(1, 3000, 3)
+      await rig.goOn()
+      const next = await rig.push()
+      expect(next.parent).toBeNull()
+      expect(next.warnings.join('\n')).toMatch(
+        new RegExp(
+          `${abandoned.name} cannot be the parent of a delta: the archive has WAL segment \\w{24} already`,
+        ),
+      )
     },
   )
 })

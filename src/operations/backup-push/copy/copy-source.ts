@@ -94,7 +94,7 @@ async function findReason(
     return (
       departure ??
       findControlObstacle(files.control, directory.control) ??
-      (await findRollback(context, directory, source, chosen, files.control))
+      (await findRollback(context, directory, source, chosen, files.control)).reason
     )
   } catch (error) {
     if (!hasCode(error, 'DELTA_BASE_INVALID')) throw error

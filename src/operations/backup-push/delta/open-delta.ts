@@ -79,20 +79,21 @@ export async function openDelta(
     log.info(`Nothing of ${parent.name} can be used. Doing full backup.`)
     return undefined
   }
-  const reason =
+  let reason =
     obstacle ??
     findSealObstacle(parent, context.codecDescription) ??
-    (files instanceof Error
-      ? files.message
-      : (findControlObstacle(files.control, directory.control) ??
-        (await findRollback(context, directory, source, parent, files.control))))
+    (files instanceof Error ? files.message : findControlObstacle(files.control, directory.control))
+  let isProved = false
+  if (reason === undefined && !(files instanceof Error)) {
+    ;({ reason, isProved } = await findRollback(context, directory, source, parent, files.control))
+  }
   if (reason === undefined && !(files instanceof Error)) {
     log.info('Delta backup enabled')
     const changed = await findChanges(context, directory, source, parent, changes)
     const marks = hasMarksInLsnSince(source, parent)
       ? undefined
       : visibleMarks(directory.control, parent.startLsn)
-    return { parent, files, changed, marks }
+    return { parent, files, changed, marks, isProved }
   }
   log.warning(`${parent.name} cannot be the parent of a delta: ${reason}. Doing full backup.`)
   return undefined

@@ -1,16 +1,22 @@
 import { describe, expect, test } from 'bun:test'
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs'
-import { WalBuilder } from '../../../../test/postgres/wal-builder.ts'
+import {
+  BACKUP_END,
+  backupEnd,
+  CHECKPOINT_ONLINE,
+  checkpointBody,
+  WalBuilder,
+} from '../../../../test/postgres/wal-builder.ts'
 import { operationContext } from '../../../../test/support/operation-context.ts'
 import { type TempDirectory, tempDirectory } from '../../../../test/support/temp-directory.ts'
 import type { ClusterState, ControlFile } from '../../../postgres/control-file.ts'
-import { toLsn } from '../../../postgres/lsn.ts'
+import { formatLsn, toLsn } from '../../../postgres/lsn.ts'
 import { toTimelineId } from '../../../postgres/wal-segment.ts'
 import { toBackupName } from '../../../repository/backup-name.ts'
 import type { BackupSource } from '../source/backup-source.ts'
 import type { CheckedDirectory } from '../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
-import { findRollback, judgeParentEnd, type ParentEnd } from './parent-end.ts'
+import { findRollback, judgeParentCheckpoint, judgeParentEnd, type ParentEnd } from './parent-end.ts'
 
 const START = toLsn(0x3000028n)
 const FINISH = toLsn(0x3000150n)
@@ -61,21 +67,47 @@ describe('the end of a parent', () => {
   })
 })
 
+describe('the checkpoint of a parent', () => {
+  const expected = { redoLsn: START, timeSeconds: 1_700_000_000n }
+  const at = (redoLsn: bigint, timeSeconds: bigint): string =>
+    judgeParentCheckpoint(expected, {
+      kind: 'checkpoint',
+      checkpoint: { redoLsn: toLsn(redoLsn), timeSeconds },
+    })
+
+  test('is the one of that moment', () => {
+    expect(at(START, 1_700_000_000n)).toBe('reached')
+    expect(at(START, 1_700_000_001n)).toBe('rolled back')
+    expect(at(START + 8n, 1_700_000_000n)).toBe('rolled back')
+    expect(judgeParentCheckpoint(expected, { kind: 'other' })).toBe('rolled back')
+    expect(judgeParentCheckpoint(expected, { kind: 'settled' })).toBe('reached')
+    expect(judgeParentCheckpoint(expected, { kind: 'missing' })).toBe('unknown')
+    expect(judgeParentCheckpoint(expected, { kind: 'unreadable', reason: '' })).toBe('unknown')
+  })
+})
+
 describe('where the end of a parent is looked for', () => {
   const startLsn = toLsn(0x300028n)
   const wal = new WalBuilder(3n)
-  const body = new Uint8Array(10)
-  body.set([255, 8])
-  new DataView(body.buffer).setBigUint64(2, startLsn, true)
-  wal.add(body, { rmgr: 0, info: 0x50 })
+  const checkpointLsn = toLsn(wal.lsn)
+  wal.add(checkpointBody(startLsn, 1_700_000_000n), CHECKPOINT_ONLINE)
+  wal.add(backupEnd(startLsn), BACKUP_END)
   const finishLsn = toLsn((wal.lsn + 7n) & ~7n)
   wal.add(new Uint8Array(100))
   const { name, bytes } = wal.segments()[0]!
   const other = new WalBuilder(3n)
   other.add(new Uint8Array(300))
   const abandoned = other.segments()[0]!.bytes
+  const twin = new WalBuilder(3n)
+  twin.add(checkpointBody(startLsn, 1_700_000_009n), CHECKPOINT_ONLINE)
+  twin.add(backupEnd(startLsn), BACKUP_END)
+  twin.add(new Uint8Array(100))
+  const sameEnd = twin.segments()[0]!.bytes
 
-  const found = async (lay: (place: TempDirectory) => void): Promise<string | undefined> => {
+  const found = async (
+    lay: (place: TempDirectory) => void,
+    isArchiving: boolean | undefined = true,
+  ): Promise<string | undefined> => {
     using place = tempDirectory('parent-end')
     mkdirSync(place.at('data', 'pg_wal'), { recursive: true })
     mkdirSync(place.at('repository', 'wal_005'), { recursive: true })
@@ -91,18 +123,19 @@ describe('where the end of a parent is looked for', () => {
       walBlockBytes: wal.pageBytes,
       systemIdentifier: 7_300_000_000_000_000_001n,
     } as ControlFile
-    const reason = await findRollback(
+    const { reason, isProved } = await findRollback(
       context,
       { root: place.at('data'), control } as CheckedDirectory,
-      { timeline: toTimelineId(1) } as BackupSource,
+      { timeline: toTimelineId(1), isArchiving, startWalFile: '000000010000000000000009' } as BackupSource,
       {
         name: parent,
         startLsn,
         chain: [{ document: { sentinel: { finishLsn } } }],
       } as unknown as ParentBackup,
-      { state: 'in production' },
+      { state: 'in production', checkpointLsn, redoLsn: startLsn, checkpointTimeSeconds: 1_700_000_000n },
     )
     await context.storage.close()
+    expect(isProved).toBe(context.messages.length === 0)
     return reason ?? context.messages[0]
   }
   const putLocal = (place: TempDirectory, content: Uint8Array): void =>
@@ -119,7 +152,7 @@ describe('where the end of a parent is looked for', () => {
       archive(place, bytes, 999_999)
       putLocal(place, abandoned)
     }
-    expect(await found(both)).toContain('does not have its end at 0/300050')
+    expect(await found(both)).toContain(`does not have its end at ${formatLsn(finishLsn)}`)
   })
 
   test('in the archive, which is read when it has got the segment later', async () => {
@@ -139,6 +172,26 @@ describe('where the end of a parent is looked for', () => {
       expect(await found(both)).toContain('does not have its end')
       expect(await found(lay)).toMatch(/^WARNING: whether .* cannot be checked/)
     }
+  })
+
+  test('with the checkpoint of that moment: a later history may end a backup at the same place', async () => {
+    expect(await found(place => putLocal(place, sameEnd))).toContain('does not have its end at')
+    expect(await found(place => archive(place, sameEnd, 1_000_001))).toContain('does not have its end at')
+  })
+
+  test('only in the archive of a server that archives nothing now: that is said, unless the archive knows more', async () => {
+    expect(await found(place => archive(place, bytes, 999_999), false)).toMatch(
+      /^WARNING: whether .*only the archive has it, and the server archives nothing now/,
+    )
+    expect(await found(place => putLocal(place, bytes), false)).toBeUndefined()
+    const abandonedLater = (place: TempDirectory): void => {
+      archive(place, bytes, 999_999)
+      writeFileSync(place.at('repository', 'wal_005', '000000010000000000000009.lz4'), 'something')
+    }
+    expect(await found(abandonedLater, false)).toMatch(/^the archive has WAL segment \d{23}9 already/)
+    // of a server at rest and of a standby it may be
+    expect(await found(abandonedLater, undefined)).toBeUndefined()
+    expect(await found(abandonedLater, true)).toBeUndefined()
   })
 
   test('nowhere, when nobody has it, or it is damaged: that is said', async () => {

@@ -6,6 +6,7 @@ import type { OperationContext } from '../../context.ts'
 import type { ParentBackup } from './choose-parent.ts'
 import { measureDelta } from './delta-size.ts'
 import type { FilePlan } from './file-plan.ts'
+import { findOlderFile } from './older-files.ts'
 import type { DeltaOptions } from './options.ts'
 import type { ParentFiles } from './parent-files.ts'
 import { movedDatabases, planFiles } from './plan-files.ts'
@@ -19,6 +20,8 @@ export interface DeltaBase {
   readonly changed: ChangedPages | undefined
   /** Absent: VACUUM moves the LSN of the pages that it marks all-visible. */
   readonly marks: VisibleMarks | undefined
+  /** The WAL has shown that the cluster went on from the parent. */
+  readonly isProved: boolean
 }
 
 export interface DeltaPlanInput {
@@ -33,9 +36,16 @@ export interface DeltaPlanInput {
 /** How each file of the delta is packed; undefined when a full backup is the better one, which is said. */
 export function planDelta(
   { log }: OperationContext,
-  { parent, files, changed, marks }: DeltaBase,
+  { parent, files, changed, marks, isProved }: DeltaBase,
   { entries, isFile, pageBytes, databases, options }: DeltaPlanInput,
 ): FilePlan | undefined {
+  const older = isProved ? undefined : findOlderFile({ entries, isFile, pageBytes, parent: files })
+  if (older !== undefined) {
+    log.warning(
+      `${parent.name} cannot be the parent of a delta: "${older}" had been written later than it is now, as when an older state of the cluster was brought back. Doing full backup.`,
+    )
+    return undefined
+  }
   const movedIn = files.databases && databases ? movedDatabases(files.databases, databases) : undefined
   const plan = planFiles({ entries, isFile, parent: files, pageBytes, changed, marks, movedIn })
   if (!isAnythingReused(entries, plan)) {

@@ -22,6 +22,8 @@ export interface BackupSource extends AsyncDisposable {
   readonly nextXid: bigint | undefined
   /** False on a standby: it starts where its last restartpoint does, which may be long ago. */
   readonly startsNow: boolean
+  /** The server hands finished WAL to an archiver; undefined when there is no server, and on a standby, where the primary may do that. */
+  readonly isArchiving: boolean | undefined
   /** `server_version_num`. */
   readonly versionNumber: number
   readonly systemIdentifier: bigint

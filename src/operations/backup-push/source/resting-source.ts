@@ -82,6 +82,7 @@ async function readRestingSource(
     // it may have run with other settings than it was shut down with
     hasMarksInLsnSinceNs: undefined,
     databases: undefined,
+    isArchiving: undefined,
     startsNow: labels === undefined && control.state !== 'shut down in recovery',
     wal: [...(await segmentsOf(place, needed, control)), ...needed.extras],
     isSummarizing: async () => false,

@@ -106,6 +106,7 @@ class RunningSource implements BackupSource {
   readonly startLsn: Lsn
   readonly nextXid: bigint
   readonly startsNow: boolean
+  readonly isArchiving: boolean | undefined
   readonly versionNumber: number
   readonly systemIdentifier: bigint
   readonly failed: AbortSignal
@@ -140,6 +141,7 @@ class RunningSource implements BackupSource {
     this.startLsn = session.startLsn
     this.nextXid = session.nextXid
     this.startsNow = !session.isStandby
+    this.isArchiving = session.isStandby ? undefined : isArchiving(facts)
     this.versionNumber = facts.versionNumber
     this.systemIdentifier = facts.systemIdentifier
     this.failed = session.failed
