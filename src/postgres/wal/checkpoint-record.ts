@@ -1,6 +1,7 @@
 import { type Lsn, toLsn } from '../lsn.ts'
 import { RecordReader } from './record-reader.ts'
 import { mainDataAt } from './recovery-records.ts'
+import type { WalPlace } from './segment-piece.ts'
 import type { WalSegmentHeader } from './wal-page.ts'
 
 const INFO_AT = 16
@@ -61,6 +62,23 @@ export function findCheckpoint(
   const { stopReason } = reader
   if (stopReason === undefined || reader.isAtUnwritten) return { kind: 'other' }
   return { kind: 'unreadable', reason: stopReason }
+}
+
+/** Where the checkpoint record at `lsn` is looked for. */
+export function placeOfCheckpoint(lsn: Lsn): WalPlace<CheckpointAt> {
+  return {
+    lsn,
+    stretch: sizes => pagesFrom(lsn, sizes),
+    judge: (pages, segment, timeline) => findCheckpoint(pages, { segment, timeline, lsn }),
+  }
+}
+
+/** Whether it is another one than `expected`: other WAL was written there. */
+export function isOtherCheckpoint(at: CheckpointAt, expected: Checkpoint): boolean {
+  if (at.kind === 'unreadable') return false
+  if (at.kind === 'other') return true
+  const { redoLsn, timeSeconds } = at.checkpoint
+  return redoLsn !== expected.redoLsn || timeSeconds !== expected.timeSeconds
 }
 
 function decodeCheckpoint(view: DataView, at: number, totalBytes: number): CheckpointAt {

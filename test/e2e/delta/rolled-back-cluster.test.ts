@@ -1,14 +1,16 @@
 import { describe, expect, setDefaultTimeout } from 'bun:test'
-import { cpSync, mkdirSync, readdirSync, rmSync, utimesSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, utimesSync } from 'node:fs'
 import path from 'node:path'
 import { backupPush } from '../../../src/operations/backup-push/backup-push.ts'
+import { readControlFile } from '../../../src/postgres/control-file.ts'
+import { formatLsn } from '../../../src/postgres/lsn.ts'
 import { type Cluster, startCluster, startRestored } from '../../support/cluster.ts'
 import { giveToClusterUser } from '../../support/cluster-user.ts'
 import { operationContext } from '../../support/operation-context.ts'
 import { type Major, missingPostgres } from '../../support/postgres-binaries.ts'
 import { testUnless } from '../../support/skip.ts'
 import { type TempDirectory, tempDirectory } from '../../support/temp-directory.ts'
-import { walgCommand } from '../../support/walg.ts'
+import { runWalg, walgCommand } from '../../support/walg.ts'
 import { archiveEverything, walg } from '../archiving-cluster.ts'
 import { NO_DELTA, pushOptions } from '../push/backup-push-support.ts'
 
@@ -214,6 +216,32 @@ describe('a cluster that was rolled back, and whose WAL looks like that of the p
       )
     },
   )
+})
+
+describe('a catchup from a primary that was rolled back', () => {
+  testUnless(missingPostgres(MAJOR), 'is refused by a standby that has replayed what is gone', async () => {
+    await using rig = await Rig.start()
+    await rig.keepSnapshot()
+    await rig.update(1, 3000, 2)
+    await rig.cluster.query('checkpoint')
+    await rig.cluster.stop()
+    // what a standby has on its disk when it was stopped with its primary
+    const standby = rig.place.at('standby')
+    cpSync(rig.cluster.dataDirectory, standby, { recursive: true, verbatimSymlinks: true })
+    const { redoLsn } = await readControlFile(standby)
+    await rig.cluster.start()
+    await rig.bringSnapshotBack()
+    await rig.update(1, 3000, 3)
+    await rig.goOn()
+    const env = { ...rig.settings, ...rig.cluster.environment }
+    await walg(['catchup-push', rig.cluster.dataDirectory, '--from-lsn', formatLsn(redoLsn)], env)
+    giveTree(standby)
+    const fetch = ['catchup-fetch', standby, 'LATEST']
+    const refused = await runWalg(fetch, { env: rig.settings, asClusterUser: true })
+    expect(refused.exit).toBe(1)
+    expect(refused.stderr).toContain('does not have the checkpoint that the standby has replayed')
+    expect(existsSync(path.join(standby, 'global', 'pg_control'))).toBe(true)
+  })
 })
 
 describe('a cluster that was brought back as it was, or copied', () => {

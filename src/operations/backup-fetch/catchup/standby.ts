@@ -12,6 +12,7 @@ import type { OperationContext } from '../../context.ts'
 import type { FetchPlan } from '../plan/chain-plan.ts'
 import { IS_INCREMENT } from '../plan/member-roles.ts'
 import type { Destination } from '../target/destination.ts'
+import { findForeignHistory } from './standby-history.ts'
 import { findUnwritten } from './unwritten-pages.ts'
 
 /** Throws CLUSTER_STATE while a server runs in the directory. */
@@ -30,7 +31,7 @@ export function refuseRunningStandby(directory: string): void {
  * touched. A fetch that was interrupted has been through this.
  */
 export async function checkStandby(
-  { signal }: Pick<OperationContext, 'signal'>,
+  context: OperationContext,
   { root, isExisting, isInterrupted }: Destination,
   { name, document }: ChainBackup,
   { table, steps }: FetchPlan,
@@ -58,6 +59,12 @@ export async function checkStandby(
       hint: 'let it stream on from where it is; where its WAL is gone, repeat catchup-push now, or name a newer backup',
     })
   }
+  const foreign = await findForeignHistory(context, control)
+  if (foreign !== undefined) {
+    throw unfit(root, name, `${foreign}: the primary went on from an older state since`, {
+      hint: 'make a new standby with backup-fetch, or use pg_rewind: pages that only the standby has changed would stay',
+    })
+  }
   if (fromLsn <= control.redoLsn) return
   const reason = await findUnwritten({
     root,
@@ -65,7 +72,7 @@ export async function checkStandby(
     toLsn: fromLsn,
     majorVersion: Math.floor(sentinel.pgVersion / 10_000),
     isPatched: file => ((roles[table.find(file)] ?? 0) & IS_INCREMENT) !== 0,
-    signal,
+    signal: context.signal,
   })
   if (reason === undefined) return
   const redo = formatLsn(control.redoLsn)

@@ -3,8 +3,8 @@ import { formatLsn, type Lsn, toLsn } from '../../../postgres/lsn.ts'
 import {
   type Checkpoint,
   type CheckpointAt,
-  findCheckpoint,
-  pagesFrom,
+  isOtherCheckpoint,
+  placeOfCheckpoint,
 } from '../../../postgres/wal/checkpoint-record.ts'
 import {
   type EndingRecord,
@@ -12,6 +12,7 @@ import {
   pagesBefore,
   type RecordEnd,
 } from '../../../postgres/wal/record-end.ts'
+import type { WalPlace } from '../../../postgres/wal/segment-piece.ts'
 import { WAL_PREFIX } from '../../../repository/layout.ts'
 import { findPayload } from '../../../repository/sealed.ts'
 import type { OperationContext } from '../../context.ts'
@@ -19,7 +20,7 @@ import type { BackupSource } from '../source/backup-source.ts'
 import type { CheckedDirectory } from '../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
 import { finishOf } from './parent-guards.ts'
-import { type FoundInWal, readWalPlace, type WalPlace } from './parent-wal.ts'
+import { type FoundInWal, readWalPlace } from './parent-wal.ts'
 
 /** What there is at the place in the cluster's WAL where the parent ended. */
 export type ParentEnd = FoundInWal<RecordEnd>['found']
@@ -85,11 +86,8 @@ export function judgeParentCheckpoint(expected: Checkpoint, at: ParentCheckpoint
     case 'unreadable':
       return 'unknown'
     case 'other':
-      return 'rolled back'
-    case 'checkpoint': {
-      const { redoLsn, timeSeconds } = at.checkpoint
-      return redoLsn === expected.redoLsn && timeSeconds === expected.timeSeconds ? 'reached' : 'rolled back'
-    }
+    case 'checkpoint':
+      return isOtherCheckpoint(at, expected) ? 'rolled back' : 'reached'
   }
 }
 
@@ -159,13 +157,5 @@ function placeOfEnd(endLsn: Lsn): WalPlace<RecordEnd> {
     lsn: toLsn(endLsn - 1n),
     stretch: sizes => pagesBefore(endLsn, sizes),
     judge: (pages, segment, timeline) => findRecordEnd(pages, { segment, timeline, endLsn }),
-  }
-}
-
-function placeOfCheckpoint(lsn: Lsn): WalPlace<CheckpointAt> {
-  return {
-    lsn,
-    stretch: sizes => pagesFrom(lsn, sizes),
-    judge: (pages, segment, timeline) => findCheckpoint(pages, { segment, timeline, lsn }),
   }
 }

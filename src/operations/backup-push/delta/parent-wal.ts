@@ -1,22 +1,10 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ByteStream } from '../../../kit/bytes.ts'
 import { errnoOf, fromSystemError } from '../../../kit/errors.ts'
-import type { ControlFile } from '../../../postgres/control-file.ts'
 import type { Lsn } from '../../../postgres/lsn.ts'
 import { timelineSpans, timelinesOfSegment } from '../../../postgres/timeline-path.ts'
-import {
-  decodePageHeader,
-  decodeSegmentHeader,
-  LONG_HEADER_BYTES,
-  type WalSegmentHeader,
-} from '../../../postgres/wal/wal-page.ts'
-import {
-  firstLsnOf,
-  formatSegmentName,
-  segmentOfLsn,
-  type TimelineId,
-} from '../../../postgres/wal-segment.ts'
+import { SegmentPiece, type Unreadable, type WalPlace } from '../../../postgres/wal/segment-piece.ts'
+import { formatSegmentName, segmentOfLsn, type TimelineId } from '../../../postgres/wal-segment.ts'
 import { findBackup } from '../../../repository/catalog.ts'
 import { WAL_PREFIX } from '../../../repository/layout.ts'
 import { findPayload, openFound } from '../../../repository/sealed.ts'
@@ -26,23 +14,6 @@ import type { CheckedDirectory } from '../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
 import { isUnreadable } from './parent-files.ts'
 import { readHistory } from './parent-guards.ts'
-
-/** Something to look for in one segment of the WAL, which tells a `T`. */
-export interface WalPlace<T> {
-  /** An LSN within the segment. */
-  readonly lsn: Lsn
-  /** Which bytes of the segment are wanted. */
-  stretch(sizes: { readonly segmentBytes: number; readonly walPageBytes: number }): {
-    readonly from: number
-    readonly to: number
-  }
-  judge(pages: Uint8Array, segment: WalSegmentHeader, timeline: number): T | Unreadable
-}
-
-export interface Unreadable {
-  readonly kind: 'unreadable'
-  readonly reason: string
-}
 
 /** What was found, and where. `settled`: in the archive since before the parent was complete, so the WAL of that time. */
 export interface FoundInWal<T> {
@@ -136,54 +107,4 @@ async function readArchived<T>(
     return { kind: 'unreadable', reason: error.message }
   }
   return piece.judge()
-}
-
-/** The bytes of a segment that a place wants, and those that tell which segment it is. */
-class SegmentPiece<T> {
-  readonly wanted: readonly { readonly from: number; readonly bytes: Uint8Array }[]
-  readonly #name: string
-  readonly #place: WalPlace<T>
-  readonly #control: ControlFile
-  readonly #head = new Uint8Array(LONG_HEADER_BYTES)
-  readonly #pages: Uint8Array
-
-  constructor(name: string, place: WalPlace<T>, control: ControlFile) {
-    const { walSegmentBytes: segmentBytes, walBlockBytes: walPageBytes } = control
-    const { from, to } = place.stretch({ segmentBytes, walPageBytes })
-    this.#name = name
-    this.#place = place
-    this.#control = control
-    this.#pages = new Uint8Array(to - from)
-    this.wanted = [
-      { from: 0, bytes: this.#head },
-      { from, bytes: this.#pages },
-    ]
-  }
-
-  async takeFrom(stream: ByteStream): Promise<void> {
-    const end = Math.max(...this.wanted.map(({ from, bytes }) => from + bytes.length))
-    let at = 0
-    for await (const chunk of stream) {
-      for (const { from, bytes } of this.wanted) {
-        const begin = Math.max(from, at)
-        const count = Math.min(from + bytes.length, at + chunk.length) - begin
-        if (count > 0) bytes.set(chunk.subarray(begin - at, begin - at + count), begin - from)
-      }
-      at += chunk.length
-      if (at >= end) return
-    }
-  }
-
-  judge(): T | Unreadable {
-    const { systemIdentifier, walSegmentBytes, walBlockBytes } = this.#control
-    const view = new DataView(this.#head.buffer)
-    const segment = decodeSegmentHeader(view, 0)
-    const isOurs =
-      segment?.systemIdentifier === systemIdentifier &&
-      segment.segmentBytes === walSegmentBytes &&
-      segment.walPageBytes === walBlockBytes &&
-      decodePageHeader(view, 0).pageLsn === firstLsnOf(this.#name, walSegmentBytes)
-    if (!isOurs) return { kind: 'unreadable', reason: 'it does not begin like that segment of this cluster' }
-    return this.#place.judge(this.#pages, segment, Number.parseInt(this.#name.slice(0, 8), 16))
-  }
 }
