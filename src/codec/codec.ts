@@ -92,6 +92,8 @@ export interface Codec {
   readonly extension: string
   /** False: nothing is sealed with a key, and what is cannot be opened. */
   readonly hasKeys: boolean
+  /** What looks as if it were not encrypted is read as it is: without keys, or where the settings allow it. */
+  readonly readsPlain: boolean
   seal(sink: ByteSink, use: CompressionOptions['use'], help?: CompressionHelp): Awaitable<BlockWriter>
   /** `extension` tells the compression of the object that is read (`lz4`, `zst`, …, `''`). FORMAT_UNSUPPORTED for an unknown one. */
   open(source: ByteSource, extension: string): Awaitable<BlockReader>

@@ -100,6 +100,7 @@ export function openCodec(description: CodecDescription, memory?: LinearMemory):
     compression,
     extension: compression.extension,
     hasKeys: encryption !== undefined,
+    readsPlain: description.encryption?.readsPlain !== false,
     seal: (sink, use, help = {}) => seal(compression, encryption, sink, { ...help, ...level, use }),
     open(source: ByteSource, extension: string): Awaitable<BlockReader> {
       return openSealed(compressionOf(compressionNamed(extension)), encryption, source, extension)

@@ -7,6 +7,8 @@ const FORMS = 'src/operations/wal-push/other-forms.test.ts'
 const RIVALS = 'src/operations/wal-push/rival-form.test.ts'
 const RIVAL_FORM = 'src/operations/wal-push/rival-form.ts'
 const ELSEWHERE = 'src/operations/wal-push/refuse-elsewhere.test.ts'
+const CUT = 'src/operations/wal-push/cut-evidence.test.ts'
+const CUT_EVIDENCE = 'src/operations/wal-push/cut-evidence.ts'
 const PUSH = 'src/operations/wal-push/wal-push.test.ts'
 const SIGNALLED = 'test/hazard/signalled-wal-push.test.ts'
 
@@ -135,6 +137,86 @@ export const mutations: readonly Mutation[] = [
     replace: "if (isDamage(error) || hasCode(error, 'WAL_INVALID')) return { kind: 'different' }",
     test: PUSH,
     title: 'damaged object',
+  },
+  {
+    guard: 'what may be sealed with an unknown key is not replaced as a cut object',
+    file: 'src/operations/wal-push/overwrite-guard.ts',
+    find: 'if (holdsNothing(stored) || isProvenCut(codec, found.extension, stored, position)) {',
+    replace: '{',
+    test: CUT,
+    title: 'whatever its bytes are: "br"',
+  },
+  {
+    guard: 'content that equals the local file proves a cut object without a mark',
+    file: CUT_EVIDENCE,
+    find: 'equalBytes >= EQUAL_BYTES_MIN &&',
+    replace: 'false &&',
+    test: CUT,
+    title: 'by its mark or its content \\(brotli',
+  },
+  {
+    guard: 'a few equal bytes prove nothing',
+    file: CUT_EVIDENCE,
+    find: 'EQUAL_BYTES_MIN = 32',
+    replace: 'EQUAL_BYTES_MIN = 0',
+    test: CUT,
+    title: 'whatever its bytes are: "br"',
+  },
+  {
+    guard: 'what is read as not sealed, although there are keys, proves nothing by being opened',
+    file: CUT_EVIDENCE,
+    find: 'stored.isOpened && !(codec.readsPlain && looksPlain(stored.head, extension))',
+    replace: 'stored.isOpened',
+    test: CUT,
+    title: 'to a process with another key',
+  },
+  {
+    guard: 'a key that opens the beginning of a cut object proves what it is',
+    file: CUT_EVIDENCE,
+    find: 'if (isOpenedByKey || hasMark(stored.head, extension)) return true',
+    replace: 'if (hasMark(stored.head, extension)) return true',
+    test: CUT,
+    title: 'by the key that opens',
+  },
+  {
+    guard: 'the mark of its compression proves what a cut object is',
+    file: CUT_EVIDENCE,
+    find: 'if (isOpenedByKey || hasMark(stored.head, extension)) return true',
+    replace: 'if (isOpenedByKey) return true',
+    test: CUT,
+    title: 'by its mark',
+  },
+  {
+    guard: 'a shorter history that may be whole is not replaced as a cut one',
+    file: 'src/operations/wal-push/overwrite-guard.ts',
+    find: "  if (isEndOfText(source, position)) return { kind: 'different' }\n",
+    replace: '',
+    test: CUT,
+    title: 'ends with a line',
+  },
+  {
+    guard: 'a shorter content that was sealed whole is not replaced as a cut one',
+    file: 'src/operations/wal-push/overwrite-guard.ts',
+    find: "found.extension === '' && !codec.hasKeys",
+    replace: "found.extension === ''",
+    test: CUT,
+    title: 'a sealed object has an end',
+  },
+  {
+    guard: 'an object that is replaced while it is read is not taken for a cut one',
+    file: CUT_EVIDENCE,
+    find: "if (!hasCode(error, 'FORMAT_TRUNCATED')) return error",
+    replace: 'if (error !== undefined) return error',
+    test: CUT,
+    title: 'replaces while it is read',
+  },
+  {
+    guard: 'what brotli has decoded before a cut is handed out',
+    file: 'src/codec/compression/zlib-blocks.ts',
+    find: 'if (isCut && written === 0)',
+    replace: 'if (isCut)',
+    test: CUT,
+    title: 'by its mark or its content \\(brotli',
   },
   {
     guard: 'where a form has no checksum, the records tell that an object is damaged',

@@ -101,8 +101,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a cut object in the archive is replaced',
     file: 'src/operations/wal-push/overwrite-guard.ts',
-    find: "if (hasCode(error, 'FORMAT_TRUNCATED')) {",
-    replace: "if (hasCode(error, 'USAGE')) {",
+    find: "if (hasCode(error, 'FORMAT_TRUNCATED')) return judgeCut",
+    replace: "if (hasCode(error, 'USAGE')) return judgeCut",
     test: 'test/hazard/damaged-wal.test.ts',
     title: 'a cut object of the original',
   },

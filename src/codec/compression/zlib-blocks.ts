@@ -93,8 +93,10 @@ export function openZlibReader(
   const output = memory.allocate(LENT_BYTES)
   let isOpen = true
   let isFinished = false
+  let isCut = false
 
   function* next(): Steps<Uint8Array | null> {
+    if (isCut) throw cutData(format.name, input.consumedBytes)
     let written = 0
     while (!isFinished && written < LENT_BYTES) {
       const count = yield* input.fill(1, READ_BYTES)
@@ -104,7 +106,9 @@ export function openZlibReader(
       const isIdle = engine.consumed === 0 && engine.written === 0
       if (!isIdle) continue
       if (count > 0) throw badData(format.name, 'bytes follow its end', input.consumedBytes)
-      if (!(yield* format.isWhole(engine, input))) throw cutData(format.name, input.consumedBytes)
+      isCut = !(yield* format.isWhole(engine, input))
+      // the content before the cut comes first
+      if (isCut && written === 0) throw cutData(format.name, input.consumedBytes)
       isFinished = true
     }
     return written === 0 ? null : memory.bytes.subarray(output, output + written)

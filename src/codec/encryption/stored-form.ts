@@ -47,6 +47,21 @@ const MAGICS: Readonly<Record<string, readonly string[]>> = {
 }
 const TAR_MAGIC_AT = 257
 
+/** Beginnings that noise does not have. A stream of lzma by either program: lc 3, lp 0, pb 2, unknown size. */
+const MARKS: Readonly<Record<string, RegExp>> = {
+  lz4: /^(04224d18|02214c18)/,
+  zst: /^28b52ffd/,
+  lzma: /^5d0000.{4}(ff){8}/,
+  lzo: /^894c5a4f000d0a1a0a/,
+}
+const MARK_BYTES_MAX = 16
+
+/** True when the head is certainly that of an object compressed as `extension` says, and not encrypted. Brotli and gzip have no such mark. */
+export function hasMark(head: Uint8Array, extension: string): boolean {
+  const hex = Buffer.from(head.subarray(0, MARK_BYTES_MAX)).toString('hex')
+  return MARKS[extension]?.test(hex) === true
+}
+
 /**
  * True when the head may be that of an object stored without encryption under `extension`. Brotli has no mark of its
  * own; objects that are not compressed are tar, WAL or text.

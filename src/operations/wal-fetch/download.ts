@@ -241,7 +241,8 @@ function nameObject(error: unknown, key: string, hasKeys: boolean): unknown {
 }
 
 function hintFor(error: WalgError, hasKeys: boolean): string | undefined {
-  if (error.code === 'FORMAT_INVALID' && !hasKeys) return NO_KEY_HINT
+  // what is sealed looks like noise, which brotli may also take for a stream that is cut
+  if (hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED') && !hasKeys) return NO_KEY_HINT
   return isDamage(error) || hasCode(error, 'WAL_INVALID', 'FORMAT_UNSUPPORTED') ? DAMAGE_HINT : undefined
 }
 

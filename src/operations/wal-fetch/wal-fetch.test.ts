@@ -235,6 +235,15 @@ describe('a fetch that fails for another reason', () => {
   })
 })
 
+test('without a key, what brotli takes for a cut stream is said to be perhaps encrypted', async () => {
+  mkdirSync(join(root, 'wal_005'))
+  writeFileSync(join(root, 'wal_005', `${first}.br`), Uint8Array.of(0x1b, 0xff, 0xff, 0x00))
+  await expect(fetch(first)).rejects.toMatchObject({
+    code: 'FORMAT_TRUNCATED',
+    hint: expect.stringContaining('if the archive is encrypted, set its key'),
+  })
+})
+
 describe('what a killed fetch has left beside the destination', () => {
   const OLD = new Date(Date.now() - 60 * 60 * 1000)
   let stale: string

@@ -1,16 +1,24 @@
 import type { Codec } from '../../codec/codec.ts'
-import { hasCode, isDamage, type WalgError } from '../../kit/errors.ts'
+import { hasCode, isDamage, WalgError } from '../../kit/errors.ts'
 import { assertSegment, openSegmentChecker } from '../../postgres/wal/page-reader.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import type { FoundPayload } from '../../repository/sealed.ts'
 import type { Storage } from '../../storage/storage.ts'
+import {
+  holdsNothing,
+  isEndOfText,
+  isProvenCut,
+  nothingSeen,
+  type StoredView,
+  watchStored,
+} from './cut-evidence.ts'
 import type { WalSource } from './wal-source.ts'
 
 /** How an object in the archive compares with the local file of the same name. */
 export type Verdict =
   | { readonly kind: 'identical' }
   | { readonly kind: 'different' }
-  /** Cut short, and equal to the local file as far as it goes: what an interrupted, non-atomic upload leaves. */
+  /** Provably cut short, and equal to the local file as far as it goes: what an interrupted, non-atomic upload leaves. */
   | { readonly kind: 'incomplete'; readonly reason: string }
   /** Not what was once pushed, or no whole segment of its name: says nothing of who pushed it. */
   | { readonly kind: 'damaged'; readonly error: WalgError }
@@ -30,31 +38,54 @@ interface Compared {
 
 /** Reads the archived object and compares it with the local file, byte for byte, in bounded memory. */
 export async function judgeArchived(input: Compared): Promise<Verdict> {
-  const { source, found } = input
+  const { source, found, codec } = input
+  const stored = nothingSeen()
   let position = 0
   try {
-    const isEqual = await readArchived(input, archived => {
+    const isEqual = await readArchived(input, stored, archived => {
       if (!equalsLocal(source, position, archived)) return false
       position += archived.length
       return true
     })
     if (!isEqual) return await judgeDifferent(input)
   } catch (error) {
-    return verdictOfFailure(error, position)
+    if (hasCode(error, 'FORMAT_TRUNCATED')) return judgeCut(input, stored, position, error)
+    return verdictOfFailure(error)
   }
   if (position === source.sizeBytes) return { kind: 'identical' }
-  // Without compression nothing marks the end of an object: a shorter one with equal bytes was cut.
-  if (found.extension === '')
-    return { kind: 'incomplete', reason: `${position} of ${source.sizeBytes} bytes` }
+  // Without compression and encryption nothing marks the end of an object: a shorter one with equal bytes was cut.
+  if (found.extension === '' && !codec.hasKeys) return judgeShorter(source, position)
   return await judgeDifferent(input)
+}
+
+/** An object sealed with an unknown key may look like a cut one: replacing it would lose what it holds. */
+function judgeCut(
+  { codec, found }: Compared,
+  stored: StoredView,
+  position: number,
+  error: WalgError,
+): Verdict {
+  if (holdsNothing(stored) || isProvenCut(codec, found.extension, stored, position)) {
+    return { kind: 'incomplete', reason: `cut after ${position} bytes of content` }
+  }
+  const message = `${error.message}; it may also be encrypted with a key that is not configured here`
+  return { kind: 'damaged', error: new WalgError('FORMAT_TRUNCATED', message, { cause: error }) }
+}
+
+/** A segment says how long it is, a history does not: what ends with a line may be all of an older, shorter one. */
+function judgeShorter(source: WalSource, position: number): Verdict {
+  if (isEndOfText(source, position)) return { kind: 'different' }
+  return { kind: 'incomplete', reason: `${position} of ${source.sizeBytes} bytes` }
 }
 
 /** Hands out the content until `take` has seen enough; true at the verified end of the object. */
 async function readArchived(
   { storage, codec, found }: Compared,
+  stored: StoredView,
   take: (bytes: Uint8Array) => boolean,
 ): Promise<boolean> {
-  const reader = await codec.open(await storage.openSource(found.key), found.extension)
+  const reader = await codec.open(watchStored(await storage.openSource(found.key), stored), found.extension)
+  stored.isOpened = true
   try {
     for (;;) {
       const bytes = await reader.next()
@@ -77,7 +108,7 @@ async function judgeDifferent(input: Compared): Promise<Verdict> {
   const pages = isSegmentName(name) ? openSegmentChecker(name) : undefined
   const records = isSegmentName(name) ? openRecordChecker(name) : undefined
   try {
-    await readArchived(input, bytes => {
+    await readArchived(input, nothingSeen(), bytes => {
       pages?.update(bytes)
       records?.update(bytes)
       return true
@@ -87,15 +118,12 @@ async function judgeDifferent(input: Compared): Promise<Verdict> {
     return { kind: 'different' }
   } catch (error) {
     if (isDamage(error) || hasCode(error, 'WAL_INVALID')) return { kind: 'damaged', error }
-    return verdictOfFailure(error, 0)
+    return verdictOfFailure(error)
   }
 }
 
-function verdictOfFailure(error: unknown, comparedBytes: number): Verdict {
+function verdictOfFailure(error: unknown): Verdict {
   if (hasCode(error, 'OBJECT_NOT_FOUND')) return { kind: 'gone' }
-  if (hasCode(error, 'FORMAT_TRUNCATED')) {
-    return { kind: 'incomplete', reason: `cut after ${comparedBytes} bytes of content` }
-  }
   if (hasCode(error, 'DECRYPT_FAILED', 'KEY_INVALID', 'ACCESS_DENIED', 'FILE_ACCESS')) {
     return { kind: 'unreadable', error }
   }

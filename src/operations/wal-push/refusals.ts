@@ -1,5 +1,5 @@
 import type { Codec } from '../../codec/codec.ts'
-import { WalgError } from '../../kit/errors.ts'
+import { hasCode, WalgError } from '../../kit/errors.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { WalSource } from './wal-source.ts'
 
@@ -39,7 +39,8 @@ export function damaged(
   key: string,
   cause: WalgError,
 ): WalgError {
-  const mayBeSealed = cause.code === 'FORMAT_INVALID' && !codec.hasKeys
+  const isNoise = hasCode(cause, 'FORMAT_INVALID', 'FORMAT_TRUNCATED')
+  const mayBeSealed = isNoise && codec.readsPlain
   const action = `see with "wal-g verify" what else is damaged, remove this object by hand ("wal-g st rm ${key}") and push again`
   return new WalgError(
     'WAL_OVERWRITE',
