@@ -9,6 +9,8 @@ const RIVAL_FORM = 'src/operations/wal-push/rival-form.ts'
 const ELSEWHERE = 'src/operations/wal-push/refuse-elsewhere.test.ts'
 const CUT = 'src/operations/wal-push/cut-evidence.test.ts'
 const CUT_EVIDENCE = 'src/operations/wal-push/cut-evidence.ts'
+const WAL_RESTORE = 'src/operations/wal-restore/wal-restore.ts'
+const RESTORE_TEST = 'test/e2e/archive/wal-restore.test.ts'
 const PUSH = 'src/operations/wal-push/wal-push.test.ts'
 const SIGNALLED = 'test/hazard/signalled-wal-push.test.ts'
 
@@ -290,5 +292,35 @@ export const mutations: readonly Mutation[] = [
     replace: '  return withElsewhere(context, push, further.slice(0, 0))',
     test: 'test/e2e/storage/failover.test.ts',
     title: 'not contradicted',
+  },
+  {
+    guard: 'wal-restore fetches the WAL in which pg_rewind looks for the last common checkpoint',
+    file: WAL_RESTORE,
+    find: 'if (fetcher.failures.length === 0) {',
+    replace: 'if (fetcher.failures.length < 0) {',
+    test: RESTORE_TEST,
+    title: 'since the last checkpoint',
+  },
+  {
+    guard: 'wal-restore fetches the WAL with which a rewound server begins',
+    file: WAL_RESTORE,
+    find: 'segmentOf(source, checkpoint.redoLsn)',
+    replace: 'segmentOf(source, divergence)',
+    test: RESTORE_TEST,
+    title: 'since the last checkpoint',
+  },
+  {
+    guard: 'only a checkpoint before the parting of two clusters is the last common one',
+    file: 'src/postgres/wal/last-checkpoint.ts',
+    find: 'lsn >= endLsn || ',
+    replace: '',
+    test: 'src/postgres/wal/last-checkpoint.test.ts',
+  },
+  {
+    guard: 'a checkpoint across the end of a segment is read to its end',
+    file: 'src/postgres/wal/last-checkpoint.ts',
+    find: '!reader.isBetweenRecords && next !== undefined',
+    replace: 'next === ""',
+    test: 'src/postgres/wal/last-checkpoint.test.ts',
   },
 ]

@@ -1,24 +1,22 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
-import { type ControlFile, readControlFile } from '../../postgres/control-file.ts'
+import { readControlFile } from '../../postgres/control-file.ts'
 import { formatLsn, type Lsn } from '../../postgres/lsn.ts'
 import { parseTimelineHistory } from '../../postgres/timeline-history.ts'
-import {
-  lastCommonLsn,
-  type TimelineSpan,
-  timelineSpans,
-  timelinesOfSegment,
-} from '../../postgres/timeline-path.ts'
-import {
-  formatSegmentName,
-  isSegmentName,
-  parseSegmentName,
-  segmentOfLsn,
-  type TimelineId,
-} from '../../postgres/wal-segment.ts'
+import { lastCommonLsn, timelineSpans } from '../../postgres/timeline-path.ts'
+import { isSegmentName, parseSegmentName, segmentOfLsn, type TimelineId } from '../../postgres/wal-segment.ts'
 import { historyOf } from '../../repository/recovery/archived-wal.ts'
 import type { OperationContext } from '../context.ts'
+import { fetchBackToCheckpoint } from './last-checkpoint.ts'
+import {
+  type FetchWal,
+  MissingWalFetcher,
+  missingSegments,
+  type Side,
+  segmentOf,
+  type WalRestoreResult,
+} from './missing-wal.ts'
 
 export interface WalRestoreOptions {
   /** The cluster that pg_rewind will rewind. */
@@ -27,31 +25,12 @@ export interface WalRestoreOptions {
   readonly sourceDirectory: string
 }
 
-/** Brings one archived file to a path, whole and checked: `wal-fetch`, handed in by `cli/`. */
-export type FetchWal = (name: string, destination: string) => Promise<void>
-
-export interface WalRestoreResult {
-  readonly restored: readonly string[]
-}
-
-interface Side {
-  readonly walDirectory: string
-  readonly control: ControlFile
-  readonly spans: readonly TimelineSpan[]
-  readonly local: ReadonlySet<string>
-}
-
-/** A segment that is not where pg_rewind, or the server after it, will look for it. */
-interface Missing {
-  /** Names it can have, the newest timeline first. */
-  readonly names: readonly string[]
-  readonly walDirectory: string
-}
-
 /**
- * Fetches into pg_wal what pg_rewind will need: WAL from where two clusters parted, of the source, which a rewound
- * server replays, and of the target, which pg_rewind itself reads. Throws CLUSTER_STATE when they have not parted, and
- * WAL_NOT_FOUND, INTEGRITY … when something could not be fetched, after everything else was.
+ * Fetches into pg_wal what pg_rewind will need: WAL of the source from where two clusters parted, which a rewound server
+ * replays, and of the target, which pg_rewind itself reads; and of both what lies between the last checkpoint before
+ * that and the parting, because pg_rewind looks for that checkpoint, and the rewound server begins there. What is there is left alone.
+ * Throws CLUSTER_STATE when they have not parted, and WAL_NOT_FOUND, INTEGRITY … when something could not be
+ * fetched, after everything else was.
  */
 export async function walRestore(
   context: OperationContext,
@@ -61,32 +40,20 @@ export async function walRestore(
   const target = await readSide(context, options.targetDirectory)
   const source = await readSide(context, options.sourceDirectory)
   const divergence = findDivergence(target, source)
-  const missing = [...missingSegments(source, divergence), ...missingSegments(target, divergence)]
-  const { log } = context
-  if (missing.length === 0) {
-    log.info('No WAL files to restore')
-    return { restored: [] }
-  }
-  log.debug(`target and source parted at ${formatLsn(divergence)}`)
-  log.info(`WAL files to restore: [${missing.map(({ names }) => names[0]).join(' ')}]`)
-  const restored: string[] = []
-  const failures: unknown[] = []
-  for (const segment of missing) {
-    try {
-      restored.push(await fetchOne(segment, fetchWal))
-      log.info(`Successfully download WAL file ${restored.at(-1)}`)
-    } catch (error) {
-      if (!(error instanceof WalgError) || error.code === 'CANCELLED') throw error
-      log.error(`Failed to download WAL file ${segment.names[0]}: ${error.message}`)
-      failures.push(error)
+  context.log.debug(`target and source parted at ${formatLsn(divergence)}`)
+  const fetcher = new MissingWalFetcher(context.log, fetchWal)
+  await fetcher.fetchAll([
+    ...missingSegments(source, segmentOf(source, divergence), newestSegment(source)),
+    ...missingSegments(target, segmentOf(target, divergence), newestSegment(target)),
+  ])
+  if (fetcher.failures.length === 0) {
+    const checkpoint = await fetchBackToCheckpoint(context, target, divergence, fetcher)
+    if (checkpoint !== undefined) {
+      const first = segmentOf(source, checkpoint.redoLsn)
+      await fetcher.fetchAll(missingSegments(source, first, segmentOf(source, divergence) - 1n))
     }
   }
-  if (failures.length === 0) return { restored }
-  throw new WalgError(
-    'WAL_NOT_FOUND',
-    `${failures.length} of ${missing.length} WAL files could not be restored`,
-    { cause: failures[0], hint: 'pg_rewind would fail: take a new backup, or clone the cluster, instead' },
-  )
+  return fetcher.result()
 }
 
 async function readSide(context: OperationContext, directory: string): Promise<Side> {
@@ -134,37 +101,14 @@ function findDivergence(target: Side, source: Side): Lsn {
   throw new WalgError('CLUSTER_STATE', 'the histories of target and source clusters have nothing in common')
 }
 
-/** From where they parted up to the newest segment that the cluster has. */
-function missingSegments({ control, spans, local, walDirectory }: Side, divergence: Lsn): Missing[] {
+/** The newest segment that the cluster has. */
+function newestSegment({ control, local }: Side): bigint {
   const { walSegmentBytes, timeline, checkpointLsn } = control
-  const first = segmentOfLsn(timeline, divergence, walSegmentBytes).number
   let newest = segmentOfLsn(timeline, checkpointLsn, walSegmentBytes).number
   for (const name of [...local].sort()) {
     const segment = parseSegmentName(name, walSegmentBytes)
     // files further ahead may be recycled ones, which were never written
     if (segment.timeline === timeline && segment.number === newest + 1n) newest = segment.number
   }
-  const missing: Missing[] = []
-  for (let number = newest; number >= first; number -= 1n) {
-    const names = timelinesOfSegment(spans, number, walSegmentBytes).map(each =>
-      formatSegmentName({ timeline: each, number }, walSegmentBytes),
-    )
-    if (!names.some(name => local.has(name))) missing.push({ names, walDirectory })
-  }
-  return missing
-}
-
-/** In the segment of a switch the parent's file does where the child's was never archived. */
-async function fetchOne({ names, walDirectory }: Missing, fetchWal: FetchWal): Promise<string> {
-  let failure: unknown
-  for (const name of names) {
-    try {
-      await fetchWal(name, path.join(walDirectory, name))
-      return name
-    } catch (error) {
-      if (!(error instanceof WalgError) || error.code !== 'WAL_NOT_FOUND') throw error
-      failure ??= error
-    }
-  }
-  throw failure
+  return newest
 }

@@ -81,7 +81,8 @@ export function isOtherCheckpoint(at: CheckpointAt, expected: Checkpoint): boole
   return redoLsn !== expected.redoLsn || timeSeconds !== expected.timeSeconds
 }
 
-function decodeCheckpoint(view: DataView, at: number, totalBytes: number): CheckpointAt {
+/** Of the record that begins at `at`; `other` when it is none of a checkpoint. */
+export function decodeCheckpoint(view: DataView, at: number, totalBytes: number): CheckpointAt {
   const isCheckpoint =
     view.getUint8(at + RMGR_AT) === RMGR_XLOG && CHECKPOINT_INFOS.includes(view.getUint8(at + INFO_AT) & 0xf0)
   if (!isCheckpoint) return { kind: 'other' }

@@ -26,7 +26,7 @@ export interface ValidWal {
 }
 
 /** A segment with what its own header says. */
-interface OpenedSegment {
+export interface OpenedSegment {
   readonly name: string
   readonly path: string
   readonly segment: WalSegment
@@ -113,7 +113,7 @@ function isNext(previous: OpenedSegment, next: OpenedSegment): boolean {
 }
 
 /** Undefined when the file does not begin with a segment header that fits its name. */
-function openSegment(directory: string, name: string): OpenedSegment | undefined {
+export function openSegment(directory: string, name: string): OpenedSegment | undefined {
   const path = join(directory, name)
   const bytes = new Uint8Array(LONG_HEADER_BYTES)
   const count = withFile(path, fd => readSync(fd, bytes, 0, bytes.length, 0))
@@ -123,7 +123,12 @@ function openSegment(directory: string, name: string): OpenedSegment | undefined
   return { name, path, header, segment: parseSegmentName(name, header.segmentBytes) }
 }
 
-async function readSegment(reader: RecordReader, opened: OpenedSegment, signal: AbortSignal): Promise<void> {
+/** Gives the pages of a segment to a reader, until that stops. */
+export async function readSegment(
+  reader: RecordReader,
+  opened: OpenedSegment,
+  signal: AbortSignal,
+): Promise<void> {
   const { walPageBytes, segmentBytes } = opened.header
   const chunk = new Uint8Array(Math.max(CHUNK_BYTES, walPageBytes))
   for (let position = 0, chunks = 0; position < segmentBytes; position += chunk.length, chunks++) {

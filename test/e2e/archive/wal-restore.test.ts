@@ -1,5 +1,5 @@
 import { expect } from 'bun:test'
-import { copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { type Cluster, startRestored } from '../../support/cluster.ts'
 import { giveToClusterUser } from '../../support/cluster-user.ts'
@@ -22,13 +22,14 @@ const segments = (data: string): string[] =>
   readdirSync(path.join(data, 'pg_wal')).filter(name => /^[0-9A-F]{24}$/.test(name))
 
 /** A primary and its promoted standby, both of which wrote and archived since they parted; both are shut down. */
-async function partWays(source: ArchivingCluster): Promise<Cluster> {
+async function partWays(source: ArchivingCluster, segmentsBefore = 0): Promise<Cluster> {
   const { cluster } = source
   await cluster.query(LEDGER_SQL)
   const standby = await startStandby(source, 'standby', {
     archive_mode: 'on',
     archive_command: walgCommand(source.settings, 'wal-push %p'),
   })
+  await writeSegments(cluster, 'both', segmentsBefore)
   await archiveEverything(cluster)
   await standby.query('select pg_promote()')
   await untilPromoted(standby)
@@ -36,15 +37,19 @@ async function partWays(source: ArchivingCluster): Promise<Cluster> {
     [cluster, 'lost'],
     [standby, 'kept'],
   ] as const) {
-    for (let round = 0; round < 4; round++) {
-      await server.query(
-        `insert into ledger (note) select '${note}' || md5(g::text) from generate_series(1, 3000) g`,
-      )
-      await archiveEverything(server)
-    }
+    await writeSegments(server, note, 4)
     await server.query('checkpoint')
   }
   return standby
+}
+
+async function writeSegments(server: Cluster, note: string, count: number): Promise<void> {
+  for (let round = 0; round < count; round++) {
+    await server.query(
+      `insert into ledger (note) select '${note}' || md5(g::text) from generate_series(1, 3000) g`,
+    )
+    await archiveEverything(server)
+  }
 }
 
 /** Removes what is archived of the WAL since the parting, as checkpoints do in time. */
@@ -96,6 +101,67 @@ testUnless(
     await using rewound = await startRestored(cluster.dataDirectory, {
       major: MAJOR,
       settings: { restore_command: walgCommand(source.settings, 'wal-fetch %f %p') },
+    })
+    expect(await digest(rewound, 'ledger')).toBe(expected)
+  },
+  120_000,
+)
+
+/** The number of the segment in which timeline 2 begins. */
+function partingOf(data: string): string {
+  const [, high = '', low = ''] =
+    readFileSync(path.join(data, 'pg_wal/00000002.history'), 'utf8').match(/^1\t([0-9A-F]+)\/([0-9A-F]+)/m) ??
+    []
+  const hex = (value: number): string => value.toString(16).toUpperCase().padStart(8, '0')
+  return hex(Number.parseInt(high, 16)) + hex(Number.parseInt(low, 16) >> 20)
+}
+
+testUnless(
+  missingPostgres(MAJOR) ?? missingDebianPostgres(MAJOR),
+  'wal-restore brings back the WAL since the last checkpoint that both have: pg_rewind looks for it, and the server begins there',
+  async () => {
+    await using source = await startArchivingCluster({
+      major: MAJOR,
+      segmentSizeMiB: 1,
+      settings: { wal_keep_size: '512MB', wal_log_hints: true },
+    })
+    const { cluster } = source
+    await using standby = await partWays(source, 6)
+    const expected = await digest(standby, 'ledger')
+    await cluster.stop()
+    await standby.stop()
+    const parting = partingOf(standby.dataDirectory)
+    const before = (data: string): string[] =>
+      segments(data)
+        .filter(name => name.startsWith('00000001') && name.slice(8) < parting)
+        .sort()
+    const gone = before(cluster.dataDirectory)
+    for (const { dataDirectory } of [cluster, standby])
+      for (const name of before(dataDirectory)) rmSync(path.join(dataDirectory, 'pg_wal', name))
+    const rewindArgs = [
+      `--target-pgdata=${cluster.dataDirectory}`,
+      `--source-pgdata=${standby.dataDirectory}`,
+      '--no-ensure-shutdown',
+    ]
+    const rewind = findDebianPostgresTool('pg_rewind', MAJOR)!
+    await expect(runTool(rewind, rewindArgs, { asClusterUser: true })).rejects.toThrow('could not')
+
+    const args = ['wal-restore', cluster.dataDirectory, standby.dataDirectory]
+    const done = await runWalg(args, { env: source.settings, asClusterUser: true })
+    expect([done.exit, done.stderr]).toEqual([0, expect.stringContaining('WAL files to restore: [')])
+    const fetched = before(cluster.dataDirectory)
+    expect(fetched.length).toBeGreaterThanOrEqual(6)
+    // no more than that: the first segments of the cluster are not needed
+    expect(fetched).toEqual(gone.slice(-fetched.length))
+    expect(fetched.length).toBeLessThan(gone.length)
+    expect(before(standby.dataDirectory).slice(-fetched.length)).toEqual(fetched)
+    const again = await runWalg(args, { env: source.settings, asClusterUser: true })
+    expect([again.exit, again.stderr]).toEqual([0, expect.stringContaining('No WAL files to restore')])
+
+    await runTool(rewind, rewindArgs, { asClusterUser: true })
+    await using rewound = await startRestored(cluster.dataDirectory, {
+      major: MAJOR,
+      settings: { restore_command: 'false' },
     })
     expect(await digest(rewound, 'ledger')).toBe(expected)
   },
