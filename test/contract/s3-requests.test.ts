@@ -224,6 +224,22 @@ describe('what the settings of S3 put into requests', () => {
     await storage.close()
   })
 
+  test('what fails for a folder or the whole bucket is said in a sentence', async () => {
+    const storage = await openS3(double.settings())
+    double.intercept = () => ({ status: 403 })
+    const [, bucket] = /s3:\/\/([^/]+)/.exec(double.settings()['WALG_S3_PREFIX']!)!
+    const listed = async (prefix: string): Promise<void> => {
+      for await (const entry of storage.list(prefix)) expect(entry).toBeUndefined()
+    }
+    await expect(listed('basebackups_005')).rejects.toThrow(
+      `unable to list "basebackups_005" of bucket "${bucket}" (storage `,
+    )
+    await expect(listed('')).rejects.toThrow(`unable to list in bucket "${bucket}" (storage `)
+    await expect(storage.delete(['a', 'b'])).rejects.toThrow(`unable to delete from bucket "${bucket}" (`)
+    double.intercept = undefined
+    await storage.close()
+  })
+
   test('a store that knows no conditional put is taken at its word', async () => {
     const storage = await openS3(double.settings())
     double.intercept = ({ headers }) => (headers['if-none-match'] === undefined ? undefined : { status: 501 })

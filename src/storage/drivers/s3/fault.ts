@@ -83,11 +83,16 @@ export interface FaultPlace {
   readonly credentials: string
 }
 
+/** What was asked for, in words. Without a key, `list "a" of` and its like speak of the bucket itself. */
+export function taskInBucket({ doing, key, bucket }: Pick<FaultPlace, 'doing' | 'key' | 'bucket'>): string {
+  if (key !== '') return `${doing} "${key}" in bucket "${bucket}"`
+  return / (of|from)$/.test(doing) ? `${doing} bucket "${bucket}"` : `${doing} in bucket "${bucket}"`
+}
+
 /** Translates a failure for those above, who know no HTTP. */
 export function toWalgError(fault: S3Fault | HttpFault, place: FaultPlace): WalgError {
   const { code, hint } = fault instanceof HttpFault ? meaningOfHttp(fault) : meaningOf(fault, place)
-  const what = place.key === '' ? '' : ` "${place.key}"`
-  const where = `bucket "${place.bucket}" (storage "${place.storage}", ${place.endpoint})`
+  const where = `(storage "${place.storage}", ${place.endpoint})`
   const said =
     fault instanceof S3Fault && fault.code !== ''
       ? `${fault.message} (${fault.code}, HTTP ${fault.status})`
@@ -97,7 +102,7 @@ export function toWalgError(fault: S3Fault | HttpFault, place: FaultPlace): Walg
       ? `object "${place.key}" not found in storage "${place.storage}"`
       : code === 'OBJECT_EXISTS'
         ? `object "${place.key}" exists already in storage "${place.storage}"`
-        : `unable to ${place.doing}${what} in ${where}: ${said}`
+        : `unable to ${taskInBucket(place)} ${where}: ${said}`
   const requestId = fault instanceof S3Fault ? fault.requestId : undefined
   return new WalgError(code, message, {
     facts: {

@@ -9,7 +9,7 @@ import { type CredentialSource, openCredentials } from './credentials.ts'
 import type { S3Description } from './description.ts'
 import { addressBucket, atNode, type BucketAddress } from './endpoint.ts'
 import { NodeSource } from './endpoint-source.ts'
-import { type FaultKind, judgeFault, S3Fault, toWalgError } from './fault.ts'
+import { type FaultKind, judgeFault, S3Fault, taskInBucket, toWalgError } from './fault.ts'
 import { faultOfAnswer } from './fault-answer.ts'
 import { RetryPlan } from './retry-plan.ts'
 import {
@@ -145,7 +145,10 @@ export class S3Requests {
   }
 
   async #repeat<T>(request: S3Request, use: (answer: HttpAnswer) => Promise<T>): Promise<T> {
-    const plan = this.planRetries(`${request.doing} "${this.#shownKey(request.key)}"`)
+    const { doing, key } = request
+    const { bucket } = this.description
+    const task = key === '' ? taskInBucket({ doing, key, bucket }) : `${doing} "${this.#shownKey(key)}"`
+    const plan = this.planRetries(task)
     let corrections = 0
     for (;;) {
       throwIfCancelled(request.signal)
