@@ -111,7 +111,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a segment that is not written to its end is not archived without a word',
     file: 'src/operations/wal-push/seal-source.ts',
-    find: '  if (pages !== undefined) warnOfTail(context, source, pages)\n',
+    find: '  if (pages !== undefined) await warnOfTail(context, source, pages)\n',
     replace: '',
     test: PUSH,
     title: 'not written to its end',

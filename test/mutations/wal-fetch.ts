@@ -24,8 +24,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'what is not archived is taken from pg_wal only when it is whole',
     file: END_OF_WAL,
-    find: 'return checkSegment(readFileSync(path), name).fault === undefined',
-    replace: 'return readFileSync(path).length > 0',
+    find: 'if (report.fault !== undefined) return false',
+    replace: 'if (report.fault !== undefined) return true',
     test: END_OF_WAL_TEST,
     title: 'when it lies in pg_wal',
   },
@@ -44,5 +44,26 @@ export const mutations: readonly Mutation[] = [
     replace: '    if (path === "") return',
     test: 'src/storage/drivers/fs.test.ts',
     title: 'what may lie behind it',
+  },
+  {
+    guard: 'zeros at the end of a segment are the end of WAL unless a switch explains them',
+    file: 'src/postgres/wal/zero-tail.ts',
+    find: 'return { isFinished: isAtEnd ||',
+    replace: 'return { isFinished: endLsn !== undefined ||',
+    test: 'src/postgres/wal/zero-tail.test.ts',
+  },
+  {
+    guard: 'a half-written segment in pg_wal, with zeros at its end, fills no hole',
+    file: END_OF_WAL,
+    find: 'if (!endsInZeros(report, read)) return true',
+    replace: 'if (report !== undefined) return true',
+    test: END_OF_WAL_TEST,
+  },
+  {
+    guard: 'wal-fetch tells a segment that ends in zeros from a switched one',
+    file: 'src/operations/wal-fetch/download.ts',
+    find: 'if (tail !== undefined || !endsInZeros(report, read)) return tail',
+    replace: 'if (report !== undefined) return tail',
+    test: END_OF_WAL_TEST,
   },
 ]

@@ -1,10 +1,15 @@
-import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs'
 import type { BlockReader, Codec } from '../../codec/codec.ts'
 import { errnoOf, fromSystemError, hasCode, isDamage, WalgError } from '../../kit/errors.ts'
 import type { Hasher } from '../../kit/hash.ts'
 import { assertSegment, openSegmentChecker } from '../../postgres/wal/page-reader.ts'
 import { openRecordChecker } from '../../postgres/wal/record-checker.ts'
-import { judgeSegmentTail, type UnsoundTail } from '../../postgres/wal/segment-tail.ts'
+import {
+  endsInZeros,
+  judgeSegmentTail,
+  type ReadSegment,
+  type UnsoundTail,
+} from '../../postgres/wal/segment-tail.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { walKey } from '../../repository/layout.ts'
 import { type FoundPayload, findPayload } from '../../repository/sealed.ts'
@@ -125,7 +130,7 @@ async function downloadFound(
     } finally {
       await reader.close()
     }
-    const unfinished = checker?.end()
+    const unfinished = await checker?.end(target.read)
     if (options.isDurable) target.sync()
     target.close()
     return { sizeBytes, contentHash: options.hasher?.digest() ?? '', unfinished }
@@ -139,8 +144,8 @@ async function downloadFound(
 
 interface Checker {
   update(block: Uint8Array): void
-  /** As in `Downloaded`. */
-  end(): UnsoundTail | undefined
+  /** As in `Downloaded`; `read` reads what was written. */
+  end(read: ReadSegment): Promise<UnsoundTail | undefined>
 }
 
 function openChecker(name: string, extension: string): Checker {
@@ -155,12 +160,14 @@ function openChecker(name: string, extension: string): Checker {
       records?.update(block.subarray(0, own))
       passedBytes += block.length
     },
-    end(): UnsoundTail | undefined {
+    async end(read: ReadSegment): Promise<UnsoundTail | undefined> {
       const report = pages.end()
       const tail = judgeSegmentTail(report)
       if (tail?.isUnfinished !== true) assertSegment(report)
       records?.end()
-      return tail
+      if (tail !== undefined || !endsInZeros(report, read)) return tail
+      const { judgeZeroTail } = await import('../../postgres/wal/zero-tail.ts')
+      return judgeZeroTail(report, read)
     },
   }
 }
@@ -187,6 +194,7 @@ async function copyBlocks(
 
 interface Target {
   write(bytes: Uint8Array): void
+  readonly read: ReadSegment
   sync(): void
   close(): void
 }
@@ -194,7 +202,7 @@ interface Target {
 function createTarget(path: string): Target {
   let descriptor: number
   try {
-    descriptor = openSync(path, 'wx', 0o600)
+    descriptor = openSync(path, 'wx+', 0o600)
   } catch (error) {
     throw fromSystemError(error, 'create', path)
   }
@@ -205,6 +213,13 @@ function createTarget(path: string): Target {
         for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at, bytes.length - at)
       } catch (error) {
         throw fromSystemError(error, 'write', path)
+      }
+    },
+    read(into: Uint8Array, positionBytes: number): void {
+      try {
+        readSync(descriptor, into, 0, into.length, positionBytes)
+      } catch (error) {
+        throw fromSystemError(error, 'read', path)
       }
     },
     sync(): void {

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { WalBuilder } from '../../../test/postgres/wal-builder.ts'
 import { operationContext, type TestContext } from '../../../test/support/operation-context.ts'
 import { type TempDirectory, tempDirectory } from '../../../test/support/temp-directory.ts'
 import { MIB, segmentName, walBytes } from '../../../test/support/wal-bytes.ts'
@@ -39,9 +40,9 @@ async function archive(name: string, bytes = walBytes(name), compression: Compre
   return putSealed(given.storage, given.codec, `wal_005/${name}`, streamOf(bytes))
 }
 
-/** The server died when a quarter was written: behind that are the pages of an older segment. */
-function unfinished(name: string): Uint8Array {
-  const bytes = walBytes(segmentName(0))
+/** The server died when a quarter was written: behind that are the pages of an older segment, or zeros where the file was new. */
+function unfinished(name: string, isNew = false): Uint8Array {
+  const bytes = isNew ? new Uint8Array(MIB) : walBytes(segmentName(0))
   bytes.set(walBytes(name).subarray(0, MIB / 4))
   return bytes
 }
@@ -52,32 +53,52 @@ const warnings = () => context.messages.filter(message => message.startsWith('WA
 
 describe('a segment that was never finished', () => {
   for (const compression of ['lz4', 'none', 'brotli'] as const) {
-    test(`is delivered as it is, and that is said (${compression})`, async () => {
-      const bytes = unfinished(second)
-      await archive(second, bytes, compression)
-      await fetch(second)
-      expect(readFileSync(join(wal, 'RECOVERYXLOG')).equals(bytes)).toBe(true)
-      expect(warnings().join()).toContain(`${second} is written up to byte ${MIB / 4} only (LSN 0/240000)`)
-    })
+    for (const isNew of [false, true]) {
+      const rest = isNew ? 'zeros follow' : 'pages of an older segment follow'
+      test(`is delivered as it is, and that is said (${compression}, ${rest})`, async () => {
+        const bytes = unfinished(second, isNew)
+        await archive(second, bytes, compression)
+        await fetch(second)
+        expect(readFileSync(join(wal, 'RECOVERYXLOG')).equals(bytes)).toBe(true)
+        expect(warnings().join()).toContain(`is written up to byte ${MIB / 4} only (LSN 0/240000), ${rest}`)
+      })
+    }
   }
 
   test('is damage where the archive goes on behind it', async () => {
-    await archive(second, unfinished(second))
     await archive(third)
-    await expect(fetch(second)).rejects.toMatchObject({
-      code: 'WAL_INVALID',
-      hint: expect.stringContaining('unfinished copy'),
-    })
-    expect(readdirSync(wal)).toEqual([])
+    for (const isNew of [false, true]) {
+      await archive(second, unfinished(second, isNew))
+      await expect(fetch(second)).rejects.toMatchObject({
+        code: 'WAL_INVALID',
+        hint: expect.stringContaining('unfinished copy'),
+      })
+      expect(readdirSync(wal)).toEqual([])
+    }
   })
 
-  test('is not read ahead', async () => {
-    await archive(second, unfinished(second))
-    const base = { directory: wal, isShared: false }
-    const { fetched } = await walPrefetch(context, { name: first, base, depth: 3, segmentBytes: MIB })
-    expect(fetched).toEqual([])
-    expect(readdirSync(join(wal, '.wal-g/prefetch/running'))).toEqual([])
+  test('is another one than a segment that was switched', async () => {
+    const builder = new WalBuilder(2n)
+    builder.add(new Uint8Array(100))
+    builder.switchSegment()
+    const [switched] = builder.segments()
+    expect(switched!.name).toBe(second)
+    await archive(second, switched!.bytes)
+    await archive(third)
+    await fetch(second)
+    expect(readFileSync(join(wal, 'RECOVERYXLOG')).equals(switched!.bytes)).toBe(true)
+    expect(warnings()).toEqual([])
   })
+
+  for (const isNew of [false, true]) {
+    test(`is not read ahead (${isNew ? 'zeros' : 'pages of an older segment'})`, async () => {
+      await archive(second, unfinished(second, isNew))
+      const base = { directory: wal, isShared: false }
+      const { fetched } = await walPrefetch(context, { name: first, base, depth: 3, segmentBytes: MIB })
+      expect(fetched).toEqual([])
+      expect(readdirSync(join(wal, '.wal-g/prefetch/running'))).toEqual([])
+    })
+  }
 
   test('pages of another place are damage, wherever they are', async () => {
     const bytes = walBytes(second)
@@ -94,7 +115,8 @@ describe('a segment that is missing before others', () => {
     await archive(third)
     writeFileSync(join(wal, second), walBytes(second))
     await expect(fetch(second, recovering)).rejects.toMatchObject({ code: 'WAL_NOT_FOUND' })
-    for (const spoiled of [walBytes(first), unfinished(second), walBytes(second).subarray(0, MIB / 2)]) {
+    const halves = [unfinished(second), unfinished(second, true)]
+    for (const spoiled of [walBytes(first), ...halves, walBytes(second).subarray(0, MIB / 2)]) {
       writeFileSync(join(wal, second), spoiled)
       await expect(fetch(second, recovering)).rejects.toMatchObject({ code: 'INTEGRITY' })
     }

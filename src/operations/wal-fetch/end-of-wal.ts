@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { errnoOf, WalgError } from '../../kit/errors.ts'
 import { checkSegment } from '../../postgres/wal/page-reader.ts'
+import { endsInZeros } from '../../postgres/wal/segment-tail.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import { walKey } from '../../repository/layout.ts'
 import { findPayload } from '../../repository/sealed.ts'
@@ -24,7 +25,7 @@ export async function refuseHole(
   if (later === undefined) return
   const { storage, log } = downloader.context
   const own = join(dirname(destination), name)
-  if (isWholeSegment(own, name)) {
+  if (await isWholeSegment(own, name)) {
     log.info(`'${name}' is not in the archive, but in pg_wal: "${own}"`)
     return
   }
@@ -72,9 +73,15 @@ async function findLater(
 }
 
 /** True for the whole segment; false, too, for one that cannot be read. */
-function isWholeSegment(path: string, name: string): boolean {
+async function isWholeSegment(path: string, name: string): Promise<boolean> {
   try {
-    return checkSegment(readFileSync(path), name).fault === undefined
+    const bytes = readFileSync(path)
+    const report = checkSegment(bytes, name)
+    if (report.fault !== undefined) return false
+    const read = (into: Uint8Array, from: number): void => into.set(bytes.subarray(from, from + into.length))
+    if (!endsInZeros(report, read)) return true
+    const { judgeZeroTail } = await import('../../postgres/wal/zero-tail.ts')
+    return judgeZeroTail(report, read) === undefined
   } catch (error) {
     if (errnoOf(error) === undefined) throw error
     return false

@@ -2,8 +2,12 @@ import type { BlockWriter } from '../../codec/codec.ts'
 import { WalgError } from '../../kit/errors.ts'
 import type { Hasher } from '../../kit/hash.ts'
 import type { LinearMemory } from '../../kit/linear-memory.ts'
-import { openSegmentChecker, type SegmentChecker } from '../../postgres/wal/page-reader.ts'
-import { judgeSegmentTail } from '../../postgres/wal/segment-tail.ts'
+import {
+  openSegmentChecker,
+  type SegmentChecker,
+  type SegmentReport,
+} from '../../postgres/wal/page-reader.ts'
+import { endsInZeros, judgeSegmentTail, type UnsoundTail } from '../../postgres/wal/segment-tail.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
 import type { OperationContext } from '../context.ts'
 import type { WalSource } from './wal-source.ts'
@@ -57,18 +61,38 @@ export async function sealSource(
       },
     )
   }
-  if (pages !== undefined) warnOfTail(context, source, pages)
+  if (pages !== undefined) await warnOfTail(context, source, pages)
   return hasher.digest()
 }
 
 /** The archiver hands over finished segments only; one that is not comes from a person, who must learn of it now. */
-function warnOfTail({ log }: OperationContext, { path, name }: WalSource, pages: SegmentChecker): void {
-  const tail = judgeSegmentTail(pages.end())
+async function warnOfTail(
+  { log }: OperationContext,
+  source: WalSource,
+  pages: SegmentChecker,
+): Promise<void> {
+  const { path, name } = source
+  const report = pages.end()
+  const tail = judgeSegmentTail(report) ?? (await judgeZeros(report, source))
   if (tail === undefined) return
   const outcome = tail.isUnfinished
     ? `it is archived as it is, and recovery ends there; an unfinished segment is archived as "${name}.partial"`
     : 'it is archived as it is, and wal-fetch will refuse it'
   log.warning(`"${path}" ${tail.message}; ${outcome}`)
+}
+
+/** What reads records is loaded only here: every push is a process of its own. */
+async function judgeZeros(report: SegmentReport, source: WalSource): Promise<UnsoundTail | undefined> {
+  const read = (into: Uint8Array, position: number): void => {
+    for (let at = 0; at < into.length; ) {
+      const got = source.readAt(into.subarray(at), position + at)
+      if (got === 0) return
+      at += got
+    }
+  }
+  if (!endsInZeros(report, read)) return undefined
+  const { judgeZeroTail } = await import('../../postgres/wal/zero-tail.ts')
+  return judgeZeroTail(report, read)
 }
 
 /** Hash of the whole content, as `sealSource` returns it. */

@@ -11,6 +11,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { forwarded } from '../../../test/doubles/forwarded-storage.ts'
+import { WalBuilder } from '../../../test/postgres/wal-builder.ts'
 import { changeWal } from '../../../test/support/change-wal.ts'
 import { operationContext, type TestContext } from '../../../test/support/operation-context.ts'
 import { seededRandom } from '../../../test/support/seeded-random.ts'
@@ -143,9 +144,24 @@ describe('a push', () => {
     }
   })
 
-  test('says nothing of zeros behind a switch, and of a partial segment', async () => {
+  test('warns of zeros behind what is no switch', async () => {
     writeFileSync(join(wal, first), Buffer.from(walBytes(first)).fill(0, 81_920))
+    expect(await push(join(wal, first))).toMatchObject({ kind: 'stored' })
+    const [warning] = context.messages.filter(message => message.startsWith('WARNING'))
+    expect(warning).toContain('is written up to byte 81920 only (LSN 0/114000), zeros follow')
+    expect(warning).toContain('recovery ends there')
+  })
+
+  test('says nothing of zeros behind a switch', async () => {
+    const builder = new WalBuilder(1n)
+    builder.add(new Uint8Array(90_000).fill(7))
+    builder.switchSegment()
+    writeFileSync(join(wal, first), builder.segments()[0]!.bytes)
     await push(join(wal, first))
+    expect(context.messages.filter(message => message.startsWith('WARNING'))).toEqual([])
+  })
+
+  test('says nothing of a partial segment', async () => {
     const partial = `${segmentName(2)}.partial`
     const recycled = [walBytes(segmentName(2)).subarray(0, 81_920), walBytes(first).subarray(81_920)]
     writeFileSync(join(wal, partial), Buffer.concat(recycled))

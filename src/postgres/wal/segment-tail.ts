@@ -5,8 +5,8 @@ import type { SegmentReport } from './page-reader.ts'
 /** A segment file that begins as its name says and does not go on so. */
 export interface UnsoundTail {
   /**
-   * True: the file was recycled under this name, and the server had not written it to its end when it stopped. PostgreSQL takes the
-   * place for the end of WAL.
+   * True: the server had not written the segment to its end when it stopped; the file was new, or recycled under this name. PostgreSQL takes
+   * the place for the end of WAL.
    */
   readonly isUnfinished: boolean
   /** Bytes of WAL from the beginning on. */
@@ -17,9 +17,24 @@ export interface UnsoundTail {
   readonly message: string
 }
 
+/** Reads bytes of a segment from a position on, as many as `into` takes. */
+export type ReadSegment = (into: Uint8Array, positionBytes: number) => void
+
+const END_BYTES = 8
+
+/** True when a sound segment has zeros at its end: `judgeZeroTail` tells whether it is finished. */
+export function endsInZeros(report: SegmentReport, read: ReadSegment): boolean {
+  const { fault, sizeBytes, segmentBytes, usedBytes } = report
+  if (fault !== undefined || sizeBytes !== segmentBytes || usedBytes === 0) return false
+  if (usedBytes < sizeBytes) return true
+  const end = new Uint8Array(END_BYTES)
+  read(end, sizeBytes - END_BYTES)
+  return end.every(byte => byte === 0)
+}
+
 /**
- * Judges what comes behind a segment's head, of which `judgeSegmentHead` tells. Undefined: nothing wrong; zeros at the end
- * are not, for that is how PostgreSQL fills a segment after a switch.
+ * Judges what comes behind a segment's head, of which `judgeSegmentHead` tells. Undefined: nothing wrong, but for zeros at the
+ * end, of which `endsInZeros` tells.
  */
 export function judgeSegmentTail({
   name,
