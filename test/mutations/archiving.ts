@@ -323,4 +323,11 @@ export const mutations: readonly Mutation[] = [
     replace: 'next === ""',
     test: 'src/postgres/wal/last-checkpoint.test.ts',
   },
+  {
+    guard: 'doctor tells a storage that ignores the condition of a put',
+    file: 'src/operations/doctor/examine-storage.ts',
+    find: '      await examineCondition(examination, context, key)\n',
+    replace: '',
+    test: 'src/operations/doctor/examine-storage.test.ts',
+  },
 ]

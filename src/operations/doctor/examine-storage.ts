@@ -1,6 +1,6 @@
 import { randomHex } from '../../kit/atomic-file.ts'
 import { collect, streamOf } from '../../kit/bytes.ts'
-import { WalgError } from '../../kit/errors.ts'
+import { hasCode, WalgError } from '../../kit/errors.ts'
 import { formatDurationMs } from '../../kit/sizes.ts'
 import { nowNs } from '../../kit/timestamp.ts'
 import { STORAGE_CHECK_KEY } from '../../repository/layout.ts'
@@ -24,6 +24,7 @@ export async function examineStorage(
     try {
       await readBack(examination, context, key, content)
       await compareClocks(examination, context, key, beganNs)
+      await examineCondition(examination, context, key)
     } finally {
       await storage.delete([key], { signal })
     }
@@ -53,6 +54,38 @@ async function readBack(
   }
   const how = codec.hasKeys ? 'encrypted; the key opens what it seals' : 'not encrypted'
   examination.note('keys', codec.hasKeys ? 'ok' : 'note', `what is stored is ${how}`)
+}
+
+/**
+ * Two pushes of one name at the same moment are only told apart by a put that the storage itself refuses. There are stores that accept
+ * the condition and do not heed it: nothing but a put onto an object that is there shows that.
+ */
+async function examineCondition(
+  examination: Examination,
+  { storage, signal }: Pick<OperationContext, 'storage' | 'signal'>,
+  key: string,
+): Promise<void> {
+  const advice = 'never let two servers archive to the same place at the same time'
+  if (storage.features.conditionalPut) {
+    try {
+      await storage.put(key, streamOf(new Uint8Array(1)), { ifAbsent: true, signal })
+      examination.note(
+        'storage',
+        'warning',
+        `storage "${storage.name}" replaces objects that it was told to keep: two pushes of one WAL file at the same moment can overwrite each other`,
+        advice,
+      )
+      return
+    } catch (error) {
+      if (hasCode(error, 'OBJECT_EXISTS')) return
+      if (!hasCode(error, 'FORMAT_UNSUPPORTED')) throw error
+    }
+  }
+  examination.note(
+    'storage',
+    'note',
+    `storage "${storage.name}" has no put that keeps what is there: wal-push looks first, and two pushes of one WAL file at the same moment are not told apart; ${advice}`,
+  )
 }
 
 async function compareClocks(
