@@ -112,6 +112,13 @@ describe('an object sealed with an unknown key is never replaced as a cut one', 
     expect(said).toContain('it may also be encrypted with a key that is not configured here')
     expect(said).toContain('if the archive is encrypted, set its key')
   })
+
+  test('so is what is no WAL at all, where there is no compression', async () => {
+    const bytes = seededRandom('no WAL').bytes(5000)
+    writeFileSync(join(folder, segment), bytes)
+    const said = await expectKept(await context({ compression: 'none' }), segment, bytes)
+    expect(said).toContain('if the archive is encrypted, set its key')
+  })
 })
 
 describe('an object that is provably cut is replaced', () => {

@@ -39,7 +39,10 @@ export function damaged(
   key: string,
   cause: WalgError,
 ): WalgError {
-  const isNoise = hasCode(cause, 'FORMAT_INVALID', 'FORMAT_TRUNCATED')
+  // without compression it is the pages of a segment that are not recognised
+  const isNoise =
+    hasCode(cause, 'FORMAT_INVALID', 'FORMAT_TRUNCATED') ||
+    (hasCode(cause, 'WAL_INVALID') && key.endsWith(source.name))
   const mayBeSealed = isNoise && codec.readsPlain
   const action = `see with "wal-g verify" what else is damaged, remove this object by hand ("wal-g st rm ${key}") and push again`
   return new WalgError(
