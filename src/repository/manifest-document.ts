@@ -3,6 +3,7 @@ import { WalgError } from '../kit/errors.ts'
 import { quoteJson } from '../kit/json.ts'
 import { parsePiece } from '../kit/json-stream.ts'
 import { epochNs, formatTimestamp, parseTimestamp, timestampFromNs } from '../kit/timestamp.ts'
+import type { DatabaseRow, DatabaseRows } from '../postgres/cluster/cluster-facts.ts'
 import {
   ContentManifest,
   type ManifestHeader,
@@ -33,8 +34,7 @@ function* lines(manifest: ManifestSource): Generator<string> {
   const hash = quoteJson(hashAlgorithm, 'v2')
   const walked = walkedNs === undefined ? '' : `,"walked":"${formatTimestamp(timestampFromNs(walkedNs))}"`
   const head = `"format":"${FORMAT}","version":${VERSION},"backup":${quoteJson(backup, 'v2')}`
-  const homes = databases === undefined ? '' : `,"databases":${JSON.stringify(Object.fromEntries(databases))}`
-  yield `{${head},"hash":${hash}${walked}${homes}}\n`
+  yield `{${head},"hash":${hash}${walked}${databases === undefined ? '' : databaseMembers(databases)}}\n`
   const numbers = new Map<string, number>()
   for (const { key, sizeBytes, hash } of manifest.objects()) {
     yield `{"object":${numbers.size},"key":${quoteJson(key, 'v2')},"size":${sizeBytes},"hash":"${hash}"}\n`
@@ -55,6 +55,13 @@ function* lines(manifest: ManifestSource): Generator<string> {
   }
   const kept = keptCount === 0 ? '' : `,"kept":${keptCount}`
   yield `{"objects":${numbers.size},"files":${filesCount}${kept}}\n`
+}
+
+function databaseMembers(databases: DatabaseRows): string {
+  const homes = [...databases].map(([oid, { tablespace }]) => `"${oid}":${tablespace}`)
+  const xmins = [...databases].filter(([, { xmin }]) => xmin !== undefined)
+  const told = xmins.map(([oid, { xmin }]) => `"${oid}":${xmin}`)
+  return `,"databases":{${homes.join()}}${told.length === 0 ? '' : `,"databaseXmins":{${told.join()}}`}`
 }
 
 function zeroRuns(zeroes: Uint32Array | undefined): string {
@@ -218,18 +225,31 @@ function parseHeader(line: Record<string, unknown>): ManifestHeader {
     )
   }
   const header = { backup: text(line['backup'], 'backup'), hashAlgorithm: text(line['hash'], 'hash') }
-  const { walked, databases } = line
+  const { walked, databases, databaseXmins } = line
   return {
     ...header,
     ...(walked === undefined ? {} : { walkedNs: epochNs(parseTimestamp(text(walked, 'walked'))) }),
-    ...(databases === undefined ? {} : { databases: oidMap(databases, 'databases') }),
+    ...(databases === undefined ? {} : { databases: databaseRows(databases, databaseXmins) }),
   }
 }
 
-/** An object from oids to oids. */
+function databaseRows(homes: unknown, xmins: unknown): DatabaseRows {
+  const told = xmins === undefined ? new Map<number, number>() : oidMap(xmins, 'databaseXmins')
+  const rows = [...oidMap(homes, 'databases')]
+  return new Map(
+    rows.map(([oid, tablespace]): [number, DatabaseRow] => {
+      const xmin = told.get(oid)
+      return [oid, xmin === undefined ? { tablespace } : { tablespace, xmin }]
+    }),
+  )
+}
+
+/** An object from oids to numbers. */
 function oidMap(value: unknown, field: string): ReadonlyMap<number, number> {
   if (typeof value !== 'object' || value === null) throw invalid(`"${field}" is no object`)
-  return new Map(Object.entries(value).map(([key, oid]) => [size(Number(key), field), size(oid, field)]))
+  return new Map(
+    Object.entries(value).map(([oid, number]) => [size(Number(oid), field), size(number, field)]),
+  )
 }
 
 function scannedOf(line: Record<string, unknown>): ScannedManifestFile {

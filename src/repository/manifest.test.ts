@@ -50,7 +50,10 @@ test('the document is what docs/FORMAT.md says', async () => {
 test('what the next delta wants to know travels along, by the fast way and by the general one', async () => {
   const key = 'tar_partitions/part_001.tar.lz4'
   const names = ['/base/5/1259', '/base/5/Ünï']
-  const databases = new Map([5, 16_385].map(oid => [oid, 1663]))
+  const databases = new Map([
+    [5, { tablespace: 1663, xmin: 3 }],
+    [16_385, { tablespace: 1663, xmin: 4_294_967_295 }],
+  ])
   const text = new TextDecoder().decode(
     await collect(
       encodeContentManifest({
@@ -73,7 +76,7 @@ test('what the next delta wants to know travels along, by the fast way and by th
       1 << 20,
     ),
   )
-  expect(text).toContain(',"databases":{"5":1663,"16385":1663}}\n')
+  expect(text).toContain(',"databases":{"5":1663,"16385":1663},"databaseXmins":{"5":3,"16385":4294967295}}\n')
   expect(text).toContain(`"hash":"${HASH}","fileSize":24576,"used":8192}`)
   expect(text).toContain('{"kept":"/base/5/1259.2","size":16384,"used":0}')
   expect(text).toEndWith('{"objects":1,"files":4,"kept":2}\n')
@@ -109,9 +112,25 @@ test('what the next delta wants to know travels along, by the fast way and by th
   for (const wrong of ['null', '{"x":1}', '{"5":-1}', '{"5":"1663"}']) {
     const document = text.replace('{"5":1663,"16385":1663}', wrong)
     await expect(read(document)).rejects.toThrow(/databases|JSON/)
+    const other = text.replace('{"5":3,"16385":4294967295}', wrong)
+    await expect(read(other)).rejects.toThrow(/databaseXmins|JSON/)
   }
   for (const runs of ['[1]', '[1,0]', '[5,2,6,1]', '[1,-1]', '{}', '[4294967296,1]', '[1,4294967297]'])
     await expect(read(text.replace('[1,2,40,1]', runs))).rejects.toThrow('zeroes')
+})
+
+test('a manifest of a version that knows no xmin tells its databases all the same', async () => {
+  const text = await encode(example())
+  const older = text.replace('"xxh3-128"}', '"xxh3-128","databases":{"5":1663,"16385":16400}}')
+  const { header: read } = await decode(older)
+  expect(read.databases).toEqual(
+    new Map([
+      [5, { tablespace: 1663 }],
+      [16_385, { tablespace: 16_400 }],
+    ]),
+  )
+  const manifest = new ContentManifest(read)
+  expect(await encode(manifest)).toStartWith(older.slice(0, older.indexOf('\n')))
 })
 
 test('a file is found by its name within its object', () => {

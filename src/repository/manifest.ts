@@ -1,3 +1,4 @@
+import type { DatabaseRows } from '../postgres/cluster/cluster-facts.ts'
 import { grown, NameTable } from './name-table.ts'
 
 /** Content manifest of our own (`docs/FORMAT.md`): JSON lines, sealed like a part, beside `tar_partitions/`. */
@@ -11,10 +12,10 @@ export interface ManifestHeader {
    */
   readonly walkedNs?: bigint
   /**
-   * Databases that were complete before the backup began, with their default tablespaces, by oid: the files of another one may have
-   * been in the making. Absent when no server was asked.
+   * Databases that were complete before the backup began, by oid: the files of another one may have been in the making. Their `xmin`
+   * is absent in manifests that do not say. Absent when no server was asked.
    */
-  readonly databases?: ReadonlyMap<number, number>
+  readonly databases?: DatabaseRows
 }
 
 /** One stored object. `key` is relative to `<BACKUP>/`; size and hash are of the stored bytes. */

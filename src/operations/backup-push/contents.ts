@@ -1,4 +1,4 @@
-import type { DatabaseHomes } from '../../postgres/cluster/cluster-facts.ts'
+import type { DatabaseRows } from '../../postgres/cluster/cluster-facts.ts'
 import type { ControlEntry, DataDirectory } from '../../postgres/data-directory.ts'
 import type { Lsn } from '../../postgres/lsn.ts'
 import type { DataEntries } from '../../postgres/walk/data-entries.ts'
@@ -23,7 +23,7 @@ export interface BackupIdentity {
   /** By the clock of the file system, see `ManifestHeader`. */
   readonly walkedNs: bigint
   /** See `ManifestHeader`. */
-  readonly databases?: DatabaseHomes | undefined
+  readonly databases?: DatabaseRows | undefined
 }
 
 /** What a backup will hold, decided before the first byte is read. */

@@ -22,13 +22,24 @@ export interface ClusterFacts {
   readonly archiveLibrary: string
   readonly walSegmentBytes: number
   readonly blockBytes: number
-  readonly databases: DatabaseHomes
+  readonly databases: DatabaseRows
   /** Of a file of a relation, before the next one begins. */
   readonly blocksPerSegment: number
 }
 
-/** Oid of each database, of which the creation is committed, to that of its default tablespace. */
-export type DatabaseHomes = ReadonlyMap<number, number>
+/** What `pg_database` says of a database. */
+export interface DatabaseRow {
+  /** Oid of its default tablespace. */
+  readonly tablespace: number
+  /**
+   * The transaction that wrote the row; it stays when the row is frozen, and ALTER, GRANT and CREATE DATABASE write another. Within
+   * one history of a cluster the same number under the same oid means the same row. Undefined where somebody did not keep it.
+   */
+  readonly xmin?: number | undefined
+}
+
+/** Every database of which the creation is committed, by its oid. */
+export type DatabaseRows = ReadonlyMap<number, DatabaseRow>
 
 /** `pg_stat_archiver`. */
 export interface ArchiverState {
@@ -48,8 +59,9 @@ export const TIMELINE_SQL = `
     else ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint::text
   end`
 
-const HOMES_SQL =
-  '(select pg_catalog.json_object_agg(oid, dattablespace::bigint)::text from pg_catalog.pg_database)'
+const DATABASES_SQL = `
+  (select pg_catalog.json_object_agg(oid, pg_catalog.json_build_array(dattablespace::bigint, xmin::text::bigint))::text
+    from pg_catalog.pg_database)`
 
 const FACTS_SQL = `
   select pg_catalog.current_setting('data_directory') as data_directory,
@@ -64,7 +76,7 @@ const FACTS_SQL = `
     pg_catalog.current_setting('archive_library', true) as archive_library,
     (select setting from pg_catalog.pg_settings where name = 'wal_segment_size') as wal_segment_size,
     pg_catalog.current_setting('block_size') as block_size,
-    ${HOMES_SQL} as databases,
+    ${DATABASES_SQL} as databases,
     (select setting from pg_catalog.pg_settings where name = 'segment_size') as segment_size`
 
 /** Reads the facts. Throws CLUSTER_QUERY with a hint about the grants when the role may not. */
@@ -86,20 +98,20 @@ export async function readClusterFacts(cluster: Cluster): Promise<ClusterFacts> 
     archiveLibrary: row?.['archive_library'] ?? '',
     walSegmentBytes: Number(text('wal_segment_size')),
     blockBytes: Number(text('block_size')),
-    databases: databaseHomes(text('databases')),
+    databases: parseDatabases(text('databases')),
     blocksPerSegment: Number(text('segment_size')),
   }
 }
 
 /** As `ClusterFacts.databases`, now. */
-export async function readDatabaseHomes(cluster: Cluster): Promise<DatabaseHomes> {
-  const [row] = await cluster.query(`select ${HOMES_SQL} as databases`)
-  return databaseHomes(textOf(row, 'databases'))
+export async function readDatabaseRows(cluster: Cluster): Promise<DatabaseRows> {
+  const [row] = await cluster.query(`select ${DATABASES_SQL} as databases`)
+  return parseDatabases(textOf(row, 'databases'))
 }
 
-function databaseHomes(json: string): DatabaseHomes {
-  const homes = Object.entries(JSON.parse(json) as Record<string, number>)
-  return new Map(homes.map(([database, tablespace]) => [Number(database), tablespace]))
+function parseDatabases(json: string): DatabaseRows {
+  const rows = Object.entries(JSON.parse(json) as Record<string, [number, number]>)
+  return new Map(rows.map(([oid, [tablespace, xmin]]) => [Number(oid), { tablespace, xmin }]))
 }
 
 /** Whether the server hands finished WAL to an archiver: as PostgreSQL itself decides when a backup stops. */

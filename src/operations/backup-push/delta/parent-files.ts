@@ -3,7 +3,7 @@ import type { ZeroRuns } from '../../../delta/zero-runs.ts'
 import { collect } from '../../../kit/bytes.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import { epochNs } from '../../../kit/timestamp.ts'
-import type { DatabaseHomes } from '../../../postgres/cluster/cluster-facts.ts'
+import type { DatabaseRows } from '../../../postgres/cluster/cluster-facts.ts'
 import { type ControlFile, parseControlFile } from '../../../postgres/control-file.ts'
 import { readFilesMetadata } from '../../../repository/catalog.ts'
 import type { FilesMetadata } from '../../../repository/files-metadata.ts'
@@ -34,7 +34,7 @@ export interface ParentFiles {
    */
   readonly settledNs: bigint | undefined
   /** Databases that were complete before it began; undefined when it does not tell. */
-  readonly databases: DatabaseHomes | undefined
+  readonly databases: DatabaseRows | undefined
   /** `pg_control` as the parent has it. */
   readonly control: ControlFile
 }
@@ -54,7 +54,7 @@ export class ParentSizes implements ManifestSink {
   readonly #zeroes = new Map<number, ZeroRuns>()
   readonly objects: ManifestObject[] = []
   walkedNs: bigint | undefined
-  databases: DatabaseHomes | undefined
+  databases: DatabaseRows | undefined
 
   constructor(files: FilesMetadata, pageBytes: number) {
     this.#files = files

@@ -1,6 +1,6 @@
 import type { ChangedPages } from '../../../delta/changed-pages.ts'
 import { formatByteSize } from '../../../kit/sizes.ts'
-import type { DatabaseHomes } from '../../../postgres/cluster/cluster-facts.ts'
+import type { DatabaseRows } from '../../../postgres/cluster/cluster-facts.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
 import type { OperationContext } from '../../context.ts'
 import type { ParentBackup } from './choose-parent.ts'
@@ -29,7 +29,7 @@ export interface DeltaPlanInput {
   readonly isFile: (index: number) => boolean
   readonly pageBytes: number
   /** Before the backup began; undefined when no server can be asked. */
-  readonly databases: DatabaseHomes | undefined
+  readonly databases: DatabaseRows | undefined
   readonly options: DeltaOptions
 }
 

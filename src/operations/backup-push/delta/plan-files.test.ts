@@ -188,10 +188,10 @@ describe('what becomes of the files of a delta', () => {
     expect(plan(files, undefined, SETTLED, new Set()).of('/pg_tblspc/16400/PG_15_202209061/5/1259')).toBe(
       'scan',
     )
-    const before = new Map([5, 6, 7].map(oid => [oid, 1663]))
-    const now = new Map(
-      Object.entries({ 5: 16400, 6: 1663, 8: 1663 }).map(([oid, home]) => [Number(oid), home]),
-    )
+    const homes = (places: Record<number, number>) =>
+      new Map(Object.entries(places).map(([oid, tablespace]) => [Number(oid), { tablespace }]))
+    const before = homes({ 5: 1663, 6: 1663, 7: 1663 })
+    const now = homes({ 5: 16400, 6: 1663, 8: 1663 })
     expect(movedDatabases(before, now)).toEqual(new Set(['16400/5', '1663/8']))
   })
 

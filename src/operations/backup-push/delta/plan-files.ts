@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs'
 import type { ChangedPages } from '../../../delta/changed-pages.ts'
 import type { ParentFile } from '../../../delta/page-selection.ts'
 import { collectGarbageEvery } from '../../../kit/thread.ts'
-import type { DatabaseHomes } from '../../../postgres/cluster/cluster-facts.ts'
+import type { DatabaseRows } from '../../../postgres/cluster/cluster-facts.ts'
 import { isPagedFile, parseRelationFile, type RelationFile } from '../../../postgres/relation-file.ts'
 import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../../../postgres/unlogged-page.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
@@ -150,9 +150,9 @@ export function isSettled(
  * Databases that lie in another tablespace than before the parent began, or were made since, as `tablespace/database`: CREATE DATABASE and
  * ALTER DATABASE copy files under their old LSNs, and the parent may have seen half of that.
  */
-export function movedDatabases(before: DatabaseHomes, now: DatabaseHomes): ReadonlySet<string> {
-  const moved = [...now].filter(([database, tablespace]) => before.get(database) !== tablespace)
-  return new Set(moved.map(([database, tablespace]) => `${tablespace}/${database}`))
+export function movedDatabases(before: DatabaseRows, now: DatabaseRows): ReadonlySet<string> {
+  const moved = [...now].filter(([oid, { tablespace }]) => before.get(oid)?.tablespace !== tablespace)
+  return new Set(moved.map(([oid, { tablespace }]) => `${tablespace}/${oid}`))
 }
 
 /** Whether the parent may have other files of the relation's database at that place. */

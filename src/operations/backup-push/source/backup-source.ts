@@ -1,4 +1,4 @@
-import type { DatabaseHomes } from '../../../postgres/cluster/cluster-facts.ts'
+import type { DatabaseRows } from '../../../postgres/cluster/cluster-facts.ts'
 import type { DatabasesByNames } from '../../../postgres/cluster/database-names.ts'
 import type { RelationUpdates } from '../../../postgres/cluster/relation-updates.ts'
 import type { Lsn } from '../../../postgres/lsn.ts'
@@ -37,7 +37,7 @@ export interface BackupSource extends AsyncDisposable {
    */
   readonly hasMarksInLsnSinceNs: bigint | undefined
   /** As they were before the backup began; undefined when no server can be asked. */
-  readonly databases: DatabaseHomes | undefined
+  readonly databases: DatabaseRows | undefined
   /** WAL that travels inside the backup. */
   readonly wal: readonly WalMember[]
   /** The server sums up its WAL as it goes (`summarize_wal`, 17 and later). */

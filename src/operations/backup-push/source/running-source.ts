@@ -6,7 +6,7 @@ import { type BackupSession, beginBackup } from '../../../postgres/cluster/backu
 import type { Cluster } from '../../../postgres/cluster/cluster.ts'
 import {
   type ClusterFacts,
-  type DatabaseHomes,
+  type DatabaseRows,
   isArchiving,
   isSummarizing,
   readArchiverState,
@@ -112,7 +112,7 @@ class RunningSource implements BackupSource {
   readonly failed: AbortSignal
   readonly pages: BackupSource['pages']
   readonly hasMarksInLsnSinceNs: bigint | undefined
-  readonly databases: DatabaseHomes
+  readonly databases: DatabaseRows
   readonly wal: BackupSource['wal'] = []
   readonly #context: OperationContext
   readonly #directory: CheckedDirectory
