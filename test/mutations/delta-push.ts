@@ -4,6 +4,8 @@ const SELECTION = 'src/delta/page-selection.ts'
 const SELECTION_TEST = 'src/delta/page-selection.test.ts'
 const FILES = 'src/operations/backup-push/delta/plan-files.ts'
 const FILES_TEST = 'src/operations/backup-push/delta/plan-files.test.ts'
+const NEW = 'src/operations/backup-push/delta/new-databases.ts'
+const RESTORED_TEST = 'test/e2e/delta/restored-cluster.test.ts'
 const GUARDS = 'src/operations/backup-push/delta/parent-guards.ts'
 const GUARDS_TEST = 'src/operations/backup-push/delta/parent-guards.test.ts'
 const VISIBLE = 'src/operations/backup-push/delta/visible-pages.ts'
@@ -73,18 +75,66 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a database made anew under its number is stored whole',
-    file: FILES,
+    file: NEW,
     find: 'if (!isSame && (row >= 0 || movedIn === undefined)) madeAnew.add(database)',
     replace: '',
     test: FILES_TEST,
   },
   {
     guard: 'a database that the parent may have seen half of is stored whole',
-    file: FILES,
+    file: NEW,
     find: 'movedIn?.has(placeOf(relation)) === true',
     replace: 'false',
     test: FILES_TEST,
     title: 'moved or made since',
+  },
+  {
+    guard: 'a database of a restored cluster that is not the one the parent saw is stored whole',
+    file: NEW,
+    find: '!root.isSame && same?.has(relation.databaseOid) !== true',
+    replace: 'false',
+    test: FILES_TEST,
+    title: 'another row than the parent saw',
+  },
+  {
+    guard: 'a restored cluster is told from one that times tell about by its rows alone',
+    file: NEW,
+    find: 'before.get(oid)?.xmin === xmin',
+    replace: 'before.has(oid)',
+    test: RESTORED_TEST,
+    title: 'PostgreSQL 15: a database that was made again under its old oid after a restore',
+  },
+  {
+    guard: 'a row whose xmin the parent did not keep proves nothing',
+    file: NEW,
+    find: 'xmin !== undefined && before.get(oid)',
+    replace: 'before.has(oid) && before.get(oid)',
+    test: FILES_TEST,
+    title: 'another row than the parent saw',
+  },
+  {
+    guard: 'where times tell, a row that was altered makes no database whole',
+    file: NEW,
+    find: '!root.isSame && same',
+    replace: 'same',
+    test: FILES_TEST,
+    title: 'another row than the parent saw',
+  },
+  {
+    guard: 'a block map knows what became of a database that nobody else knows',
+    file: FILES,
+    find: "if (changes === 'unknown' && isDoubtful) {",
+    replace: 'if (isDoubtful) {',
+    test: FILES_TEST,
+    title: 'what it knows is believed',
+  },
+  {
+    guard: 'a delta asks for the databases when its backup has begun',
+    file: 'src/operations/backup-push/plan-backup.ts',
+    find: 'databases: await source.readDatabaseRows(),',
+    replace: 'databases: source.databases,',
+    test: RESTORED_TEST,
+    title: 'has looked at the server and not begun yet',
   },
   {
     guard: 'what reached the disk between the start of a delta by a block map and its walk is not settled',
@@ -105,8 +155,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'unlogged relations are stored whole',
     file: FILES,
-    find: 'if (isNewDatabase(relation) || isUnlogged(index)) continue',
-    replace: 'if (isNewDatabase(relation)) continue',
+    find: 'if (databases.isNew(relation) || isUnlogged(index)) continue',
+    replace: 'if (databases.isNew(relation)) continue',
     test: FILES_TEST,
   },
   {

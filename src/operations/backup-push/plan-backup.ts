@@ -104,7 +104,7 @@ async function walkAndPlan(
           entries,
           isFile,
           pageBytes,
-          databases: source.databases,
+          databases: await source.readDatabaseRows(),
           options: options.delta,
         })
   const taken = plan === undefined ? undefined : base

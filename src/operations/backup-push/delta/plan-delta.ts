@@ -5,11 +5,13 @@ import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
 import type { OperationContext } from '../../context.ts'
 import type { ParentBackup } from './choose-parent.ts'
 import { measureDelta } from './delta-size.ts'
+import { DoubtfulDatabases } from './doubtful-databases.ts'
 import type { FilePlan } from './file-plan.ts'
+import { movedDatabases, sameDatabases } from './new-databases.ts'
 import { findOlderFile } from './older-files.ts'
 import type { DeltaOptions } from './options.ts'
 import type { ParentFiles } from './parent-files.ts'
-import { movedDatabases, planFiles } from './plan-files.ts'
+import { type PlanInput, planFiles } from './plan-files.ts'
 import { tellVisible, type VisibleMarks } from './visible-pages.ts'
 
 /** A parent that a delta can be made from. */
@@ -28,7 +30,7 @@ export interface DeltaPlanInput {
   readonly entries: DataEntries
   readonly isFile: (index: number) => boolean
   readonly pageBytes: number
-  /** Before the backup began; undefined when no server can be asked. */
+  /** Since the backup began; undefined when no server can be asked. */
   readonly databases: DatabaseRows | undefined
   readonly options: DeltaOptions
 }
@@ -46,8 +48,10 @@ export function planDelta(
     )
     return undefined
   }
-  const movedIn = files.databases && databases ? movedDatabases(files.databases, databases) : undefined
-  const plan = planFiles({ entries, isFile, parent: files, pageBytes, changed, marks, movedIn })
+  const doubtful = new DoubtfulDatabases()
+  const known = { changed, marks, doubtful, ...compareDatabases(files.databases, databases) }
+  const plan = planFiles({ entries, isFile, parent: files, pageBytes, ...known })
+  doubtful.tell(log, parent.name, files.databases, databases)
   if (!isAnythingReused(entries, plan)) {
     log.info(`Nothing of ${parent.name} can be used. Doing full backup.`)
     return undefined
@@ -65,6 +69,14 @@ export function planDelta(
   }
   log.info(`A delta would hold ${told}: too much. Doing full backup.`)
   return undefined
+}
+
+function compareDatabases(
+  before: DatabaseRows | undefined,
+  now: DatabaseRows | undefined,
+): Pick<PlanInput, 'movedIn' | 'same'> {
+  if (before === undefined || now === undefined) return {}
+  return { movedIn: movedDatabases(before, now), same: sameDatabases(before, now) }
 }
 
 function isAnythingReused(entries: DataEntries, plan: FilePlan): boolean {

@@ -4,9 +4,11 @@ import type { ParentFile } from '../../../delta/page-selection.ts'
 import { timestampFromNs } from '../../../kit/timestamp.ts'
 import { DataEntryColumns } from '../../../postgres/walk/data-entries.ts'
 import { FilesMetadata } from '../../../repository/files-metadata.ts'
+import { DoubtfulDatabases } from './doubtful-databases.ts'
 import type { FilePlan } from './file-plan.ts'
+import { movedDatabases, sameDatabases } from './new-databases.ts'
 import { ParentSizes } from './parent-files.ts'
-import { movedDatabases, planFiles } from './plan-files.ts'
+import { planFiles } from './plan-files.ts'
 
 const PAGE = 8192
 const SETTLED = 1_700_000_000_500_000_000n
@@ -34,18 +36,16 @@ function plan(
   changed?: ChangedPages,
   settledNs: bigint | undefined = SETTLED,
   movedIn?: ReadonlySet<string>,
+  same?: ReadonlySet<number>,
+  doubtful?: DoubtfulDatabases,
 ) {
   const entries = new DataEntryColumns()
   const listed = new FilesMetadata()
   const parents: [string, ParentFile][] = []
-  for (const {
-    name,
-    sizeBytes = PAGE,
-    mtimeNs = LONG_AGO,
-    ctimeNs = mtimeNs,
-    parentTimeNs,
-    parent,
-  } of files) {
+  const isTold = files.some(({ name }) => name === '/PG_VERSION')
+  for (const { name, sizeBytes = PAGE, mtimeNs = LONG_AGO, ctimeNs = mtimeNs, parentTimeNs, parent } of isTold
+    ? files
+    : [...files, { name: '/PG_VERSION' }]) {
     const cut = name.lastIndexOf('/')
     const place = entries.addPlace(`/data${name.slice(0, cut)}`, name.slice(0, cut))
     entries.add(place, name.slice(cut + 1), {
@@ -71,6 +71,8 @@ function plan(
     pageBytes: PAGE,
     changed,
     movedIn,
+    same,
+    doubtful,
   })
   return { made, of: (name: string) => methodOf(entries, made, name) }
 }
@@ -81,6 +83,8 @@ function methodOf(entries: DataEntryColumns, made: FilePlan, name: string): stri
   }
   return 'no such file'
 }
+
+const keyed = <Row>([oid, row]: [string, Row]): [number, Row] => [Number(oid), row]
 
 const one = (file: Omit<FileSpec, 'name'> & { name?: string }): string => {
   const name = file.name ?? '/base/5/16384'
@@ -165,11 +169,62 @@ describe('what becomes of the files of a delta', () => {
     expect(of('/pg_tblspc/16400/PG_15_202209061/5/16401')).toBe('whole')
     expect(of('/base/6/1259')).toBe('scan')
     // a copy of the whole cluster: every file has a new time, and the old pages
-    const copy = plan([
-      { name: '/PG_VERSION', mtimeNs: SETTLED + 9n, parentTimeNs: LONG_AGO },
-      ...files.slice(1),
-    ])
+    const copied = { name: '/PG_VERSION', mtimeNs: SETTLED + 9n, parentTimeNs: LONG_AGO }
+    const copy = plan([copied, ...files.slice(1)], undefined, SETTLED, new Set(), new Set([5, 6]))
     expect(copy.of('/base/5/1259')).toBe('scan')
+  })
+
+  const RESTORED: readonly FileSpec[] = [
+    { name: '/PG_VERSION', mtimeNs: SETTLED + 9n, parentTimeNs: LONG_AGO },
+    ...['/base/5', '/base/6', '/pg_tblspc/16400/PG_15_202209061/6'].flatMap(folder => [
+      { name: `${folder}/PG_VERSION`, mtimeNs: SETTLED + 9n, parentTimeNs: LONG_AGO },
+      { name: `${folder}/1259`, mtimeNs: SETTLED + 9n, parentTimeNs: LONG_AGO },
+    ]),
+  ]
+
+  test('in a restored cluster a database with another row than the parent saw is stored whole, in every tablespace', () => {
+    const { of } = plan(RESTORED, undefined, SETTLED, new Set(), new Set([5]))
+    expect(of('/base/5/1259')).toBe('scan')
+    expect(of('/base/6/1259')).toBe('whole')
+    expect(of('/pg_tblspc/16400/PG_15_202209061/6/1259')).toBe('whole')
+    // nobody tells, of any
+    expect(plan(RESTORED).of('/base/5/1259')).toBe('whole')
+    // where times tell, the row does not count: GRANT writes another one
+    const inPlace = [{ name: '/PG_VERSION' }, { name: '/base/6/PG_VERSION' }, RESTORED[4]!]
+    expect(plan(inPlace, undefined, SETTLED, new Set(), new Set()).of('/base/6/1259')).toBe('scan')
+    const row = (xmin?: number) => ({ tablespace: 1663, ...(xmin === undefined ? {} : { xmin }) })
+    const before = new Map(Object.entries({ 5: row(3), 6: row(700), 7: row() }).map(keyed))
+    const now = new Map(Object.entries({ 5: row(3), 6: row(701), 7: row(), 8: row(9) }).map(keyed))
+    expect(sameDatabases(before, now)).toEqual(new Set([5]))
+  })
+
+  test('the log says which databases a restored cluster stores whole, what that costs, and why', () => {
+    const told = (
+      ...rows: Parameters<DoubtfulDatabases['tell']> extends [unknown, unknown, ...infer R] ? R : never
+    ) => {
+      const messages: string[] = []
+      const doubtful = new DoubtfulDatabases()
+      plan(RESTORED, undefined, SETTLED, new Set(), new Set([5]), doubtful)
+      doubtful.tell({ info: message => messages.push(message) }, 'base_1', ...rows)
+      return messages
+    }
+    const rows = new Map([[6, { tablespace: 1663, xmin: 3 }]])
+    expect(told(rows, rows)).toEqual([
+      'Stored whole: 16.0 KiB, in the databases with oid 6. The data directory was restored or copied since base_1, ' +
+        'and they were created again or altered since; the next delta will be small again',
+    ])
+    expect(told(new Map([[6, { tablespace: 1663 }]]), rows)[0]).toContain('that backup does not tell')
+    expect(told(undefined, rows)[0]).toContain('that backup does not tell')
+    expect(told(rows, undefined)[0]).toContain('no server says')
+    const many = new DoubtfulDatabases()
+    for (const oid of [9, 1, 8, 2, 7, 3, 4]) many.add(oid, 8192)
+    many.tell(
+      { info: message => expect(message).toContain('oid 1, 2, 3, 4, 7 and 2 more.') },
+      'b',
+      rows,
+      rows,
+    )
+    new DoubtfulDatabases().tell({ info: message => expect(message).toBe('') }, 'b', rows, rows)
   })
 
   test('a database that was moved or made since the parent began is stored whole where it lies now, and no other', () => {
@@ -213,6 +268,20 @@ describe('what becomes of the files of a delta', () => {
 
 describe('with a block map', () => {
   const mapOf = (changes: FileChanges): ChangedPages => ({ source: 'test', changesOf: () => changes })
+
+  test('of a database in a restored cluster that may be another than in the parent, what it knows is believed', () => {
+    const changed = { mtimeNs: SETTLED + 9n, parentTimeNs: LONG_AGO }
+    const files = [
+      { name: '/PG_VERSION', ...changed },
+      { name: '/base/6/1259', ...changed },
+    ]
+    const of = (changes: FileChanges): string =>
+      plan(files, mapOf(changes), SETTLED, new Set(), new Set()).of('/base/6/1259')
+    expect(of(new Uint32Array([0]))).toBe('blocks')
+    expect(of('replaced')).toBe('whole')
+    expect(of('unknown')).toBe('whole')
+  })
+
   const planned = (changes: FileChanges, parent: ParentFile | undefined, blocks = 4) => {
     const file = { name: '/base/5/16384', sizeBytes: blocks * PAGE, mtimeNs: SETTLED + 1n }
     const { made } = plan([parent === undefined ? file : { ...file, parent }], mapOf(changes))

@@ -2,13 +2,14 @@ import { closeSync } from 'node:fs'
 import type { ChangedPages } from '../../../delta/changed-pages.ts'
 import type { ParentFile } from '../../../delta/page-selection.ts'
 import { collectGarbageEvery } from '../../../kit/thread.ts'
-import type { DatabaseRows } from '../../../postgres/cluster/cluster-facts.ts'
 import { isPagedFile, parseRelationFile, type RelationFile } from '../../../postgres/relation-file.ts'
 import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../../../postgres/unlogged-page.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
 import { tellUnlogged } from '../../../postgres/walk/unlogged-relations.ts'
 import { openFile, readInto } from '../part/file-reading.ts'
+import type { DoubtfulDatabases } from './doubtful-databases.ts'
 import { FilePlan } from './file-plan.ts'
+import { findNewDatabases } from './new-databases.ts'
 import type { ParentFiles } from './parent-files.ts'
 import { scanMethod, type VisibleMarks } from './visible-pages.ts'
 
@@ -24,6 +25,10 @@ export interface PlanInput {
   readonly marks?: VisibleMarks | undefined
   /** See `movedDatabases`; absent: times have to tell. */
   readonly movedIn?: ReadonlySet<string> | undefined
+  /** See `sameDatabases`; absent: nobody tells. */
+  readonly same?: ReadonlySet<number> | undefined
+  /** Is told what is stored whole for want of knowledge. */
+  readonly doubtful?: DoubtfulDatabases | undefined
 }
 
 /** The times of a file do not tell two changes within this span apart: one tick of the kernel. */
@@ -34,8 +39,6 @@ const SECOND_NS = 1_000_000_000n
 
 /** Times and sizes of so many files leave tens of megabytes of garbage behind. */
 const FILES_PER_COLLECTION = 1 << 17
-const VERSION_NAME = new TextEncoder().encode('PG_VERSION')
-const DATABASE_VERSION = /^\/(?:base\/(\d+)|pg_tblspc\/\d+\/PG_[^/]+\/(\d+))\/PG_VERSION$/
 
 /**
  * Decides for every file of a delta how it is packed (storage-format 3.2, more carefully).
@@ -48,11 +51,13 @@ const DATABASE_VERSION = /^\/(?:base\/(\d+)|pg_tblspc\/\d+\/PG_[^/]+\/(\d+))\/PG
  * * Everything else is stored whole: so is every file of a database whose files were copied while or after the parent was taken, or
  *   that was created again with its old number: pages may be older than the parent and still others, or the parent has half of
  *   them; and of unlogged relations, whose pages tell nothing.
+ * * In a directory that was restored or copied since the parent, so is every file of a database that nobody knows to be the parent's,
+ *   unless the block map knows what became of the file.
  */
 export function planFiles(input: PlanInput): FilePlan {
   const { entries, isFile, parent, pageBytes } = input
   const plan = new FilePlan(entries.count)
-  const isNewDatabase = tellNewDatabases(input)
+  const databases = findNewDatabases(input)
   // their pages tell nothing
   const isUnlogged = tellUnlogged(entries)
   const scratch = new Uint8Array(entries.memberNameBytesMax)
@@ -71,8 +76,9 @@ export function planFiles(input: PlanInput): FilePlan {
     const name = entries.memberName(index)
     if (!isPagedFile(name, sizeBytes, pageBytes)) continue
     const relation = parseRelationFile(name)!
-    if (isNewDatabase(relation) || isUnlogged(index)) continue
-    planPages(plan, input, { index, relation, blocks: sizeBytes / pageBytes, parent: known })
+    if (databases.isNew(relation) || isUnlogged(index)) continue
+    const isDoubtful = databases.isDoubtful(relation)
+    planPages(plan, input, { index, relation, blocks: sizeBytes / pageBytes, parent: known, isDoubtful })
   }
   return plan
 }
@@ -82,12 +88,19 @@ interface PagedFile {
   readonly relation: RelationFile
   readonly blocks: number
   readonly parent: ParentFile | undefined
+  /** The parent may have a file of another database under this name: LSNs do not tell. */
+  readonly isDoubtful: boolean
 }
 
-function planPages(plan: FilePlan, { changed, entries, marks }: PlanInput, file: PagedFile): void {
-  const { index, relation, blocks, parent } = file
+function planPages(plan: FilePlan, input: PlanInput, file: PagedFile): void {
+  const { changed, entries, marks, doubtful, pageBytes } = input
+  const { index, relation, blocks, parent, isDoubtful } = file
   let changes = changed?.changesOf(relation, { blocks, parentBlocks: parent?.blocks }) ?? 'unknown'
   if (changes === 'replaced') return
+  if (changes === 'unknown' && isDoubtful) {
+    doubtful?.add(relation.databaseOid, blocks * pageBytes)
+    return
+  }
   if (changes === 'unknown') {
     plan.set(index, scanMethod(marks, entries.path(index), { relation, blocks }), parent)
     return
@@ -144,52 +157,4 @@ export function isSettled(
   const changedNs = entries.ctimeNs(index)
   const tickNs = changedNs % SECOND_NS === 0n ? COARSE_TICK_NS : TICK_NS
   return changedNs + tickNs < settledNs
-}
-
-/**
- * Databases that lie in another tablespace than before the parent began, or were made since, as `tablespace/database`: CREATE DATABASE and
- * ALTER DATABASE copy files under their old LSNs, and the parent may have seen half of that.
- */
-export function movedDatabases(before: DatabaseRows, now: DatabaseRows): ReadonlySet<string> {
-  const moved = [...now].filter(([oid, { tablespace }]) => before.get(oid)?.tablespace !== tablespace)
-  return new Set(moved.map(([oid, { tablespace }]) => `${tablespace}/${oid}`))
-}
-
-/** Whether the parent may have other files of the relation's database at that place. */
-function tellNewDatabases({
-  entries,
-  isFile,
-  parent,
-  movedIn,
-}: PlanInput): (relation: RelationFile) => boolean {
-  const madeAnew = new Set<string>()
-  const young = new Set<string>()
-  const root = { isSame: false, isOld: false }
-  for (let index = 0; index < entries.count; index++) {
-    if (!isFile(index) || !entries.endsIn(index, VERSION_NAME)) continue
-    const name = entries.memberName(index)
-    const row = parent.files.find(name)
-    const isSame = row >= 0 && parent.files.mtimeNs(row) === entries.mtimeNs(index)
-    const isOld = parent.settledNs !== undefined && entries.ctimeNs(index) < parent.settledNs
-    if (name === '/PG_VERSION') Object.assign(root, { isSame, isOld })
-    const database = databaseOf(name)
-    if (database === undefined) continue
-    // a folder that the parent does not have tells nothing more when the server was asked
-    if (!isSame && (row >= 0 || movedIn === undefined)) madeAnew.add(database)
-    if (!isOld) young.add(database)
-  }
-  // a copy of the whole cluster has new times everywhere, and the old pages
-  if (!root.isSame) madeAnew.clear()
-  const suspected = movedIn === undefined && root.isOld ? madeAnew.union(young) : madeAnew
-  return relation => suspected.has(String(relation.databaseOid)) || movedIn?.has(placeOf(relation)) === true
-}
-
-/** Oid of the database whose folder a version file lies in. */
-function databaseOf(versionFile: string): string | undefined {
-  const parts = DATABASE_VERSION.exec(versionFile)
-  return parts?.[1] ?? parts?.[2]
-}
-
-function placeOf({ tablespaceOid, databaseOid }: RelationFile): string {
-  return `${tablespaceOid}/${databaseOid}`
 }

@@ -36,7 +36,7 @@ export interface BackupSource extends AsyncDisposable {
    * checksums, or `wal_log_hints` is on, and neither can be switched while the server runs. Undefined: that is not known.
    */
   readonly hasMarksInLsnSinceNs: bigint | undefined
-  /** As they were before the backup began; undefined when no server can be asked. */
+  /** As they were before the backup began, for the next delta; undefined when no server can be asked. */
   readonly databases: DatabaseRows | undefined
   /** WAL that travels inside the backup. */
   readonly wal: readonly WalMember[]
@@ -45,6 +45,11 @@ export interface BackupSource extends AsyncDisposable {
   stop(): Promise<SourceStop>
   /** Returns when the WAL that the backup needs is where a restore will look for it. */
   waitForWal(stop: SourceStop): Promise<void>
+  /**
+   * As they are now, after the backup began, for this delta: what was made or moved before its start, WAL replay does not make again.
+   * Undefined when no server can be asked.
+   */
+  readDatabaseRows(): Promise<DatabaseRows | undefined>
   /** How often relations were updated; null when no server can be asked. */
   readUpdates(): Promise<RelationUpdates | null>
   /** Which file belongs to which relation; null when no server can be asked. */

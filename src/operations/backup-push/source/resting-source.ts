@@ -91,6 +91,7 @@ async function readRestingSource(
       return { finishLsn: needed.finishLsn, labels }
     },
     async waitForWal(): Promise<void> {},
+    readDatabaseRows: async () => undefined,
     readUpdates: async () => null,
     readDatabases: async () => null,
   }

@@ -11,6 +11,7 @@ import {
   isSummarizing,
   readArchiverState,
   readClusterFacts,
+  readDatabaseRows,
 } from '../../../postgres/cluster/cluster-facts.ts'
 import { connectCluster } from '../../../postgres/cluster/connect.ts'
 import { type DatabasesByNames, readDatabaseNames } from '../../../postgres/cluster/database-names.ts'
@@ -193,6 +194,10 @@ class RunningSource implements BackupSource {
         `archive_mode is off: nobody waits until WAL up to "${stopFile}" is archived, and without it the backup cannot be restored`,
       )
     }
+  }
+
+  async readDatabaseRows(): Promise<DatabaseRows> {
+    return readDatabaseRows(this.#cluster)
   }
 
   async readUpdates(): Promise<RelationUpdates> {
