@@ -155,8 +155,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'unlogged relations are stored whole',
     file: FILES,
-    find: 'if (databases.isNew(relation) || isUnlogged(index)) continue',
-    replace: 'if (databases.isNew(relation)) continue',
+    find: 'if (databases.isNew(relation) || isUnlogged(index) ||',
+    replace: 'if (databases.isNew(relation) ||',
     test: FILES_TEST,
   },
   {
@@ -254,6 +254,13 @@ export const mutations: readonly Mutation[] = [
     find: '  if (found === null) return undefined\n  return `the archive has',
     replace: '  if (found !== undefined) return undefined\n  return `the archive has',
     test: END_TEST,
+  },
+  {
+    guard: 'a file in which the parent saw damaged pages is stored whole',
+    file: 'src/operations/backup-push/delta/plan-files.ts',
+    find: ' || parent.files.hasCorruptBlocks(row)',
+    replace: '',
+    test: 'src/operations/backup-push/delta/plan-files.test.ts',
   },
   {
     guard: 'a file that was written later in the parent than it is now was brought back',

@@ -51,6 +51,13 @@ export const mutations: readonly Mutation[] = [
     title: 'incremental reads what has changed',
   },
   {
+    guard: 'verify: the files of temporary tables are not judged',
+    file: 'src/operations/verify/read-part.ts',
+    find: ' || relation.isTemporary) return undefined',
+    replace: ') return undefined',
+    test: 'test/e2e/push/damaged-pages.test.ts',
+  },
+  {
     guard: 'verify: the pages of backups with hashes are judged, too',
     file: 'src/operations/verify/part-reader.ts',
     find: 'if (part === undefined || lsn === null) return',

@@ -199,14 +199,18 @@ class PartMembers {
     return [increment, ...(pages === undefined ? [] : [{ write() {}, end: pages.end }])]
   }
 
-  /** Undefined: no file of a relation with checksums, or one that does not consist of whole pages. */
+  /**
+   * Undefined: no file of a relation with checksums, one that does not consist of whole pages, or of a temporary table: every server
+   * removes those when it starts, and no WAL tells whether a page was just being written.
+   */
   #openPages(
     { name: member }: UnpackedMember,
     sizeBytes: number,
   ): { readonly pieces: PagePieces; end(): void } | undefined {
     const { pages } = this.#expected
     const relation = pages === null ? undefined : parseRelationFile(member)
-    if (pages === null || relation === undefined || sizeBytes % pages.pageBytes !== 0) return undefined
+    if (pages === null || relation === undefined || relation.isTemporary) return undefined
+    if (sizeBytes % pages.pageBytes !== 0) return undefined
     this.#verifier ??= openPageVerifier(pages)
     const firstBlock = firstBlockOf(relation, pages.blocksPerSegment)
     const pieces = new PagePieces(this.#verifier, firstBlock)

@@ -22,6 +22,8 @@ interface FileSpec {
   /** In the parent; default: like the file. */
   readonly parentTimeNs?: bigint | null
   readonly parent?: ParentFile
+  /** The parent has damaged pages of it. */
+  readonly isCorrupt?: boolean
 }
 
 class SizesOfTest extends ParentSizes {
@@ -43,9 +45,9 @@ function plan(
   const listed = new FilesMetadata()
   const parents: [string, ParentFile][] = []
   const isTold = files.some(({ name }) => name === '/PG_VERSION')
-  for (const { name, sizeBytes = PAGE, mtimeNs = LONG_AGO, ctimeNs = mtimeNs, parentTimeNs, parent } of isTold
-    ? files
-    : [...files, { name: '/PG_VERSION' }]) {
+  const told: readonly FileSpec[] = isTold ? files : [...files, { name: '/PG_VERSION' }]
+  for (const file of told) {
+    const { name, sizeBytes = PAGE, mtimeNs = LONG_AGO, ctimeNs = mtimeNs, parentTimeNs, parent } = file
     const cut = name.lastIndexOf('/')
     const place = entries.addPlace(`/data${name.slice(0, cut)}`, name.slice(0, cut))
     entries.add(place, name.slice(cut + 1), {
@@ -59,7 +61,8 @@ function plan(
     })
     if (parentTimeNs === null) continue
     const mtime = timestampFromNs(parentTimeNs ?? mtimeNs)
-    listed.addFile({ name, isIncremented: false, isSkipped: false, mtime })
+    const corruptBlocks = file.isCorrupt ? { count: 1, some: [0] } : undefined
+    listed.addFile({ name, isIncremented: false, isSkipped: false, mtime, corruptBlocks })
     if (parent !== undefined) parents.push([name, parent])
   }
   const sizes = new SizesOfTest(listed, PAGE)
@@ -225,6 +228,17 @@ describe('what becomes of the files of a delta', () => {
       rows,
     )
     new DoubtfulDatabases().tell({ info: message => expect(message).toBe('') }, 'b', rows, rows)
+  })
+
+  test('a file in which the parent saw damaged pages is stored whole: a mended one may be old', () => {
+    const changed = { mtimeNs: SETTLED + 1n, parentTimeNs: LONG_AGO }
+    const files = [
+      { name: '/base/5/16384', ...changed, isCorrupt: true },
+      { name: '/base/5/16385', ...changed },
+      { name: '/base/5/16386', isCorrupt: true },
+    ]
+    const { of } = plan(files)
+    expect(files.map(({ name }) => of(name))).toEqual(['whole', 'scan', 'skip'])
   })
 
   test('a database that was moved or made since the parent began is stored whole where it lies now, and no other', () => {

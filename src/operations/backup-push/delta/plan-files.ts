@@ -50,7 +50,8 @@ const FILES_PER_COLLECTION = 1 << 17
  *   `visible-pages.ts` says which of its pages an LSN does not tell.
  * * Everything else is stored whole: so is every file of a database whose files were copied while or after the parent was taken, or
  *   that was created again with its old number: pages may be older than the parent and still others, or the parent has half of
- *   them; and of unlogged relations, whose pages tell nothing.
+ *   them; of unlogged relations, whose pages tell nothing; and every file in which the parent saw damaged pages: whoever mends one
+ *   may bring a page that is older than the parent.
  * * In a directory that was restored or copied since the parent, so is every file of a database that nobody knows to be the parent's,
  *   unless the block map knows what became of the file.
  */
@@ -76,7 +77,7 @@ export function planFiles(input: PlanInput): FilePlan {
     const name = entries.memberName(index)
     if (!isPagedFile(name, sizeBytes, pageBytes)) continue
     const relation = parseRelationFile(name)!
-    if (databases.isNew(relation) || isUnlogged(index)) continue
+    if (databases.isNew(relation) || isUnlogged(index) || parent.files.hasCorruptBlocks(row)) continue
     const isDoubtful = databases.isDoubtful(relation)
     planPages(plan, input, { index, relation, blocks: sizeBytes / pageBytes, parent: known, isDoubtful })
   }
