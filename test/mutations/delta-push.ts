@@ -91,7 +91,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a database of a restored cluster that is not the one the parent saw is stored whole',
     file: NEW,
-    find: '!root.isSame && same?.has(relation.databaseOid) !== true',
+    find: '!root.isSame && !isKnown(databaseOid, same)',
     replace: 'false',
     test: FILES_TEST,
     title: 'another row than the parent saw',
@@ -115,8 +115,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'where times tell, a row that was altered makes no database whole',
     file: NEW,
-    find: '!root.isSame && same',
-    replace: 'same',
+    find: '!root.isSame && !isKnown',
+    replace: '!isKnown',
     test: FILES_TEST,
     title: 'another row than the parent saw',
   },

@@ -25,6 +25,12 @@ export interface NewDatabases {
   isDoubtful(relation: RelationFile): boolean
 }
 
+/**
+ * Below it lie the oids that initdb gives: databases and relations of the first hour. No counter comes upon them, and CREATE DATABASE
+ * takes none of them.
+ */
+export const FIRST_NORMAL_OID = 16_384
+
 const VERSION_NAME = new TextEncoder().encode('PG_VERSION')
 const DATABASE_VERSION = /^\/(?:base\/(\d+)|pg_tblspc\/\d+\/PG_[^/]+\/(\d+))\/PG_VERSION$/
 
@@ -37,8 +43,16 @@ export function movedDatabases(before: DatabaseRows, now: DatabaseRows): Readonl
   return new Set(moved.map(([oid, { tablespace }]) => `${tablespace}/${oid}`))
 }
 
-/** Oids of databases whose row in `pg_database` is the one that the parent saw: the same database at the same place. */
-export function sameDatabases(before: DatabaseRows, now: DatabaseRows): ReadonlySet<number> {
+/**
+ * Oids of databases whose row in `pg_database` is the one that the parent saw: the same database at the same place. Undefined when
+ * the parent does not tell, or no server.
+ */
+export function sameDatabases(
+  before: DatabaseRows | undefined,
+  now: DatabaseRows | undefined,
+): ReadonlySet<number> | undefined {
+  if (now === undefined || before === undefined) return undefined
+  if ([...before.values()].every(({ xmin }) => xmin === undefined)) return undefined
   const isSame = (oid: number, xmin: number | undefined): boolean =>
     xmin !== undefined && before.get(oid)?.xmin === xmin
   return new Set([...now].filter(([oid, { xmin }]) => isSame(oid, xmin)).map(([oid]) => oid))
@@ -74,8 +88,12 @@ export function findNewDatabases({
   return {
     isNew: relation =>
       suspected.has(String(relation.databaseOid)) || movedIn?.has(placeOf(relation)) === true,
-    isDoubtful: relation => !root.isSame && same?.has(relation.databaseOid) !== true,
+    isDoubtful: ({ databaseOid }) => !root.isSame && !isKnown(databaseOid, same),
   }
+}
+
+function isKnown(databaseOid: number, same: ReadonlySet<number> | undefined): boolean {
+  return same === undefined ? databaseOid < FIRST_NORMAL_OID : same.has(databaseOid)
 }
 
 /** Oid of the database whose folder a version file lies in. */

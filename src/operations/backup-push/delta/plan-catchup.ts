@@ -6,6 +6,7 @@ import { tellUnlogged } from '../../../postgres/walk/unlogged-relations.ts'
 import type { OperationContext } from '../../context.ts'
 import { openFile, readInto } from '../part/file-reading.ts'
 import { FilePlan } from './file-plan.ts'
+import { FIRST_NORMAL_OID } from './new-databases.ts'
 import { scanMethod, tellVisible, type VisibleMarks } from './visible-pages.ts'
 
 export interface CatchupInput {
@@ -19,8 +20,6 @@ export interface CatchupInput {
   readonly marks: VisibleMarks | undefined
 }
 
-/** Below it lie the oids that initdb gives: databases and relations of the first hour. */
-const FIRST_NORMAL_OID = 16_384
 /** In the column of directories: more than one has a file of that number. */
 const SHARED = -1
 

@@ -11,7 +11,7 @@ import { movedDatabases, sameDatabases } from './new-databases.ts'
 import { findOlderFile } from './older-files.ts'
 import type { DeltaOptions } from './options.ts'
 import type { ParentFiles } from './parent-files.ts'
-import { type PlanInput, planFiles } from './plan-files.ts'
+import { planFiles } from './plan-files.ts'
 import { tellVisible, type VisibleMarks } from './visible-pages.ts'
 
 /** A parent that a delta can be made from. */
@@ -49,9 +49,12 @@ export function planDelta(
     return undefined
   }
   const doubtful = new DoubtfulDatabases()
-  const known = { changed, marks, doubtful, ...compareDatabases(files.databases, databases) }
+  const movedIn = files.databases && databases ? movedDatabases(files.databases, databases) : undefined
+  const same = sameDatabases(files.databases, databases)
+  const known = { changed, marks, movedIn, same, doubtful }
   const plan = planFiles({ entries, isFile, parent: files, pageBytes, ...known })
-  doubtful.tell(log, parent.name, files.databases, databases)
+  const reason = databases === undefined ? 'no server' : same === undefined ? 'no record' : 'other rows'
+  doubtful.tell(log, parent.name, reason)
   if (!isAnythingReused(entries, plan)) {
     log.info(`Nothing of ${parent.name} can be used. Doing full backup.`)
     return undefined
@@ -69,14 +72,6 @@ export function planDelta(
   }
   log.info(`A delta would hold ${told}: too much. Doing full backup.`)
   return undefined
-}
-
-function compareDatabases(
-  before: DatabaseRows | undefined,
-  now: DatabaseRows | undefined,
-): Pick<PlanInput, 'movedIn' | 'same'> {
-  if (before === undefined || now === undefined) return {}
-  return { movedIn: movedDatabases(before, now), same: sameDatabases(before, now) }
 }
 
 function isAnythingReused(entries: DataEntries, plan: FilePlan): boolean {

@@ -4,7 +4,7 @@ import type { ParentFile } from '../../../delta/page-selection.ts'
 import { timestampFromNs } from '../../../kit/timestamp.ts'
 import { DataEntryColumns } from '../../../postgres/walk/data-entries.ts'
 import { FilesMetadata } from '../../../repository/files-metadata.ts'
-import { DoubtfulDatabases } from './doubtful-databases.ts'
+import { type Doubt, DoubtfulDatabases } from './doubtful-databases.ts'
 import type { FilePlan } from './file-plan.ts'
 import { movedDatabases, sameDatabases } from './new-databases.ts'
 import { ParentSizes } from './parent-files.ts'
@@ -179,7 +179,7 @@ describe('what becomes of the files of a delta', () => {
 
   const RESTORED: readonly FileSpec[] = [
     { name: '/PG_VERSION', mtimeNs: SETTLED + 9n, parentTimeNs: LONG_AGO },
-    ...['/base/5', '/base/6', '/pg_tblspc/16400/PG_15_202209061/6'].flatMap(folder => [
+    ...['/base/5', '/base/16390', '/pg_tblspc/16400/PG_15_202209061/16390'].flatMap(folder => [
       { name: `${folder}/PG_VERSION`, mtimeNs: SETTLED + 9n, parentTimeNs: LONG_AGO },
       { name: `${folder}/1259`, mtimeNs: SETTLED + 9n, parentTimeNs: LONG_AGO },
     ]),
@@ -188,46 +188,42 @@ describe('what becomes of the files of a delta', () => {
   test('in a restored cluster a database with another row than the parent saw is stored whole, in every tablespace', () => {
     const { of } = plan(RESTORED, undefined, SETTLED, new Set(), new Set([5]))
     expect(of('/base/5/1259')).toBe('scan')
-    expect(of('/base/6/1259')).toBe('whole')
-    expect(of('/pg_tblspc/16400/PG_15_202209061/6/1259')).toBe('whole')
-    // nobody tells, of any
-    expect(plan(RESTORED).of('/base/5/1259')).toBe('whole')
+    expect(of('/base/16390/1259')).toBe('whole')
+    expect(of('/pg_tblspc/16400/PG_15_202209061/16390/1259')).toBe('whole')
+    // nobody tells: initdb's own are never made again
+    expect(plan(RESTORED).of('/base/16390/1259')).toBe('whole')
+    expect(plan(RESTORED).of('/base/5/1259')).toBe('scan')
+    expect(plan(RESTORED, undefined, SETTLED, new Set(), new Set()).of('/base/5/1259')).toBe('whole')
     // where times tell, the row does not count: GRANT writes another one
-    const inPlace = [{ name: '/PG_VERSION' }, { name: '/base/6/PG_VERSION' }, RESTORED[4]!]
-    expect(plan(inPlace, undefined, SETTLED, new Set(), new Set()).of('/base/6/1259')).toBe('scan')
+    const inPlace = [{ name: '/PG_VERSION' }, { name: '/base/16390/PG_VERSION' }, RESTORED[4]!]
+    expect(plan(inPlace, undefined, SETTLED, new Set(), new Set()).of('/base/16390/1259')).toBe('scan')
     const row = (xmin?: number) => ({ tablespace: 1663, ...(xmin === undefined ? {} : { xmin }) })
     const before = new Map(Object.entries({ 5: row(3), 6: row(700), 7: row() }).map(keyed))
     const now = new Map(Object.entries({ 5: row(3), 6: row(701), 7: row(), 8: row(9) }).map(keyed))
     expect(sameDatabases(before, now)).toEqual(new Set([5]))
+    expect(sameDatabases(new Map([[5, row()]]), now)).toBeUndefined()
+    expect(sameDatabases(undefined, now)).toBeUndefined()
+    expect(sameDatabases(before, undefined)).toBeUndefined()
   })
 
   test('the log says which databases a restored cluster stores whole, what that costs, and why', () => {
-    const told = (
-      ...rows: Parameters<DoubtfulDatabases['tell']> extends [unknown, unknown, ...infer R] ? R : never
-    ) => {
+    const told = (reason: Doubt, doubtful = new DoubtfulDatabases()): string[] => {
       const messages: string[] = []
-      const doubtful = new DoubtfulDatabases()
-      plan(RESTORED, undefined, SETTLED, new Set(), new Set([5]), doubtful)
-      doubtful.tell({ info: message => messages.push(message) }, 'base_1', ...rows)
+      doubtful.tell({ info: message => messages.push(message) }, 'base_1', reason)
       return messages
     }
-    const rows = new Map([[6, { tablespace: 1663, xmin: 3 }]])
-    expect(told(rows, rows)).toEqual([
-      'Stored whole: 16.0 KiB, in the databases with oid 6. The data directory was restored or copied since base_1, ' +
+    const doubtful = new DoubtfulDatabases()
+    plan(RESTORED, undefined, SETTLED, new Set(), new Set([5]), doubtful)
+    expect(told('other rows', doubtful)).toEqual([
+      'Stored whole: 16.0 KiB, in the databases with oid 16390. The data directory was restored or copied since base_1, ' +
         'and they were created again or altered since; the next delta will be small again',
     ])
-    expect(told(new Map([[6, { tablespace: 1663 }]]), rows)[0]).toContain('that backup does not tell')
-    expect(told(undefined, rows)[0]).toContain('that backup does not tell')
-    expect(told(rows, undefined)[0]).toContain('no server says')
-    const many = new DoubtfulDatabases()
-    for (const oid of [9, 1, 8, 2, 7, 3, 4]) many.add(oid, 8192)
-    many.tell(
-      { info: message => expect(message).toContain('oid 1, 2, 3, 4, 7 and 2 more.') },
-      'b',
-      rows,
-      rows,
+    for (const oid of [9, 1, 8, 2, 7, 3]) doubtful.add(oid, PAGE)
+    expect(told('no record', doubtful)[0]).toMatch(
+      /64\.0 KiB.* oid 1, 2, 3, 7, 8 and 2 more\. .* does not tell/,
     )
-    new DoubtfulDatabases().tell({ info: message => expect(message).toBe('') }, 'b', rows, rows)
+    expect(told('no server', doubtful)[0]).toContain('no server says')
+    expect(told('other rows')).toEqual([])
   })
 
   test('a file in which the parent saw damaged pages is stored whole: a mended one may be old', () => {
