@@ -11,6 +11,7 @@ const CUT = 'src/operations/wal-push/cut-evidence.test.ts'
 const CUT_EVIDENCE = 'src/operations/wal-push/cut-evidence.ts'
 const WAL_RESTORE = 'src/operations/wal-restore/wal-restore.ts'
 const RESTORE_TEST = 'test/e2e/archive/wal-restore.test.ts'
+const LOOKS = 'src/operations/wal-push/looks.test.ts'
 const PUSH = 'src/operations/wal-push/wal-push.test.ts'
 const SIGNALLED = 'test/hazard/signalled-wal-push.test.ts'
 
@@ -329,5 +330,71 @@ export const mutations: readonly Mutation[] = [
     find: '      await examineCondition(examination, context, key)\n',
     replace: '',
     test: 'src/operations/doctor/examine-storage.test.ts',
+  },
+  {
+    guard: 'a push goes on unseen only where looking is denied',
+    file: 'src/operations/wal-push/looks.ts',
+    find: "        if (!hasCode(error, 'ACCESS_DENIED')) throw error\n",
+    replace: "        if (!hasCode(error, 'ACCESS_DENIED', 'STORAGE_UNAVAILABLE')) throw error\n",
+    test: LOOKS,
+    title: 'every other reason',
+  },
+  {
+    guard: 'a push goes on unseen only with the overwrite guard switched off',
+    file: 'src/operations/wal-push/looks.ts',
+    find: '        if (areNeeded) throw lookDenied(error)\n',
+    replace: '',
+    test: LOOKS,
+    title: 'fails with the guard on',
+  },
+  {
+    guard: 'a push goes on unseen only where nobody requires the cluster to be proved',
+    file: 'src/operations/wal-push/archive-identity.ts',
+    find: '  const found = options.isRequired\n',
+    replace: '  const found = false\n',
+    test: LOOKS,
+    title: 'must be proved',
+  },
+  {
+    guard: 'what was pushed in the background is not acknowledged unseen',
+    file: 'src/operations/wal-push/wal-push.ts',
+    find: '      if (look === undefined) return false\n',
+    replace: '      if (look === undefined) return true\n',
+    test: LOOKS,
+    title: 'put again when looking is denied',
+  },
+  {
+    guard: 'a history that nobody may see is put only where there is none',
+    file: 'src/operations/wal-push/wal-pusher.ts',
+    find: '  if (isUnseen) return await putUnseen(pusher, source, lacking)\n',
+    replace: '  if (isUnseen) return await putSource(pusher, source, {}, lacking)\n',
+    test: LOOKS,
+    title: 'guarded by the put',
+  },
+  {
+    guard: 'a refused push of a history leaves no note that passes the other one for its own',
+    file: 'src/operations/wal-push/wal-pusher.ts',
+    find: `      // The note would pass what is there for this push's own.
+      options.records?.remove(source.name)
+`,
+    replace: '',
+    test: LOOKS,
+    title: 'guarded by the put',
+  },
+  {
+    guard: 'a history that nobody may see is not put where no put is conditional',
+    file: 'src/operations/wal-push/wal-pusher.ts',
+    find: '  if (!storage.features.conditionalPut) throw unseenUnguarded(storage, source)\n',
+    replace: '  if (!storage.features.conditionalPut) return await putSource(pusher, source, {}, into)\n',
+    test: LOOKS,
+    title: 'no put is conditional',
+  },
+  {
+    guard: 'a history that came meanwhile is not replaced unseen',
+    file: 'src/operations/wal-push/wal-pusher.ts',
+    find: '    if (again.isUnseen) {\n',
+    replace: '    if (again.isUnseen && isGuarded === undefined) {\n',
+    test: LOOKS,
+    title: 'puts meanwhile is not replaced',
   },
 ]

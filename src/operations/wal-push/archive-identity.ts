@@ -10,6 +10,7 @@ import { listBackups, readSentinel } from '../../repository/catalog.ts'
 import { listWal, type WalObject } from '../../repository/wal-catalog.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import type { OperationContext } from '../context.ts'
+import type { Looks } from './looks.ts'
 import type { WalSource } from './wal-source.ts'
 
 export interface IdentityOptions {
@@ -17,6 +18,7 @@ export interface IdentityOptions {
   readonly walDirectory: string | undefined
   /** true: a segment of another cluster is refused instead of warned about. */
   readonly isRequired: boolean
+  readonly looks: Looks
 }
 
 const PARTIAL = /\.partial$/
@@ -45,7 +47,17 @@ export async function checkArchiveIdentity(
   if (knownHere.get(place) === own) return
   const remembered = readRemembered(options.walDirectory)
   if (remembered?.storage === place && remembered.systemIdentifier === String(own)) return
-  const archive = await lookUpArchive(context)
+  // What is required must be looked at, whatever else a push may do without.
+  const look = (): Promise<bigint | undefined> => lookUpArchive(context)
+  const found = options.isRequired
+    ? { seen: await look() }
+    : await options.looks.tryTo('whose archive this is', look)
+  if (found === undefined) {
+    // Not noted beyond this process: nothing was found out.
+    knownHere.set(place, own)
+    return
+  }
+  const archive = found.seen
   if (archive === undefined || archive === own) {
     knownHere.set(place, own)
     await remember(context, options.walDirectory, { storage: place, systemIdentifier: String(own) })

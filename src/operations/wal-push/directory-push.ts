@@ -8,6 +8,7 @@ import type { StorageDescription } from '../../storage/description.ts'
 import type { OperationContext } from '../context.ts'
 import { type DirectoryPlan, type LackingFile, planDirectory } from './directory-plan.ts'
 import type { DirectoryTask, DirectoryTaskResult } from './directory-worker.ts'
+import { warnOfUnseen } from './looks.ts'
 
 export interface DirectoryPushOptions {
   /** `pg_wal`, or a data directory that has one. */
@@ -47,6 +48,11 @@ export async function pushDirectory(
   context.log.info(`Files will be uploaded to storage: ${context.storage.name}`)
   warnOfPlan(context, plan)
   const { results, unmarked } = await pushAll(context, options, directory, plan)
+  warnOfUnseen(
+    context.log,
+    context.storage.name,
+    results.flatMap(({ unseen }) => unseen),
+  )
   const failed = results.flatMap(result =>
     result.error === undefined ? [] : [{ name: result.name, error: decodeError(result.error) }],
   )

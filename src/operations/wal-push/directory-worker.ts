@@ -11,6 +11,7 @@ import { openStorage } from '../../storage/open-storage.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 import { checkArchiveIdentity } from './archive-identity.ts'
+import { type Looks, openLooks, type Unseen } from './looks.ts'
 import { pushWalMetadata } from './wal-metadata-push.ts'
 import { createWalPusher, type WalPusher } from './wal-pusher.ts'
 import { openWalSource } from './wal-source.ts'
@@ -33,10 +34,14 @@ export interface DirectoryTaskResult {
   readonly name: string
   readonly kind?: 'stored' | 'already-archived'
   readonly error?: PlainError
+  /** What this thread was not let look at so far. */
+  readonly unseen: readonly Unseen[]
   readonly messages: readonly { readonly level: keyof Logger; readonly message: string }[]
 }
 
-let opened: { readonly context: OperationContext; readonly pusher: WalPusher } | undefined
+let opened:
+  | { readonly context: OperationContext; readonly pusher: WalPusher; readonly looks: Looks }
+  | undefined
 let messages: { level: keyof Logger; message: string }[] = []
 
 async function openOnce(task: DirectoryTask): Promise<NonNullable<typeof opened>> {
@@ -52,17 +57,20 @@ async function openOnce(task: DirectoryTask): Promise<NonNullable<typeof opened>
     signal: new AbortController().signal,
   }
   let others: Promise<readonly Storage[]> | undefined
+  const looks = openLooks({ areNeeded: task.preventOverwrite })
   const pusher = createWalPusher(context, {
     preventOverwrite: task.preventOverwrite,
+    looks,
     elsewhere: () => (others ??= openElsewhere(context, task.elsewhere)),
     records: undefined,
     inspect: source =>
       checkArchiveIdentity(context, source, {
         walDirectory: task.takesNotes ? task.directory : undefined,
         isRequired: task.requireSystemIdentifier,
+        looks,
       }),
   })
-  opened = { context, pusher }
+  opened = { context, pusher, looks }
   return opened
 }
 
@@ -83,6 +91,8 @@ async function openElsewhere(
   return storages
 }
 
+const unseenHere = (): readonly Unseen[] => opened?.looks.unseen() ?? []
+
 async function pushTask(task: DirectoryTask): Promise<DirectoryTaskResult> {
   messages = []
   try {
@@ -95,9 +105,9 @@ async function pushTask(task: DirectoryTask): Promise<DirectoryTaskResult> {
       mode: task.metadata,
       walDirectory: task.takesNotes ? task.directory : undefined,
     })
-    return { name: task.name, kind, messages }
+    return { name: task.name, kind, messages, unseen: unseenHere() }
   } catch (error) {
-    return { name: task.name, error: encodeError(error), messages }
+    return { name: task.name, error: encodeError(error), messages, unseen: unseenHere() }
   }
 }
 

@@ -90,16 +90,6 @@ describe('a push without the guard', () => {
     expect(await fetched()).toEqual(walBytes(name, { salt: 2 }))
   })
 
-  test('goes on, with a warning, where it may not look', async () => {
-    const blind = await context(ZSTD, storage => ({
-      ...storage,
-      stat: () => Promise.reject(new WalgError('ACCESS_DENIED', 'no permission to look')),
-    }))
-    await push(blind, 1)
-    expect(objects()).toEqual([`${name}.zst`])
-    expect(blind.messages.some(message => message.startsWith('WARNING'))).toBe(true)
-  })
-
   test('leaves the form that another push puts meanwhile', async () => {
     const other = await context(LZ4)
     const slow = await context(ZSTD, storage => ({

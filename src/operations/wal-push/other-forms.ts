@@ -6,28 +6,25 @@ import { statIfThere } from '../../storage/requests/stat-if-there.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 import { askCopies } from './ask-copies.ts'
+import type { Looks } from './looks.ts'
 
 /**
  * The keys under which `file` is archived in another form than `key`. Asked before `key` is put: another push of the
  * same file that puts its form meanwhile must not find it removed.
  */
 export async function findOtherForms(
-  context: OperationContext,
+  { storage, signal }: OperationContext,
+  looks: Looks,
   file: string,
   key: string,
 ): Promise<readonly string[]> {
-  const { storage, log, signal } = context
   const found = new Set<string>()
   await askCopies(storage, async copy => {
-    try {
-      for (const other of await otherFormsIn(copy, file, key, signal)) found.add(other.key)
-    } catch (error) {
-      // Who may only write cannot be told what is there; archiving must go on for him.
-      if (!hasCode(error, 'ACCESS_DENIED', 'FILE_ACCESS')) throw error
-      log.warning(
-        `unable to look for older forms of "${walKey(file, '')}": ${error.message}; if there are any, a fetch may deliver them`,
-      )
-    }
+    const forms = await looks.tryTo(
+      'whether older forms of a file are there, which a fetch may deliver',
+      () => otherFormsIn(copy, file, key, signal),
+    )
+    for (const other of forms?.seen ?? []) found.add(other.key)
   })
   return [...found]
 }
@@ -84,7 +81,7 @@ async function assertKept(storage: Storage, key: string, signal: AbortSignal): P
   try {
     if ((await statIfThere(storage, key, { signal })) !== undefined) return
   } catch (error) {
-    if (hasCode(error, 'ACCESS_DENIED', 'FILE_ACCESS')) return
+    if (hasCode(error, 'ACCESS_DENIED')) return
     throw error
   }
   throw new WalgError('WAL_OVERWRITE', `"${key}" was removed by another push of the same name`, {

@@ -32,6 +32,31 @@ export function unreadable(source: WalSource, key: string, cause: WalgError): Wa
   )
 }
 
+/** A name that may not be looked up is taken. */
+export function unseenExists(storage: Storage, source: WalSource, cause: WalgError): WalgError {
+  return new WalgError(
+    'WAL_OVERWRITE',
+    `WAL file '${source.path}' is already archived, and this user may not read it to compare: histories are never replaced`,
+    {
+      facts: { storage: storage.name, file: source.path },
+      cause,
+      hint: 'compare it as a user who may read; if it is wrong, or the same, remove it there and the next push goes through',
+    },
+  )
+}
+
+/** Histories are guarded also where the guard is switched off, and here nothing can guard them. */
+export function unseenUnguarded(storage: Storage, source: WalSource): WalgError {
+  return new WalgError(
+    'ACCESS_DENIED',
+    `WAL file '${source.path}' cannot be archived: storage "${storage.name}" denies looking whether it has a history of that name, and knows no put that is refused where it has`,
+    {
+      facts: { storage: storage.name, file: source.path },
+      hint: 'give this user the permission to list and to read: histories are never replaced, WALG_PREVENT_WAL_OVERWRITE=false or not',
+    },
+  )
+}
+
 export function damaged(
   codec: Codec,
   storage: Storage,

@@ -8,9 +8,10 @@ import { storageIdentity } from '../../storage/storage-identity.ts'
 import type { OperationContext } from '../context.ts'
 import { checkArchiveIdentity } from './archive-identity.ts'
 import { pushFollowing } from './background-push.ts'
-import { openPushRecords, type PushRecords } from './push-records.ts'
+import { type Looks, openLooks, warnOfUnseen } from './looks.ts'
+import { openPushRecords, type PushRecord, type PushRecords } from './push-records.ts'
 import { pushWalMetadata } from './wal-metadata-push.ts'
-import { createWalPusher, type WalPusher } from './wal-pusher.ts'
+import { createWalPusher, type PushOutcome, type WalPusher } from './wal-pusher.ts'
 
 export interface WalPushOptions {
   /** Absolute, or relative to the working directory (the server's data directory under archive_command). */
@@ -38,27 +39,47 @@ export interface WalPushResult {
 }
 
 const BACKGROUND_BUDGET_MS = 500
+const BACKGROUND = 'whether files pushed in the background are still there'
 
 /**
  * Archives one file. Returns only when its object is durable in the storage (or was proved to be there with the
  * same content). Throws WAL_OVERWRITE, WAL_INVALID, FILE_NOT_FOUND, FILE_ACCESS and the storage's errors.
  */
 export async function walPush(context: OperationContext, options: WalPushOptions): Promise<WalPushResult> {
+  const looks = openLooks({ areNeeded: options.preventOverwrite })
+  try {
+    return await pushWith(context, options, looks)
+  } finally {
+    warnOfUnseen(context.log, context.storage.name, looks.unseen())
+  }
+}
+
+async function pushWith(
+  context: OperationContext,
+  options: WalPushOptions,
+  looks: Looks,
+): Promise<WalPushResult> {
   const path = resolve(options.path)
   const name = basename(path)
   const walDirectory = findWalDirectory(path, options.dataDirectory)
   const records = openRecords(context, walDirectory)
   const pusher = createWalPusher(context, {
     preventOverwrite: options.preventOverwrite,
+    looks,
     elsewhere: options.elsewhere,
     records,
     inspect: source =>
-      checkArchiveIdentity(context, source, { walDirectory, isRequired: options.requireSystemIdentifier }),
+      checkArchiveIdentity(context, source, {
+        walDirectory,
+        isRequired: options.requireSystemIdentifier,
+        looks,
+      }),
   })
 
-  const wasPushed = records !== undefined && (await acknowledgeFromRecord(context, pusher, records, path))
+  const wasPushed =
+    records !== undefined && (await acknowledgeFromRecord(context, pusher, looks, records, path))
   context.log.info(`Files will be uploaded to storage: ${context.storage.name}`)
-  const kind = wasPushed ? 'pushed-before' : (await pusher.push(path)).kind
+  const outcome = wasPushed ? undefined : await pusher.push(path)
   await pushWalMetadata(
     context,
     { name, modifiedNs: statSync(path, { bigint: true }).mtimeNs },
@@ -73,7 +94,8 @@ export async function walPush(context: OperationContext, options: WalPushOptions
     // not from the pg_wal of PGDATA: a file from elsewhere may be of another cluster
     walDirectory === dirname(path) &&
     options.filesMax > 1 &&
-    options.uploadConcurrency > 1
+    options.uploadConcurrency > 1 &&
+    (options.readyRename || (await willAcknowledge(context, looks, outcome)))
   ) {
     pushedInBackground = await pushFollowing(context, pusher, name, {
       walDirectory,
@@ -83,7 +105,20 @@ export async function walPush(context: OperationContext, options: WalPushOptions
       budgetMs: BACKGROUND_BUDGET_MS,
     })
   }
-  return { name, kind, pushedInBackground }
+  return { name, kind: outcome?.kind ?? 'pushed-before', pushedInBackground }
+}
+
+/**
+ * Whether files pushed ahead could be acknowledged later, which takes a look at them: else each would be put twice. Only asked
+ * where a look was denied; a storage that denies those at what is absent may allow those at what is there.
+ */
+async function willAcknowledge(
+  context: OperationContext,
+  looks: Looks,
+  outcome: PushOutcome | undefined,
+): Promise<boolean> {
+  if (outcome === undefined || looks.unseen().length === 0) return true
+  return (await looks.tryTo(BACKGROUND, () => isStoredEverywhere(context, outcome.key))) !== undefined
 }
 
 /** The file's own directory when the server keeps its archive status there, else PGDATA's `pg_wal`. */
@@ -133,6 +168,7 @@ function openRecords(context: OperationContext, walDirectory: string | undefined
 async function acknowledgeFromRecord(
   context: OperationContext,
   pusher: WalPusher,
+  looks: Looks,
   records: PushRecords,
   path: string,
 ): Promise<boolean> {
@@ -144,7 +180,10 @@ async function acknowledgeFromRecord(
     record.contentHash === pusher.hashFile(path)
   if (isSame) {
     try {
-      if (await isStoredEverywhere(context, record.key, record.storedSizeBytes)) return true
+      const look = await looks.tryTo(BACKGROUND, () => isStoredEverywhere(context, record.key, record))
+      // Not believed unseen. The record stays: it says whose the object is, should one be there.
+      if (look === undefined) return false
+      if (look.seen) return true
       context.log.warning(
         `object "${record.key}" has another size than when it was pushed; pushing ${name} again`,
       )
@@ -160,11 +199,11 @@ async function acknowledgeFromRecord(
 async function isStoredEverywhere(
   { storage, signal }: OperationContext,
   key: string,
-  sizeBytes: number | undefined,
+  expected?: Pick<PushRecord, 'storedSizeBytes'>,
 ): Promise<boolean> {
   for (const copy of copiesOf(storage)) {
     const info = await copy.stat(key, { signal })
-    if (info.sizeBytes !== sizeBytes) return false
+    if (expected !== undefined && info.sizeBytes !== expected.storedSizeBytes) return false
   }
   return true
 }

@@ -9,10 +9,11 @@ import type { PutOptions, Storage } from '../../storage/storage.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import type { OperationContext } from '../context.ts'
 import { askCopies } from './ask-copies.ts'
+import { type Looks, openLooks } from './looks.ts'
 import { findOtherForms, removeOtherForms } from './other-forms.ts'
 import { judgeArchived } from './overwrite-guard.ts'
 import type { PushRecord, PushRecords } from './push-records.ts'
-import { damaged, different, unreadable } from './refusals.ts'
+import { damaged, different, unreadable, unseenExists, unseenUnguarded } from './refusals.ts'
 import { refuseElsewhere } from './refuse-elsewhere.ts'
 import { refuseOtherContent, refuseRival } from './rival-form.ts'
 import { hashSource, sealSource } from './seal-source.ts'
@@ -31,6 +32,8 @@ export type PushOutcome =
 export interface WalPusherOptions {
   /** false: an existing object is replaced, except a `.history`. */
   readonly preventOverwrite: boolean
+  /** Default: every look must be had. */
+  readonly looks?: Looks
   /** Further storages of the archive, into which nothing is put: what they have under a name must be the same. */
   readonly elsewhere?: (() => Promise<readonly Storage[]>) | undefined
   /** Where the push can note what it is about to do; absent when there is no `pg_wal` to note it in. */
@@ -56,7 +59,8 @@ export function createWalPusher(context: OperationContext, options: WalPusherOpt
   const memory = createLinearMemory()
   const codec = openCodec(context.codecDescription, memory)
   const hasher = openHasher(memory)
-  const pusher = { context, options, memory, codec, hasher, isAhead: false }
+  const looks = options.looks ?? openLooks({ areNeeded: true })
+  const pusher = { context, options, looks, memory, codec, hasher, isAhead: false }
   return {
     async push(path: string, { isAhead = false }: PushFileOptions = {}): Promise<PushOutcome> {
       const source = openWalSource(path)
@@ -81,6 +85,7 @@ export function createWalPusher(context: OperationContext, options: WalPusherOpt
 interface Pusher {
   readonly context: OperationContext
   readonly options: WalPusherOptions
+  readonly looks: Looks
   readonly memory: LinearMemory
   readonly codec: Codec
   readonly hasher: Hasher
@@ -92,9 +97,10 @@ async function pushSource(pusher: Pusher, source: WalSource): Promise<PushOutcom
   const { preventOverwrite, elsewhere } = pusher.options
   const isGuarded = preventOverwrite || source.name.endsWith('.history')
   if (!isGuarded) return await replaceSource(pusher, source)
-  const { archived, lacking } = await settleEverywhere(pusher, source)
+  const { archived, lacking, isUnseen } = await settleEverywhere(pusher, source)
   if (archived !== undefined && lacking.length === 0) return archived
   if (archived === undefined) await refuseElsewhere({ ...pusher, source }, (await elsewhere?.()) ?? [])
+  if (isUnseen) return await putUnseen(pusher, source, lacking)
   if (!storage.features.conditionalPut) return await putGuarded(pusher, source, {}, lacking)
   try {
     return await putGuarded(pusher, source, { ifAbsent: true }, lacking)
@@ -105,6 +111,10 @@ async function pushSource(pusher: Pusher, source: WalSource): Promise<PushOutcom
     // Another push of the same name came first; it must have had the same content.
     const again = await settleEverywhere(pusher, source)
     if (again.archived !== undefined && again.lacking.length === 0) return again.archived
+    if (again.isUnseen) {
+      pusher.options.records?.remove(source.name)
+      throw unseenExists(storage, source, error)
+    }
     return await putGuarded(pusher, source, {}, again.lacking)
   }
 }
@@ -117,6 +127,44 @@ async function putGuarded(
   into: readonly Storage[],
 ): Promise<PushOutcome> {
   return await acknowledgeAlone(pusher, source, await putSource(pusher, source, options, into), into)
+}
+
+/**
+ * Guards a file whose name may not be looked up by the put itself, which the storage refuses where the name is taken. What an
+ * earlier attempt noted is read first: this one notes the same. Throws WAL_OVERWRITE.
+ */
+async function putUnseen(pusher: Pusher, source: WalSource, into: readonly Storage[]): Promise<PushOutcome> {
+  const { context, options } = pusher
+  const { storage } = context
+  if (!storage.features.conditionalPut) throw unseenUnguarded(storage, source)
+  const isOwn = wasPushedBefore(pusher, source)
+  try {
+    return await putSource(pusher, source, { ifAbsent: true }, into)
+  } catch (error) {
+    if (hasCode(error, 'FORMAT_UNSUPPORTED')) throw unseenUnguarded(storage, source)
+    // Denied: the name is taken, and whose it is may not be looked at, or putting is not permitted.
+    if (!hasCode(error, 'OBJECT_EXISTS', 'ACCESS_DENIED')) throw error
+    if (!isOwn) {
+      // The note would pass what is there for this push's own.
+      options.records?.remove(source.name)
+      throw error.code === 'OBJECT_EXISTS' ? unseenExists(storage, source, error) : error
+    }
+    context.log.warning(
+      `"${source.name}" is archived and cannot be read back, but an earlier attempt recorded the same content; putting it again`,
+    )
+    return await putSource(pusher, source, {}, into)
+  }
+}
+
+/** Whether an attempt on this host has noted that it puts this content at this place. */
+function wasPushedBefore(pusher: Pusher, source: WalSource): boolean {
+  const { context, options } = pusher
+  const record = options.records?.read(source.name)
+  return (
+    record !== undefined &&
+    record.storage === storageIdentity(context.storageDescription) &&
+    record.contentHash === hashSource(pusher, source)
+  )
 }
 
 /** What was put counts when nothing else of that name is there. */
@@ -138,9 +186,9 @@ async function acknowledgeAlone(
 
 /** Without the guard: whatever is archived under this name, in any form, gives way. */
 async function replaceSource(pusher: Pusher, source: WalSource): Promise<PushOutcome> {
-  const { context, codec } = pusher
+  const { context, codec, looks } = pusher
   const key = walKey(source.name, codec.extension)
-  const others = await findOtherForms(context, source.name, key)
+  const others = await findOtherForms(context, looks, source.name, key)
   const outcome = await putSource(pusher, source, {})
   if (others.length > 0) await removeOtherForms(context, key, others)
   return outcome
@@ -151,6 +199,8 @@ interface Settled {
   readonly archived: PushOutcome | undefined
   /** The storages that do not have it: the way is free for a put. */
   readonly lacking: readonly Storage[]
+  /** One of those may have it: looking there is not permitted, and not needed. */
+  readonly isUnseen: boolean
 }
 
 /** Compares with what each storage has; one that may be down, and is, is passed over. */
@@ -158,23 +208,32 @@ async function settleEverywhere(pusher: Pusher, source: WalSource): Promise<Sett
   const { storage } = pusher.context
   let archived: PushOutcome | undefined
   const lacking: Storage[] = []
+  let isUnseen = false
   await askCopies(storage, async copy => {
     const outcome = await settleWithArchive(pusher, copy, source)
-    if (outcome === undefined) lacking.push(copy)
+    if (outcome === 'unseen') isUnseen = true
+    if (outcome === undefined || outcome === 'unseen') lacking.push(copy)
     else archived ??= outcome
   })
   if (archived !== undefined) storage.copies?.noteGaps(archived.key)
-  return { archived, lacking }
+  return { archived, lacking, isUnseen }
 }
 
-/** Compares with what a storage has under this name, in any form. undefined: the way is free for a put. */
+/**
+ * Compares with what a storage has under this name, in any form. undefined: the way is free for a put; `unseen`: nobody knows.
+ */
 async function settleWithArchive(
   pusher: Pusher,
   storage: Storage,
   source: WalSource,
-): Promise<PushOutcome | undefined> {
-  const { context, options } = pusher
-  const found = await findPayload(storage, walKey(source.name, ''), { signal: context.signal })
+): Promise<PushOutcome | 'unseen' | undefined> {
+  const { context, looks } = pusher
+  const { signal } = context
+  const look = await looks.tryTo('what is archived under the name of a history', () =>
+    findPayload(storage, walKey(source.name, ''), { signal }),
+  )
+  if (look === undefined) return 'unseen'
+  const found = look.seen
   if (found === null) return undefined
   const verdict = await judgeArchived({ storage, codec: pusher.codec, source, found })
   switch (verdict.kind) {
@@ -189,18 +248,12 @@ async function settleWithArchive(
         `object "${found.key}" in the archive is incomplete (${verdict.reason}), as an interrupted upload leaves it; replacing it`,
       )
       return await replaceIncomplete(pusher, storage, found.key, source)
-    case 'unreadable': {
-      const record = options.records?.read(source.name)
-      const isOwn =
-        record !== undefined &&
-        record.storage === storageIdentity(context.storageDescription) &&
-        record.contentHash === hashSource(pusher, source)
-      if (!isOwn) throw unreadable(source, found.key, verdict.error)
+    case 'unreadable':
+      if (!wasPushedBefore(pusher, source)) throw unreadable(source, found.key, verdict.error)
       context.log.warning(
         `object "${found.key}" cannot be read back, but an earlier attempt recorded the same content; putting it again`,
       )
       return await putSource(pusher, source, {}, [storage])
-    }
     case 'damaged':
       throw damaged(pusher.codec, storage, source, found.key, verdict.error)
     case 'different':
