@@ -24,6 +24,13 @@ export const mutations: readonly Mutation[] = [
     test: PLAN_TEST,
   },
   {
+    guard: 'an old page proves nothing when its relation may have come with a template that is gone',
+    file: PLAN,
+    find: ' || !(number > databaseAt(input, place))',
+    replace: '',
+    test: PLAN_TEST,
+  },
+  {
     guard: 'unlogged relations are stored whole',
     file: PLAN,
     find: 'else if (!isUnlogged(index)) {',

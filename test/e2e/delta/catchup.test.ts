@@ -118,6 +118,45 @@ for (const major of [13, 15, 18] as const satisfies readonly Major[]) {
   )
 }
 
+testUnless(
+  missingPostgres(15),
+  'a standby gets a database whole that was made again under its old oid of one that is gone since',
+  async () => {
+    await using source = await startArchivingCluster({
+      major: 15,
+      segmentSizeMiB: 1,
+      settings: { autovacuum: 'off' },
+    })
+    const { cluster: primary, settings } = source
+    const inDatabase = async (database: string, sql: string): Promise<void> => {
+      const client = await primary.client({ database })
+      await client.query(sql)
+      await client.end()
+    }
+    await primary.query('create database one')
+    await inDatabase('one', 'create table t as select g as id from generate_series(1, 1000) g')
+    await primary.query('create database two template one')
+    await inDatabase('two', 'alter table t rename to two')
+    const makeOf = (name: string): string => `create database x oid 70000 template ${name} strategy file_copy`
+    await primary.query(makeOf('one'))
+    await using standby = await startStandby(source, 'standby')
+    await untilCaughtUp(primary, standby)
+    await standby.stop()
+    const { redoLsn } = await readControlFile(standby.dataDirectory)
+    const changes = ['drop database x', makeOf('two'), 'drop database one', 'drop database two']
+    for (const sql of changes) await primary.query(sql)
+    const push = ['catchup-push', primary.dataDirectory, '--from-lsn', formatLsn(redoLsn)]
+    await walg(push, source.connection())
+    await walg(['catchup-fetch', standby.dataDirectory, 'LATEST'], settings)
+    await standby.start()
+    await untilCaughtUp(primary, standby)
+    const client = await standby.client({ database: 'x' })
+    expect((await client.query('select count(*)::int as n from two')).rows).toEqual([{ n: 1000 }])
+    await client.end()
+  },
+  120_000,
+)
+
 for (const major of [15, 18] as const satisfies readonly Major[]) {
   testUnless(
     missingPostgres(major),

@@ -46,6 +46,10 @@ test('a database that may have been copied meanwhile is stored whole', () => {
       '/base/16401/16600': [5],
       '/base/16402/16600': [5],
       '/base/16403/16700': [1000, 2000], // nothing old at all
+      '/base/70000/1259': [5], // came with a template that is gone
+      '/base/70000/16800': [5],
+      '/pg_tblspc/16900/PG_15_202209061/16400/16901': [5],
+      '/pg_tblspc/16900/PG_15_202209061/70000/16902': [5],
     }),
   ).toEqual({
     '/base/5/1259': 'scan',
@@ -55,6 +59,10 @@ test('a database that may have been copied meanwhile is stored whole', () => {
     '/base/16401/16600': 'whole',
     '/base/16402/16600': 'whole',
     '/base/16403/16700': 'whole',
+    '/base/70000/1259': 'whole',
+    '/base/70000/16800': 'whole',
+    '/pg_tblspc/16900/PG_15_202209061/16400/16901': 'scan',
+    '/pg_tblspc/16900/PG_15_202209061/70000/16902': 'whole',
   })
 })
 

@@ -27,7 +27,8 @@ const SHARED = -1
  * Decides for every file of a catchup backup how it is packed. Increments are made of the main forks of permanent relations,
  * in directories of databases that were there before the standby stopped. The standby does not have what CREATE DATABASE or
  * ALTER DATABASE SET TABLESPACE have copied since, and the pages of such a copy are as old as those they were copied from:
- * a directory without a page that is older than `fromLsn` and nobody else's is stored whole.
+ * a directory without a page that is older than `fromLsn` and nobody else's is stored whole. The template may be gone, or its table
+ * written anew: only a relation that has a higher number than its database was made after that, and did not come with the copy.
  */
 export function planCatchup({ log }: Pick<OperationContext, 'log'>, input: CatchupInput): FilePlan {
   const { entries, isFile, pageBytes, marks } = input
@@ -74,10 +75,16 @@ function findSettled(input: CatchupInput): ReadonlySet<number> {
   }
   for (const index of candidates) {
     const place = entries.placeOf(index)
-    if (settled.has(place) || owners.get(entries.fileNumber(index)) !== place) continue
+    const number = entries.fileNumber(index)
+    if (settled.has(place) || owners.get(number) !== place || !(number > databaseAt(input, place))) continue
     if (hasOldPage(input, index)) settled.add(place)
   }
   return settled
+}
+
+/** Oid of the database whose directory a place is; NaN for another directory. */
+function databaseAt({ entries }: CatchupInput, place: number): number {
+  return Number(/\/(\d+)$/.exec(entries.places[place]!.member)?.[1])
 }
 
 /** Looks at the first page of a relation's file, and at its last. */
