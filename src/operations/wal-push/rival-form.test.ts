@@ -56,23 +56,33 @@ const beforePut =
     },
   })
 
-/** Storages whose puts only end when as many as `count` have been made. */
-function puttingTogether(count: number): (storage: Storage) => Storage {
+/** Resolves for all when as many as `count` wait. */
+function meetingOf(count: number): () => Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   let left = count
+  return () => {
+    left -= 1
+    if (left === 0) resolve()
+    return promise
+  }
+}
+
+/** Storages whose puts only begin when as many as `count` have looked, and only end when as many have been made. */
+function puttingTogether(count: number): (storage: Storage) => Storage {
+  const allLooked = meetingOf(count)
+  const allPut = meetingOf(count)
   return storage => ({
     ...forwarded(storage),
     features: { ...storage.features, synchronous: false },
     async openSink(key, options) {
+      await allLooked()
       const sink = await storage.openSink(key, options)
       return {
         write: bytes => sink.write(bytes),
         abort: () => sink.abort(),
         async end() {
           await sink.end()
-          left -= 1
-          if (left === 0) resolve()
-          await promise
+          await allPut()
         },
       }
     },
