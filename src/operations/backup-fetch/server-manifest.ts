@@ -135,7 +135,12 @@ function secondPaths(root: string, links: Readonly<Record<string, string>>): Sec
   const add = (from: string, to: string): void =>
     void ways.push({ from: encoder.encode(`${from}/`), to: encoder.encode(`${to}/`) })
   for (const { link, real } of places) {
-    if (isBelow(real, root)) add(path.relative(root, real), link)
+    if (isBelow(real, root)) {
+      const inside = path.relative(root, real)
+      add(inside, link)
+      // a backup over the wire has them under the name of the link
+      add(link, inside)
+    }
     for (const inner of places) {
       if (isBelow(inner.real, real)) add(inner.link, path.join(link, path.relative(real, inner.real)))
     }

@@ -6,8 +6,9 @@ import { giveToClusterUser } from '../../support/cluster-user.ts'
 import { missingPostgres } from '../../support/postgres-binaries.ts'
 import { missingDebianPostgres, testUnless } from '../../support/skip.ts'
 import { runWalg } from '../../support/walg.ts'
-import { archiveEverything, startArchivingCluster } from '../archiving-cluster.ts'
+import { admitReplication, archiveEverything, startArchivingCluster } from '../archiving-cluster.ts'
 import { debianToolTrouble } from '../integrity.ts'
+import { listedBackups } from '../push/backup-push-support.ts'
 
 testUnless(
   missingPostgres(15) ?? missingDebianPostgres(15),
@@ -33,15 +34,25 @@ testUnless(
         `create table in_${name} tablespace ${name} as select g from generate_series(1, 500) g`,
       )
     }
-    const pushed = await runWalg(['backup-push', dataDirectory], { env: source.connection() })
-    expect(pushed.exit).toBe(0)
+    await admitReplication(cluster)
+    const names: string[] = []
+    for (const args of [[dataDirectory], []]) {
+      const pushed = await runWalg(['backup-push', ...args], { env: source.connection() })
+      expect(pushed.exit).toBe(0)
+      names.push(listedBackups(source.repository).find(name => !names.includes(name))!)
+    }
     await archiveEverything(cluster)
     await cluster.stop()
     rmSync(outside, { recursive: true })
-    for (const checksums of ['none', 'sha256']) {
-      const target = place.at(`restored-${checksums}`)
+    const [local, remote] = names as [string, string]
+    for (const [name, checksums] of [
+      [local, 'none'],
+      [local, 'sha256'],
+      [remote, 'none'],
+    ] as const) {
+      const target = place.at(`restored-${name}-${checksums}`)
       const env = { ...source.settings, WALG_BACKUP_MANIFEST_CHECKSUMS: checksums }
-      const fetched = await runWalg(['backup-fetch', target, 'LATEST'], { env })
+      const fetched = await runWalg(['backup-fetch', target, name], { env })
       expect([fetched.exit, fetched.exit === 0 ? '' : fetched.stderr]).toEqual([0, ''])
       giveTreeToClusterUser(target)
       giveTreeToClusterUser(outside)
