@@ -140,3 +140,19 @@ test('without an archive_status backup histories are pushed, partial segments ar
   expect(stored()).toEqual([...without(), `${at(1)}.00000028.backup`].sort())
   expect(run.stderr).toMatch(new RegExp(`^WARNING: .*${at(COMPLETE)}.partial is not pushed`, 'm'))
 })
+
+test('what pg_receivewal has compressed is listed, with the way to decompress it', async () => {
+  const compressed = [`${at(1)}.gz`, `${at(2)}.lz4`, `${at(COMPLETE)}.partial.gz`, '00000002.history.gz']
+  for (const name of compressed) writeFileSync(path.join(wal, name), 'compressed')
+  for (const number of names.keys()) if (number > 0) rmSync(file(number))
+  writeFileSync(path.join(wal, `${at(0)}.gz`), 'decompressed already')
+  const run = await push()
+  expect(run.exit).toBe(0)
+  expect(run.stderr.match(/^WARNING: .* is not pushed/gm)?.length).toBe(compressed.length + 1)
+  expect(run.stderr).toMatch(new RegExp(`${at(1)}.gz is not pushed: compressed.*\\(gzip -d ${at(1)}.gz\\)`))
+  expect(run.stderr).toMatch(
+    new RegExp(`${at(2)}.lz4 is not pushed: compressed.*\\(lz4 -d --rm -m ${at(2)}.lz4\\)`),
+  )
+  expect(run.stderr).toContain(`${at(COMPLETE)}.partial.gz is not pushed: a compressed partial segment`)
+  expect(run.stderr).toContain('5 left out, 0 failed')
+})

@@ -110,6 +110,14 @@ export const mutations: readonly Mutation[] = [
     title: 'SIGQUIT',
   },
   {
+    guard: 'compressed WAL in a directory is not passed over without a word',
+    file: PLAN,
+    find: '  plan.leftOut.push(...compressedOf(listed))\n',
+    replace: '',
+    test: RESCUE,
+    title: 'has compressed is listed',
+  },
+  {
     guard: 'a segment that is not written to its end is not archived without a word',
     file: 'src/operations/wal-push/seal-source.ts',
     find: '  if (pages !== undefined) await warnOfTail(context, source, pages)\n',

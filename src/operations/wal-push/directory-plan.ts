@@ -32,6 +32,15 @@ export interface DirectoryPlan {
 
 const BACKUP_HISTORY_NAME = /^[0-9A-F]{24}\.[0-9A-F]{8}\.backup$/
 const PARTIAL_NAME = /^[0-9A-F]{24}\.partial$/
+/** As `pg_receivewal --compress` writes it, and people do by hand. */
+const COMPRESSED_NAME = /^([0-9A-F]{24}(?:\.partial)?|[0-9A-F]{8}\.history)(\.gz|\.lz4|\.zst|\.bz2|\.xz)$/
+const DECOMPRESSING: Readonly<Record<string, string>> = {
+  '.gz': 'gzip -d',
+  '.lz4': 'lz4 -d --rm -m',
+  '.zst': 'zstd -d --rm',
+  '.bz2': 'bzip2 -d',
+  '.xz': 'xz -d',
+}
 
 /** Reads the directory and decides. Throws FILE_ACCESS. */
 export async function planDirectory(directory: string, signal: AbortSignal): Promise<DirectoryPlan> {
@@ -85,7 +94,9 @@ async function planWithoutStatus(directory: string, signal: AbortSignal): Promis
     holes: [] as string[],
     hasArchiveStatus: false,
   }
-  for (const name of listNames(directory)) {
+  const listed = listNames(directory)
+  plan.leftOut.push(...compressedOf(listed))
+  for (const name of listed) {
     const isTaken = isHistoryName(name) || BACKUP_HISTORY_NAME.test(name)
     if (!isTaken && !isSegmentName(name) && !PARTIAL_NAME.test(name)) continue
     try {
@@ -121,6 +132,21 @@ function listNames(directory: string): string[] {
   } catch (error) {
     throw fromSystemError(error, 'list', directory)
   }
+}
+
+/** Compressed WAL that does not lie there decompressed, too. Only what its own server would archive is pushed: plain files. */
+function compressedOf(listed: readonly string[]): { readonly name: string; readonly reason: string }[] {
+  const present = new Set(listed)
+  const compressed: { name: string; reason: string }[] = []
+  for (const name of listed) {
+    const [, plain = '', extension = ''] = COMPRESSED_NAME.exec(name) ?? []
+    if (plain === '' || present.has(plain)) continue
+    const reason = PARTIAL_NAME.test(plain)
+      ? 'a compressed partial segment, which only its server can name for the archive'
+      : `compressed, as by pg_receivewal: decompress it (${DECOMPRESSING[extension]} ${name}) and run the command again`
+    compressed.push({ name, reason })
+  }
+  return compressed
 }
 
 function inspectSegment(directory: string, name: string, timelines: Map<string, Timeline>): void {
