@@ -2,16 +2,16 @@ import type { Mutation } from './mutation.ts'
 
 const RESCUE = 'test/hazard/wal-rescue.test.ts'
 const PLAN = 'src/operations/wal-push/directory-plan.ts'
-const FORMS = 'src/operations/wal-push/other-forms.test.ts'
+const FORMS = 'src/operations/wal-push/guard/other-forms.test.ts'
 
-const RIVALS = 'src/operations/wal-push/rival-form.test.ts'
-const RIVAL_FORM = 'src/operations/wal-push/rival-form.ts'
-const ELSEWHERE = 'src/operations/wal-push/refuse-elsewhere.test.ts'
-const CUT = 'src/operations/wal-push/cut-evidence.test.ts'
-const CUT_EVIDENCE = 'src/operations/wal-push/cut-evidence.ts'
+const RIVALS = 'src/operations/wal-push/guard/rival-form.test.ts'
+const RIVAL_FORM = 'src/operations/wal-push/guard/rival-form.ts'
+const ELSEWHERE = 'src/operations/wal-push/guard/refuse-elsewhere.test.ts'
+const CUT = 'src/operations/wal-push/guard/cut-evidence.test.ts'
+const CUT_EVIDENCE = 'src/operations/wal-push/guard/cut-evidence.ts'
 const WAL_RESTORE = 'src/operations/wal-restore/wal-restore.ts'
 const RESTORE_TEST = 'test/e2e/archive/wal-restore.test.ts'
-const LOOKS = 'src/operations/wal-push/looks.test.ts'
+const LOOKS = 'src/operations/wal-push/guard/looks.test.ts'
 const PUSH = 'src/operations/wal-push/wal-push.test.ts'
 const SIGNALLED = 'test/hazard/signalled-wal-push.test.ts'
 
@@ -28,18 +28,18 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'older forms are looked for before the new one is put',
     file: 'src/operations/wal-push/wal-pusher.ts',
-    find: `  const others = await findOtherForms(context, source.name, key)
+    find: `  const others = await findOtherForms(context, looks, source.name, key)
   const outcome = await putSource(pusher, source, {})
 `,
     replace: `  const outcome = await putSource(pusher, source, {})
-  const others = await findOtherForms(context, source.name, key)
+  const others = await findOtherForms(context, looks, source.name, key)
 `,
     test: FORMS,
     title: 'another push puts meanwhile',
   },
   {
     guard: 'the object itself is not one of its older forms',
-    file: 'src/operations/wal-push/other-forms.ts',
+    file: 'src/operations/wal-push/guard/other-forms.ts',
     find: '.filter(form => form.key !== key)',
     replace: '',
     test: PUSH,
@@ -143,7 +143,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a damaged object in the archive is not taken for one of another cluster',
-    file: 'src/operations/wal-push/overwrite-guard.ts',
+    file: 'src/operations/wal-push/guard/overwrite-guard.ts',
     find: "if (isDamage(error) || hasCode(error, 'WAL_INVALID')) return { kind: 'damaged', error }",
     replace: "if (isDamage(error) || hasCode(error, 'WAL_INVALID')) return { kind: 'different' }",
     test: PUSH,
@@ -151,7 +151,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'what may be sealed with an unknown key is not replaced as a cut object',
-    file: 'src/operations/wal-push/overwrite-guard.ts',
+    file: 'src/operations/wal-push/guard/overwrite-guard.ts',
     find: 'if (holdsNothing(stored) || isProvenCut(codec, found.extension, stored, position)) {',
     replace: '{',
     test: CUT,
@@ -199,7 +199,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a shorter history that may be whole is not replaced as a cut one',
-    file: 'src/operations/wal-push/overwrite-guard.ts',
+    file: 'src/operations/wal-push/guard/overwrite-guard.ts',
     find: "  if (isEndOfText(source, position)) return { kind: 'different' }\n",
     replace: '',
     test: CUT,
@@ -207,7 +207,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a shorter content that was sealed whole is not replaced as a cut one',
-    file: 'src/operations/wal-push/overwrite-guard.ts',
+    file: 'src/operations/wal-push/guard/overwrite-guard.ts',
     find: "found.extension === '' && !codec.hasKeys",
     replace: "found.extension === ''",
     test: CUT,
@@ -231,7 +231,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'where a form has no checksum, the records tell that an object is damaged',
-    file: 'src/operations/wal-push/overwrite-guard.ts',
+    file: 'src/operations/wal-push/guard/overwrite-guard.ts',
     find: '    records?.end()\n',
     replace: '',
     test: PUSH,
@@ -280,7 +280,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'what another storage of the archive has under the name is not contradicted',
-    file: 'src/operations/wal-push/refuse-elsewhere.ts',
+    file: 'src/operations/wal-push/guard/refuse-elsewhere.ts',
     find: "      if (verdict.kind === 'different') throw different(storage, source, found.key)\n",
     replace: '',
     test: ELSEWHERE,
@@ -288,7 +288,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a storage that is only compared with, and is down, does not stop archiving',
-    file: 'src/operations/wal-push/refuse-elsewhere.ts',
+    file: 'src/operations/wal-push/guard/refuse-elsewhere.ts',
     find: 'if (!isStorageTrouble(error) || signal.aborted) throw error',
     replace: 'if (isStorageTrouble(error) || signal.aborted) throw error',
     test: ELSEWHERE,
@@ -341,7 +341,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a push goes on unseen only where looking is denied',
-    file: 'src/operations/wal-push/looks.ts',
+    file: 'src/operations/wal-push/guard/looks.ts',
     find: "        if (!hasCode(error, 'ACCESS_DENIED')) throw error\n",
     replace: "        if (!hasCode(error, 'ACCESS_DENIED', 'STORAGE_UNAVAILABLE')) throw error\n",
     test: LOOKS,
@@ -349,7 +349,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a push goes on unseen only with the overwrite guard switched off',
-    file: 'src/operations/wal-push/looks.ts',
+    file: 'src/operations/wal-push/guard/looks.ts',
     find: '        if (areNeeded) throw lookDenied(error)\n',
     replace: '',
     test: LOOKS,
@@ -357,7 +357,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a push goes on unseen only where nobody requires the cluster to be proved',
-    file: 'src/operations/wal-push/archive-identity.ts',
+    file: 'src/operations/wal-push/guard/archive-identity.ts',
     find: '  const found = options.isRequired\n',
     replace: '  const found = false\n',
     test: LOOKS,

@@ -6,17 +6,17 @@ const FILES = 'src/operations/backup-push/delta/plan-files.ts'
 const FILES_TEST = 'src/operations/backup-push/delta/plan-files.test.ts'
 const NEW = 'src/operations/backup-push/delta/new-databases.ts'
 const RESTORED_TEST = 'test/e2e/delta/restored-cluster.test.ts'
-const GUARDS = 'src/operations/backup-push/delta/parent-guards.ts'
-const GUARDS_TEST = 'src/operations/backup-push/delta/parent-guards.test.ts'
+const GUARDS = 'src/operations/backup-push/delta/parent/parent-guards.ts'
+const GUARDS_TEST = 'src/operations/backup-push/delta/parent/parent-guards.test.ts'
 const VISIBLE = 'src/operations/backup-push/delta/visible-pages.ts'
 const VISIBLE_TEST = 'src/operations/backup-push/delta/visible-pages.test.ts'
-const END = 'src/operations/backup-push/delta/parent-end.ts'
-const END_TEST = 'src/operations/backup-push/delta/parent-end.test.ts'
+const END = 'src/operations/backup-push/delta/parent/parent-end.ts'
+const END_TEST = 'src/operations/backup-push/delta/parent/parent-end.test.ts'
 const ROLLED_BACK_TEST = 'test/e2e/delta/rolled-back-cluster.test.ts'
 const CHANGES = 'src/operations/backup-push/changes/find-changed-pages.ts'
 const CHANGES_TEST = 'src/operations/backup-push/changes/find-changed-pages.test.ts'
-const CHAIN = 'src/operations/backup-push/delta/chain-check.ts'
-const CHAIN_TEST = 'src/operations/backup-push/delta/chain-check.test.ts'
+const CHAIN = 'src/operations/backup-push/delta/parent/chain-check.ts'
+const CHAIN_TEST = 'src/operations/backup-push/delta/parent/chain-check.test.ts'
 const DELTA_TEST = 'test/e2e/delta/delta-push.test.ts'
 
 /** The guards of delta backups. */
@@ -183,7 +183,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'the parts of the parent must be there',
-    file: 'src/operations/backup-push/delta/parent-files.ts',
+    file: 'src/operations/backup-push/delta/parent/parent-files.ts',
     find: '    if (stored.get(part) !== sizeBytes) throw missingPart(parent, part)',
     replace: '    if (stored.size === 0 && sizeBytes > 0) throw missingPart(parent, part)',
     test: DELTA_TEST,
@@ -264,10 +264,10 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a file that was written later in the parent than it is now was brought back',
-    file: 'src/operations/backup-push/delta/older-files.ts',
+    file: 'src/operations/backup-push/delta/parent/older-files.ts',
     find: 'entries.mtimeNs(index) + SLACK_NS < parent.files.mtimeNs(row)',
     replace: 'parent.files.mtimeNs(row) + SLACK_NS < entries.mtimeNs(index)',
-    test: 'src/operations/backup-push/delta/older-files.test.ts',
+    test: 'src/operations/backup-push/delta/parent/older-files.test.ts',
   },
   {
     guard: 'the end of a parent is the record of that very backup',
@@ -278,7 +278,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'WAL that the archive has got after the parent was complete is read',
-    file: 'src/operations/backup-push/delta/parent-wal.ts',
+    file: 'src/operations/backup-push/delta/parent/parent-wal.ts',
     find: 'found.info.modifiedNs <= sentinel.modifiedNs',
     replace: 'found.info.modifiedNs > 0n',
     test: ROLLED_BACK_TEST,
@@ -286,7 +286,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'the WAL of pg_wal tells before the archive',
-    file: 'src/operations/backup-push/delta/parent-wal.ts',
+    file: 'src/operations/backup-push/delta/parent/parent-wal.ts',
     find: "if (local !== undefined && local.kind !== 'unreadable') return {",
     replace: "if (local?.kind === 'record') return {",
     test: ROLLED_BACK_TEST,

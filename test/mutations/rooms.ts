@@ -92,7 +92,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'different content is never taken for the same',
-    file: 'src/operations/wal-push/overwrite-guard.ts',
+    file: 'src/operations/wal-push/guard/overwrite-guard.ts',
     find: 'if (!equalsLocal(source, position, archived)) return false',
     replace: 'equalsLocal(source, position, archived)',
     test: 'test/hazard/damaged-wal.test.ts',
@@ -100,7 +100,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a cut object in the archive is replaced',
-    file: 'src/operations/wal-push/overwrite-guard.ts',
+    file: 'src/operations/wal-push/guard/overwrite-guard.ts',
     find: "if (hasCode(error, 'FORMAT_TRUNCATED')) return judgeCut",
     replace: "if (hasCode(error, 'USAGE')) return judgeCut",
     test: 'test/hazard/damaged-wal.test.ts',

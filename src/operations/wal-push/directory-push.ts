@@ -8,7 +8,7 @@ import type { StorageDescription } from '../../storage/description.ts'
 import type { OperationContext } from '../context.ts'
 import { type DirectoryPlan, type LackingFile, planDirectory } from './directory-plan.ts'
 import type { DirectoryTask, DirectoryTaskResult } from './directory-worker.ts'
-import { warnOfUnseen } from './looks.ts'
+import { warnOfUnseen } from './guard/looks.ts'
 
 export interface DirectoryPushOptions {
   /** `pg_wal`, or a data directory that has one. */

@@ -1,7 +1,7 @@
 import type { ZeroRuns } from '../../../delta/zero-runs.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
 import { copiedPartName, isLatePart, partExtension } from '../../../repository/layout.ts'
-import type { ParentFiles } from '../delta/parent-files.ts'
+import type { ParentFiles } from '../delta/parent/parent-files.ts'
 import { isSettled } from '../delta/plan-files.ts'
 import type { CopiedFiles, CopiedPart } from './copied-files.ts'
 import type { SourceParts } from './source-parts.ts'

@@ -1,7 +1,7 @@
 import type { DatabaseRows } from '../../../postgres/cluster/cluster-facts.ts'
 import type { RelationFile } from '../../../postgres/relation-file.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
-import type { ParentFiles } from './parent-files.ts'
+import type { ParentFiles } from './parent/parent-files.ts'
 
 export interface NewDatabasesInput {
   readonly entries: DataEntries

@@ -7,7 +7,7 @@ import { FilesMetadata } from '../../../repository/files-metadata.ts'
 import { type Doubt, DoubtfulDatabases } from './doubtful-databases.ts'
 import type { FilePlan } from './file-plan.ts'
 import { movedDatabases, sameDatabases } from './new-databases.ts'
-import { ParentSizes } from './parent-files.ts'
+import { ParentSizes } from './parent/parent-files.ts'
 import { planFiles } from './plan-files.ts'
 
 const PAGE = 8192

@@ -10,7 +10,7 @@ import { openFile, readInto } from '../part/file-reading.ts'
 import type { DoubtfulDatabases } from './doubtful-databases.ts'
 import { FilePlan } from './file-plan.ts'
 import { findNewDatabases } from './new-databases.ts'
-import type { ParentFiles } from './parent-files.ts'
+import type { ParentFiles } from './parent/parent-files.ts'
 import { scanMethod, type VisibleMarks } from './visible-pages.ts'
 
 export interface PlanInput {

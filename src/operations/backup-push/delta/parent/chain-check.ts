@@ -1,18 +1,18 @@
-import { collect } from '../../../kit/bytes.ts'
-import { hasCode, WalgError } from '../../../kit/errors.ts'
-import { readFilesMetadata } from '../../../repository/catalog.ts'
-import type { ChainBackup } from '../../../repository/chain.ts'
+import { collect } from '../../../../kit/bytes.ts'
+import { hasCode, WalgError } from '../../../../kit/errors.ts'
+import { readFilesMetadata } from '../../../../repository/catalog.ts'
+import type { ChainBackup } from '../../../../repository/chain.ts'
 import {
   backupPrefix,
   FILES_METADATA_NAME,
   filesMetadataKey,
   PARTS_FOLDER,
-} from '../../../repository/layout.ts'
-import { readLinkedManifest } from '../../../repository/linked-manifest.ts'
-import type { ManifestObject } from '../../../repository/manifest.ts'
-import { forEachOf } from '../../../storage/requests/for-each-of.ts'
-import type { OperationContext } from '../../context.ts'
-import { sizesBelow } from '../own-objects.ts'
+} from '../../../../repository/layout.ts'
+import { readLinkedManifest } from '../../../../repository/linked-manifest.ts'
+import type { ManifestObject } from '../../../../repository/manifest.ts'
+import { forEachOf } from '../../../../storage/requests/for-each-of.ts'
+import type { OperationContext } from '../../../context.ts'
+import { sizesBelow } from '../../own-objects.ts'
 import { findMissingPart } from './parent-files.ts'
 
 type CheckContext = Pick<OperationContext, 'storage' | 'signal' | 'codec'>

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'bun:test'
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { LATE_PARTS, makeBackup, makeTar } from '../../../../test/support/made-backup.ts'
-import { operationContext } from '../../../../test/support/operation-context.ts'
-import { tempDirectory } from '../../../../test/support/temp-directory.ts'
-import type { WalgError } from '../../../kit/errors.ts'
-import { toBackupName } from '../../../repository/backup-name.ts'
-import { readSentinel } from '../../../repository/catalog.ts'
+import { LATE_PARTS, makeBackup, makeTar } from '../../../../../test/support/made-backup.ts'
+import { operationContext } from '../../../../../test/support/operation-context.ts'
+import { tempDirectory } from '../../../../../test/support/temp-directory.ts'
+import type { WalgError } from '../../../../kit/errors.ts'
+import { toBackupName } from '../../../../repository/backup-name.ts'
+import { readSentinel } from '../../../../repository/catalog.ts'
 import { checkChain } from './chain-check.ts'
 
 const NAME = toBackupName('base_000000010000000000000002')

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
-import { timestampFromNs } from '../../../kit/timestamp.ts'
-import { DataEntryColumns } from '../../../postgres/walk/data-entries.ts'
-import { FilesMetadata } from '../../../repository/files-metadata.ts'
+import { timestampFromNs } from '../../../../kit/timestamp.ts'
+import { DataEntryColumns } from '../../../../postgres/walk/data-entries.ts'
+import { FilesMetadata } from '../../../../repository/files-metadata.ts'
 import { findOlderFile } from './older-files.ts'
 
 const PAGE = 8192

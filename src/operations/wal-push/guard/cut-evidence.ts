@@ -1,8 +1,8 @@
-import type { Codec } from '../../codec/codec.ts'
-import { hasMark, looksPlain } from '../../codec/encryption/stored-form.ts'
-import type { ByteSource } from '../../kit/bytes.ts'
-import { hasCode, WalgError } from '../../kit/errors.ts'
-import type { WalSource } from './wal-source.ts'
+import type { Codec } from '../../../codec/codec.ts'
+import { hasMark, looksPlain } from '../../../codec/encryption/stored-form.ts'
+import type { ByteSource } from '../../../kit/bytes.ts'
+import { hasCode, WalgError } from '../../../kit/errors.ts'
+import type { WalSource } from '../wal-source.ts'
 
 /** What is seen of a stored object while its content is read. */
 export interface StoredView {

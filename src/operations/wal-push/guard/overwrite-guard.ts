@@ -1,9 +1,10 @@
-import type { Codec } from '../../codec/codec.ts'
-import { hasCode, isDamage, WalgError } from '../../kit/errors.ts'
-import { assertSegment, openSegmentChecker } from '../../postgres/wal/page-reader.ts'
-import { isSegmentName } from '../../postgres/wal-segment.ts'
-import type { FoundPayload } from '../../repository/sealed.ts'
-import type { Storage } from '../../storage/storage.ts'
+import type { Codec } from '../../../codec/codec.ts'
+import { hasCode, isDamage, WalgError } from '../../../kit/errors.ts'
+import { assertSegment, openSegmentChecker } from '../../../postgres/wal/page-reader.ts'
+import { isSegmentName } from '../../../postgres/wal-segment.ts'
+import type { FoundPayload } from '../../../repository/sealed.ts'
+import type { Storage } from '../../../storage/storage.ts'
+import type { WalSource } from '../wal-source.ts'
 import {
   holdsNothing,
   isEndOfText,
@@ -12,7 +13,6 @@ import {
   type StoredView,
   watchStored,
 } from './cut-evidence.ts'
-import type { WalSource } from './wal-source.ts'
 
 /** How an object in the archive compares with the local file of the same name. */
 export type Verdict =
@@ -104,7 +104,7 @@ async function readArchived(
  */
 async function judgeDifferent(input: Compared): Promise<Verdict> {
   const { name } = input.source
-  const { openRecordChecker } = await import('../../postgres/wal/record-checker.ts')
+  const { openRecordChecker } = await import('../../../postgres/wal/record-checker.ts')
   const pages = isSegmentName(name) ? openSegmentChecker(name) : undefined
   const records = isSegmentName(name) ? openRecordChecker(name) : undefined
   try {

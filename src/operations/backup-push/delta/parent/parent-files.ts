@@ -1,23 +1,23 @@
-import type { ParentFile } from '../../../delta/page-selection.ts'
-import type { ZeroRuns } from '../../../delta/zero-runs.ts'
-import { collect } from '../../../kit/bytes.ts'
-import { WalgError } from '../../../kit/errors.ts'
-import { epochNs } from '../../../kit/timestamp.ts'
-import type { DatabaseRows } from '../../../postgres/cluster/cluster-facts.ts'
-import { type ControlFile, parseControlFile } from '../../../postgres/control-file.ts'
-import { readFilesMetadata } from '../../../repository/catalog.ts'
-import type { FilesMetadata } from '../../../repository/files-metadata.ts'
-import { isLatePart, isPgControlPart, partExtension, partsPrefix } from '../../../repository/layout.ts'
-import { readLinkedManifest } from '../../../repository/linked-manifest.ts'
+import type { ParentFile } from '../../../../delta/page-selection.ts'
+import type { ZeroRuns } from '../../../../delta/zero-runs.ts'
+import { collect } from '../../../../kit/bytes.ts'
+import { WalgError } from '../../../../kit/errors.ts'
+import { epochNs } from '../../../../kit/timestamp.ts'
+import type { DatabaseRows } from '../../../../postgres/cluster/cluster-facts.ts'
+import { type ControlFile, parseControlFile } from '../../../../postgres/control-file.ts'
+import { readFilesMetadata } from '../../../../repository/catalog.ts'
+import type { FilesMetadata } from '../../../../repository/files-metadata.ts'
+import { isLatePart, isPgControlPart, partExtension, partsPrefix } from '../../../../repository/layout.ts'
+import { readLinkedManifest } from '../../../../repository/linked-manifest.ts'
 import type {
   ManifestHeader,
   ManifestObject,
   ManifestSink,
   ScannedManifestFile,
-} from '../../../repository/manifest.ts'
-import { createTarReader } from '../../../tar/unpack.ts'
-import type { OperationContext } from '../../context.ts'
-import { SourceParts } from '../copy/source-parts.ts'
+} from '../../../../repository/manifest.ts'
+import { createTarReader } from '../../../../tar/unpack.ts'
+import type { OperationContext } from '../../../context.ts'
+import { SourceParts } from '../../copy/source-parts.ts'
 import type { ParentBackup } from './choose-parent.ts'
 
 /** What is known of the files of the parent backup. */

@@ -1,7 +1,7 @@
-import type { Codec } from '../../codec/codec.ts'
-import { hasCode, WalgError } from '../../kit/errors.ts'
-import type { Storage } from '../../storage/storage.ts'
-import type { WalSource } from './wal-source.ts'
+import type { Codec } from '../../../codec/codec.ts'
+import { hasCode, WalgError } from '../../../kit/errors.ts'
+import type { Storage } from '../../../storage/storage.ts'
+import type { WalSource } from '../wal-source.ts'
 
 export function different(storage: Storage, source: WalSource, key: string): WalgError {
   return new WalgError(

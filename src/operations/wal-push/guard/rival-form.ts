@@ -1,11 +1,11 @@
-import type { Codec } from '../../codec/codec.ts'
-import { hasCode, WalgError } from '../../kit/errors.ts'
-import type { Storage } from '../../storage/storage.ts'
-import type { OperationContext } from '../context.ts'
+import type { Codec } from '../../../codec/codec.ts'
+import { hasCode, WalgError } from '../../../kit/errors.ts'
+import type { Storage } from '../../../storage/storage.ts'
+import type { OperationContext } from '../../context.ts'
+import type { WalSource } from '../wal-source.ts'
 import { askCopies } from './ask-copies.ts'
 import { otherFormsIn } from './other-forms.ts'
 import { judgeArchived, type Verdict } from './overwrite-guard.ts'
-import type { WalSource } from './wal-source.ts'
 
 /** A file that lies in the archive as `key`, with its own content. */
 export interface ArchivedSource {

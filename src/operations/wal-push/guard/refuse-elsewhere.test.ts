@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { forwarded } from '../../../test/doubles/forwarded-storage.ts'
-import { operationContext, type TestContext } from '../../../test/support/operation-context.ts'
-import { type TempDirectory, tempDirectory } from '../../../test/support/temp-directory.ts'
-import { segmentName, walBytes } from '../../../test/support/wal-bytes.ts'
-import { WalgError } from '../../kit/errors.ts'
-import type { Storage } from '../../storage/storage.ts'
-import { createWalPusher } from './wal-pusher.ts'
+import { forwarded } from '../../../../test/doubles/forwarded-storage.ts'
+import { operationContext, type TestContext } from '../../../../test/support/operation-context.ts'
+import { type TempDirectory, tempDirectory } from '../../../../test/support/temp-directory.ts'
+import { segmentName, walBytes } from '../../../../test/support/wal-bytes.ts'
+import { WalgError } from '../../../kit/errors.ts'
+import type { Storage } from '../../../storage/storage.ts'
+import { createWalPusher } from '../wal-pusher.ts'
 
 const name = segmentName(1)
 

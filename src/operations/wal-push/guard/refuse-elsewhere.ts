@@ -1,12 +1,12 @@
-import type { Codec } from '../../codec/codec.ts'
-import { walKey } from '../../repository/layout.ts'
-import { findPayload } from '../../repository/sealed.ts'
-import { isStorageTrouble } from '../../storage/failover/storage-trouble.ts'
-import type { Storage } from '../../storage/storage.ts'
-import type { OperationContext } from '../context.ts'
+import type { Codec } from '../../../codec/codec.ts'
+import { walKey } from '../../../repository/layout.ts'
+import { findPayload } from '../../../repository/sealed.ts'
+import { isStorageTrouble } from '../../../storage/failover/storage-trouble.ts'
+import type { Storage } from '../../../storage/storage.ts'
+import type { OperationContext } from '../../context.ts'
+import type { WalSource } from '../wal-source.ts'
 import { judgeArchived } from './overwrite-guard.ts'
 import { different } from './refusals.ts'
-import type { WalSource } from './wal-source.ts'
 
 export interface SourceElsewhere {
   readonly context: OperationContext

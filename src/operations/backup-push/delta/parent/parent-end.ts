@@ -1,23 +1,23 @@
-import type { ControlFile } from '../../../postgres/control-file.ts'
-import { formatLsn, type Lsn, toLsn } from '../../../postgres/lsn.ts'
+import type { ControlFile } from '../../../../postgres/control-file.ts'
+import { formatLsn, type Lsn, toLsn } from '../../../../postgres/lsn.ts'
 import {
   type Checkpoint,
   type CheckpointAt,
   isOtherCheckpoint,
   placeOfCheckpoint,
-} from '../../../postgres/wal/checkpoint-record.ts'
+} from '../../../../postgres/wal/checkpoint-record.ts'
 import {
   type EndingRecord,
   findRecordEnd,
   pagesBefore,
   type RecordEnd,
-} from '../../../postgres/wal/record-end.ts'
-import type { WalPlace } from '../../../postgres/wal/segment-piece.ts'
-import { WAL_PREFIX } from '../../../repository/layout.ts'
-import { findPayload } from '../../../repository/sealed.ts'
-import type { OperationContext } from '../../context.ts'
-import type { BackupSource } from '../source/backup-source.ts'
-import type { CheckedDirectory } from '../source/data-directory-check.ts'
+} from '../../../../postgres/wal/record-end.ts'
+import type { WalPlace } from '../../../../postgres/wal/segment-piece.ts'
+import { WAL_PREFIX } from '../../../../repository/layout.ts'
+import { findPayload } from '../../../../repository/sealed.ts'
+import type { OperationContext } from '../../../context.ts'
+import type { BackupSource } from '../../source/backup-source.ts'
+import type { CheckedDirectory } from '../../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
 import { finishOf } from './parent-guards.ts'
 import { type FoundInWal, readWalPlace } from './parent-wal.ts'

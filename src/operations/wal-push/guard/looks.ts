@@ -1,5 +1,5 @@
-import { hasCode, WalgError } from '../../kit/errors.ts'
-import type { Logger } from '../../kit/log.ts'
+import { hasCode, WalgError } from '../../../kit/errors.ts'
+import type { Logger } from '../../../kit/log.ts'
 
 /** What a push looks for in the archive, in words that follow "not checked:". */
 export type LookedFor =

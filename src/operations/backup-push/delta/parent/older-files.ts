@@ -1,5 +1,5 @@
-import { isPagedFile } from '../../../postgres/relation-file.ts'
-import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
+import { isPagedFile } from '../../../../postgres/relation-file.ts'
+import type { DataEntries } from '../../../../postgres/walk/data-entries.ts'
 import type { ParentFiles } from './parent-files.ts'
 
 /** Copies may lose what is finer than the times of their file system: whole seconds, or pairs of them. */

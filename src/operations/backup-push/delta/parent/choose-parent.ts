@@ -1,12 +1,12 @@
-import { hasCode, WalgError } from '../../../kit/errors.ts'
-import { formatLsn, type Lsn } from '../../../postgres/lsn.ts'
-import type { BackupName } from '../../../repository/backup-name.ts'
-import { backupExists, readMetadata } from '../../../repository/catalog.ts'
-import { type ChainBackup, readChain } from '../../../repository/chain.ts'
-import type { BackupMetadata } from '../../../repository/metadata.ts'
-import { type SelectedBackup, selectBackup, selectionOf } from '../../../repository/selector.ts'
-import type { OperationContext } from '../../context.ts'
-import type { DeltaOptions } from './options.ts'
+import { hasCode, WalgError } from '../../../../kit/errors.ts'
+import { formatLsn, type Lsn } from '../../../../postgres/lsn.ts'
+import type { BackupName } from '../../../../repository/backup-name.ts'
+import { backupExists, readMetadata } from '../../../../repository/catalog.ts'
+import { type ChainBackup, readChain } from '../../../../repository/chain.ts'
+import type { BackupMetadata } from '../../../../repository/metadata.ts'
+import { type SelectedBackup, selectBackup, selectionOf } from '../../../../repository/selector.ts'
+import type { OperationContext } from '../../../context.ts'
+import type { DeltaOptions } from '../options.ts'
 
 /** The backup that a delta will be made from. */
 export interface ParentBackup {

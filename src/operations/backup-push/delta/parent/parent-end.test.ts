@@ -6,15 +6,15 @@ import {
   CHECKPOINT_ONLINE,
   checkpointBody,
   WalBuilder,
-} from '../../../../test/postgres/wal-builder.ts'
-import { operationContext } from '../../../../test/support/operation-context.ts'
-import { type TempDirectory, tempDirectory } from '../../../../test/support/temp-directory.ts'
-import type { ClusterState, ControlFile } from '../../../postgres/control-file.ts'
-import { formatLsn, toLsn } from '../../../postgres/lsn.ts'
-import { toTimelineId } from '../../../postgres/wal-segment.ts'
-import { toBackupName } from '../../../repository/backup-name.ts'
-import type { BackupSource } from '../source/backup-source.ts'
-import type { CheckedDirectory } from '../source/data-directory-check.ts'
+} from '../../../../../test/postgres/wal-builder.ts'
+import { operationContext } from '../../../../../test/support/operation-context.ts'
+import { type TempDirectory, tempDirectory } from '../../../../../test/support/temp-directory.ts'
+import type { ClusterState, ControlFile } from '../../../../postgres/control-file.ts'
+import { formatLsn, toLsn } from '../../../../postgres/lsn.ts'
+import { toTimelineId } from '../../../../postgres/wal-segment.ts'
+import { toBackupName } from '../../../../repository/backup-name.ts'
+import type { BackupSource } from '../../source/backup-source.ts'
+import type { CheckedDirectory } from '../../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
 import { findRollback, judgeParentCheckpoint, judgeParentEnd, type ParentEnd } from './parent-end.ts'
 
