@@ -12,6 +12,7 @@ const CUT_EVIDENCE = 'src/operations/wal-push/guard/cut-evidence.ts'
 const WAL_RESTORE = 'src/operations/wal-restore/wal-restore.ts'
 const RESTORE_TEST = 'test/e2e/archive/wal-restore.test.ts'
 const LOOKS = 'src/operations/wal-push/guard/looks.test.ts'
+const WRITE_ONLY = 'test/e2e/storage/s3-write-only.test.ts'
 const PUSH = 'src/operations/wal-push/wal-push.test.ts'
 const SIGNALLED = 'test/hazard/signalled-wal-push.test.ts'
 
@@ -404,5 +405,13 @@ export const mutations: readonly Mutation[] = [
     replace: '    if (again.isUnseen && isGuarded === undefined) {\n',
     test: LOOKS,
     title: 'puts meanwhile is not replaced',
+  },
+  {
+    guard: 'a name that is taken is told so where S3 denies to look whose the object is',
+    file: 'src/storage/drivers/s3/multipart.ts',
+    find: "    if (hasCode(error, 'ACCESS_DENIED')) return false\n",
+    replace: '',
+    test: WRITE_ONLY,
+    title: 'never replaces a history',
   },
 ]

@@ -8,7 +8,7 @@ export interface CredentialSource {
   keys(): Promise<SigningKeys>
   /** The storage refused `keys`: the next ones must be others. False: there are no others. */
   refresh(refused: SigningKeys): boolean
-  /** For messages, e.g. `the access key AKIA…`. */
+  /** For messages, e.g. `the key of AWS_ACCESS_KEY_ID`; never a key itself, which is hidden wherever it stands. */
   readonly name: string
 }
 
@@ -21,7 +21,7 @@ const LIFE_MS_MIN = 60_000
  */
 export function openCredentials(credentials: S3Credentials, region: string | undefined): CredentialSource {
   if (credentials.kind === 'static') {
-    return { keys: async () => credentials, refresh: () => false, name: credentials.accessKeyId }
+    return { keys: async () => credentials, refresh: () => false, name: 'the key of AWS_ACCESS_KEY_ID' }
   }
   let provide: (() => Promise<ProvidedKeys>) | undefined
   let current: Promise<ProvidedKeys> | undefined

@@ -192,13 +192,27 @@ function meaningOf({ status, code }: S3Fault, place: FaultPlace): Meaning {
   if (status === 401 || status === 403) {
     return {
       code: 'ACCESS_DENIED',
-      hint: `give ${place.credentials} the permissions of docs/guide/storages.md on this bucket`,
+      hint: `give ${place.credentials} ${permissionFor(place.doing)} (docs/guide/storages.md) on this bucket`,
     }
   }
   if (status === 507) return { code: 'DISK_FULL', hint: 'the bucket is full: make room, or raise its quota' }
   if (status === 429 || status === 503) return { code: 'STORAGE_THROTTLED', hint: SLOWER }
   if (status === 501) return { code: 'FORMAT_UNSUPPORTED' }
   return { code: 'STORAGE_UNAVAILABLE', hint: TRY_AGAIN }
+}
+
+/** Without the right to list, what is absent is denied to be looked at, too. */
+const PERMISSIONS: Readonly<Record<string, string>> = {
+  list: 's3:ListBucket',
+  stat: 's3:GetObject and s3:ListBucket',
+  get: 's3:GetObject and s3:ListBucket',
+  put: 's3:PutObject',
+  delete: 's3:DeleteObject',
+}
+
+function permissionFor(doing: string): string {
+  const actions = PERMISSIONS[doing.startsWith('list "') ? 'list' : doing]
+  return actions === undefined ? 'the permissions it needs' : `the permission ${actions}`
 }
 
 const SLOWER =

@@ -50,11 +50,16 @@ export async function putObject(requests: S3Requests, put: PutObject): Promise<v
   }
 }
 
-/** Whether the object at `key` was made by the put with this mark. */
+/** Whether the object at `key` was made by the put with this mark; not as far as this user may see, where he may not look. */
 async function isOwn(requests: S3Requests, key: string, mark: string, signal: AbortSignal): Promise<boolean> {
   const headers = customerKeyHeaders(requests.description)
-  const answer = await requests.sendOnly({ method: 'HEAD', key, headers, doing: 'stat', signal })
-  return answer.headers.get(MARK_HEADER) === mark
+  try {
+    const answer = await requests.sendOnly({ method: 'HEAD', key, headers, doing: 'stat', signal })
+    return answer.headers.get(MARK_HEADER) === mark
+  } catch (error) {
+    if (hasCode(error, 'ACCESS_DENIED')) return false
+    throw error
+  }
 }
 
 /** A multipart upload, begun at its first part. */
