@@ -115,7 +115,7 @@ export interface Invocation {
   /** Opens the primary storage, or the one given, and makes sure that its root answers. */
   openStorage(options?: OpenOptions): Promise<Storage>
   /** The first storage that is alive, or that of `--target-storage`, with its mirrors. */
-  openForPush(options?: Pick<OpenOptions, 'isProved'>): Promise<PushStorage>
+  openForPush(options?: Pick<OpenOptions, 'isProved' | 'mayBeUnseen'>): Promise<PushStorage>
   /** Every storage that is alive, or that of `--target-storage`. */
   openForFetch(options?: Pick<OpenOptions, 'isProved'>): Promise<FetchStorages>
   openForDelete(): Promise<FetchStorages>

@@ -29,6 +29,8 @@ export interface FailoverContext {
   readonly settings: Settings
   readonly log: Logger
   readonly signal: AbortSignal
+  /** See `OpenOptions`: a look that is denied says nothing against the storage. */
+  readonly mayBeUnseen: boolean
   /** Opens a storage and makes sure that its root answers. */
   open(description: StorageDescription, options?: { readonly mayCreate?: boolean }): Promise<Storage>
 }
@@ -162,7 +164,7 @@ async function find(
   descriptions: readonly StorageDescription[],
   { isChecked = true, isFirstEnough = false, isInsistent = false }: FindOptions,
 ): Promise<AliveStorages> {
-  const { settings, log, signal } = context
+  const { settings, log, signal, mayBeUnseen } = context
   if (!isChecked || !health.isOn) {
     const used = isFirstEnough ? descriptions.slice(0, 1) : descriptions
     const alive: OpenedStorage[] = []
@@ -173,7 +175,7 @@ async function find(
   }
   const { mode, cache } = health
   const open = (description: StorageDescription): Promise<Storage> => context.open(description)
-  const request = { descriptions, mode, isFirstEnough, settings, cache, open, log, signal }
+  const request = { descriptions, mode, isFirstEnough, settings, cache, open, log, signal, mayBeUnseen }
   let found = await findAlive({ ...request, isInsistent })
   if (found.alive.length === 0 && found.dead.some(each => each.isRemembered))
     found = await findAlive({ ...request, isInsistent: true })
@@ -198,7 +200,10 @@ interface Health {
   end(failure: unknown): Promise<void>
 }
 
-function openHealth({ settings, descriptions, log }: FailoverContext, mode: 'ro' | 'rw'): Health {
+function openHealth(
+  { settings, descriptions, log, mayBeUnseen }: FailoverContext,
+  mode: 'ro' | 'rw',
+): Health {
   const isOn = settings.WALG_FAILOVER_STORAGES_CHECK ?? descriptions.length > 1
   if (!isOn) {
     const nothing = async (): Promise<void> => {}
@@ -215,13 +220,17 @@ function openHealth({ settings, descriptions, log }: FailoverContext, mode: 'ro'
     watch(storage, description) {
       const key = statusKey(description)
       let hasFailed = false
-      return withOutcomes(storage, outcome => {
-        const status = cache.get(key) ?? probedStatus(true, Date.now())
-        hasFailed ||= !outcome.isSuccess
-        const next = withResult(status, outcome, limits, Date.now())
-        // After a failure the next command asks the storage itself.
-        cache.set(key, hasFailed ? doubted(next) : next)
-      })
+      return withOutcomes(
+        storage,
+        outcome => {
+          const status = cache.get(key) ?? probedStatus(true, Date.now())
+          hasFailed ||= !outcome.isSuccess
+          const next = withResult(status, outcome, limits, Date.now())
+          // After a failure the next command asks the storage itself.
+          cache.set(key, hasFailed ? doubted(next) : next)
+        },
+        { mayBeUnseen },
+      )
     },
     flush,
     async end(failure) {

@@ -54,12 +54,14 @@ export interface OpenOptions {
   readonly mayCreate?: boolean
   /** One object is wanted: a storage that proves its root by the way need not be asked for it first. */
   readonly isProved?: boolean
+  /** The storage may deny to be looked at (ACCESS_DENIED): what is put there tells whether it answers. */
+  readonly mayBeUnseen?: boolean
 }
 
 /** Opens a storage and makes sure that its root answers, before any work. */
 export async function openCheckedStorage(
   description: StorageDescription,
-  { mayCreate = false, isProved = false }: Pick<OpenOptions, 'mayCreate' | 'isProved'>,
+  { mayCreate = false, isProved = false, mayBeUnseen = false }: Omit<OpenOptions, 'description'>,
   signal: AbortSignal,
 ): Promise<Storage> {
   const { openStorage } = await import('../storage/open-storage.ts')
@@ -70,6 +72,7 @@ export async function openCheckedStorage(
     if (!isProved || storage.features.provesRoot !== true) await storage.checkRoot({ signal, mayCreate })
     return storage
   } catch (error) {
+    if (storage !== undefined && mayBeUnseen && hasCode(error, 'ACCESS_DENIED')) return storage
     await storage?.close()
     throw isMissingRoot(error) ? missingRoot(description, error) : error
   }

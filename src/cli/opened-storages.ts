@@ -15,13 +15,15 @@ interface Opened {
 export async function openStoragesFor<Use extends keyof Opened>(
   invocation: Invocation,
   use: Use,
-  { isProved = false }: Pick<OpenOptions, 'isProved'> = {},
+  { isProved = false, mayBeUnseen = false }: Pick<OpenOptions, 'isProved' | 'mayBeUnseen'> = {},
 ): Promise<Opened[Use]> {
   const { storageDescriptions, settings } = invocation
   const isPlain = storageDescriptions.length === 1 && settings.WALG_FAILOVER_STORAGES_CHECK !== true
-  if (isPlain) return (await openPlain(invocation, { mayCreate: use === 'push', isProved })) as Opened[Use]
+  if (isPlain) {
+    return (await openPlain(invocation, { mayCreate: use === 'push', isProved, mayBeUnseen })) as Opened[Use]
+  }
   const failover = await import('./failover.ts')
-  const context = contextOf(invocation, use === 'push')
+  const context = contextOf(invocation, { mayCreate: use === 'push', mayBeUnseen })
   switch (use) {
     case 'push':
       return (await failover.openForPush(context)) as Opened[Use]
@@ -32,7 +34,10 @@ export async function openStoragesFor<Use extends keyof Opened>(
   }
 }
 
-function contextOf(invocation: Invocation, mayCreate: boolean): FailoverContext {
+function contextOf(
+  invocation: Invocation,
+  { mayCreate, mayBeUnseen }: { readonly mayCreate: boolean; readonly mayBeUnseen: boolean },
+): FailoverContext {
   const { storageDescriptions: descriptions, settings, flags, log, signal } = invocation
   const flag = flags['target-storage']
   return {
@@ -41,7 +46,9 @@ function contextOf(invocation: Invocation, mayCreate: boolean): FailoverContext 
     settings,
     log,
     signal,
-    open: (description, options = {}) => invocation.openStorage({ description, mayCreate, ...options }),
+    mayBeUnseen,
+    open: (description, options = {}) =>
+      invocation.openStorage({ description, mayCreate, mayBeUnseen, ...options }),
   }
 }
 

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { openCodec } from '../../codec/open-codec.ts'
-import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
+import { errnoOf, fromSystemError, hasCode, WalgError } from '../../kit/errors.ts'
 import type { OperationContext } from '../../operations/context.ts'
 import { TARGET_STORAGE_FLAG } from '../arguments.ts'
 import type { CommandDefinition, Invocation, PushStorage } from '../command.ts'
@@ -17,7 +17,7 @@ export const command: CommandDefinition = {
   async run(invocation: Invocation): Promise<number> {
     const path = invocation.positionals[0] ?? ''
     const isForDirectory = isDirectory(path)
-    return withOpened(await invocation.openForPush({ isProved: !isForDirectory }), async push => {
+    return withOpened(await openArchive(invocation, isForDirectory), async push => {
       const { storage, storageDescription } = push
       const codec = openCodec(invocation.codecDescription)
       const time = limitTime(invocation, isForDirectory ? 0 : invocation.settings.WALG_UPLOAD_TIMEOUT)
@@ -34,6 +34,18 @@ export const command: CommandDefinition = {
       }
     })
   },
+}
+
+/** With the guard switched off a storage that denies being looked at can be archived into. */
+async function openArchive(invocation: Invocation, isForDirectory: boolean): Promise<PushStorage> {
+  const mayBeUnseen = !invocation.settings.WALG_PREVENT_WAL_OVERWRITE
+  try {
+    return await invocation.openForPush({ isProved: !isForDirectory, mayBeUnseen })
+  } catch (error) {
+    if (mayBeUnseen || !hasCode(error, 'ACCESS_DENIED')) throw error
+    const { lookDenied } = await import('../../operations/wal-push/looks.ts')
+    throw lookDenied(error)
+  }
 }
 
 /** A signal that is aborted by the caller's, and with TIMEOUT when the time is up; 0 = never. */

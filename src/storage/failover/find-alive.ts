@@ -43,6 +43,8 @@ export interface AliveRequest {
   readonly log: Logger
   readonly signal: AbortSignal
   readonly nowMs?: () => number
+  /** A storage that may be there to be written only: that its probe cannot be removed says nothing against it. */
+  readonly mayBeUnseen?: boolean
   /** Asks also those that were not alive lately: the command cannot do without them. */
   readonly isInsistent?: boolean
 }
@@ -149,11 +151,12 @@ async function openInTime(
 }
 
 async function probe(request: AliveRequest, storage: Storage): Promise<void> {
-  const { settings, signal } = request
+  const { settings, signal, mayBeUnseen: mayStay = false } = request
   const timeoutMs = settings.WALG_FAILOVER_STORAGES_CHECK_TIMEOUT
   const sizeBytes = settings.WALG_FAILOVER_STORAGES_CHECK_SIZE
   const stop = new AbortController()
-  const probing = probeWriting(storage, sizeBytes, { signal: AbortSignal.any([signal, stop.signal]) })
+  const options = { signal: AbortSignal.any([signal, stop.signal]), mayStay }
+  const probing = probeWriting(storage, sizeBytes, options)
   await withDeadline(probing, {
     timeoutMs,
     onTimeout: () => {

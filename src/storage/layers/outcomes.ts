@@ -15,33 +15,50 @@ export interface Outcome {
   readonly isSuccess: boolean
 }
 
+export interface OutcomesOptions {
+  /** A look (list, stat, read) that is denied says nothing against the storage: it may be there to be written only. */
+  readonly mayBeUnseen?: boolean
+}
+
 /** Tells how each operation on a storage ended. What it was asked for being absent is no failure of the storage. */
-export function withOutcomes(storage: Storage, tell: (outcome: Outcome) => void): Storage {
-  const watched = async <T>(weight: number, run: () => Promise<T>): Promise<T> => {
+export function withOutcomes(
+  storage: Storage,
+  tell: (outcome: Outcome) => void,
+  { mayBeUnseen = false }: OutcomesOptions = {},
+): Storage {
+  const isLookSuccess = (error: unknown): boolean =>
+    !isStorageTrouble(error) || (mayBeUnseen && error.code === 'ACCESS_DENIED')
+  const watched = async <T>(
+    weight: number,
+    run: () => Promise<T>,
+    isSuccess = (error: unknown): boolean => !isStorageTrouble(error),
+  ): Promise<T> => {
     try {
       const result = await run()
       tell({ weight, isSuccess: true })
       return result
     } catch (error) {
-      tell({ weight, isSuccess: !isStorageTrouble(error) })
+      tell({ weight, isSuccess: isSuccess(error) })
       throw error
     }
   }
+  const looked = <T>(weight: number, look: () => Promise<T>): Promise<T> =>
+    watched(weight, look, isLookSuccess)
   return {
     name: storage.name,
     features: storage.features,
-    checkRoot: options => watched(WEIGHT_LIST, () => storage.checkRoot(options)),
+    checkRoot: options => looked(WEIGHT_LIST, () => storage.checkRoot(options)),
     async *list(prefix, options): AsyncGenerator<StorageEntry> {
       try {
         yield* storage.list(prefix, options)
         tell({ weight: WEIGHT_LIST, isSuccess: true })
       } catch (error) {
-        tell({ weight: WEIGHT_LIST, isSuccess: !isStorageTrouble(error) })
+        tell({ weight: WEIGHT_LIST, isSuccess: isLookSuccess(error) })
         throw error
       }
     },
-    stat: (key, options) => watched(WEIGHT_EXISTS, () => storage.stat(key, options)),
-    get: (key, options) => watched(transferWeight(0), () => storage.get(key, options)),
+    stat: (key, options) => looked(WEIGHT_EXISTS, () => storage.stat(key, options)),
+    get: (key, options) => looked(transferWeight(0), () => storage.get(key, options)),
     put: (key, body, options) => putWatched(storage, tell, key, body, options),
     copy: (source, target, options) => watched(WEIGHT_COPY, () => storage.copy(source, target, options)),
     delete: (keys, options) => watched(deleteWeight(keys.length), () => storage.delete(keys, options)),
@@ -51,7 +68,7 @@ export function withOutcomes(storage: Storage, tell: (outcome: Outcome) => void)
     },
     openSource(key, options) {
       const opened = storage.openSource(key, options)
-      return opened instanceof Promise ? watched(transferWeight(0), () => opened) : opened
+      return opened instanceof Promise ? looked(transferWeight(0), () => opened) : opened
     },
     close: () => storage.close(),
   }

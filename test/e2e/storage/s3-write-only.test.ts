@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { error, type S3Double, type S3Seen, startS3Double } from '../../doubles/s3-server.ts'
 import type { Finished } from '../../support/process.ts'
@@ -50,7 +50,7 @@ describe('with keys for S3 that may only write, wal-push', () => {
     stderr.split('\n').filter(line => line.includes(`${level}:`))
 
   test('fails with the guard on: what is missing, and how to archive without looking', async () => {
-    for (const file of [segmentName(1), HISTORY]) {
+    for (const file of [segmentName(1), HISTORY, '']) {
       writeFileSync(join(wal, HISTORY), '1\t0/3000000\tno reason\n')
       const finished = await push(file)
       expect(finished.exit).toBe(1)
@@ -71,6 +71,14 @@ describe('with keys for S3 that may only write, wal-push', () => {
     ])
     expect(keys()).toEqual([`main/wal_005/${segmentName(1)}.lz4`])
     expect(double.requests.filter(({ method }) => method === 'PUT')).toHaveLength(1)
+  })
+
+  test('archives a directory with the guard switched off, with one WARNING for all', async () => {
+    const finished = await push('', UNGUARDED)
+    expect([finished.exit, linesOf(finished, 'ERROR')]).toEqual([0, []])
+    expect(linesOf(finished, 'WARNING')).toHaveLength(1)
+    expect(keys()).toEqual([1, 2, 3, 4].map(number => `main/wal_005/${segmentName(number)}.lz4`))
+    expect(readdirSync(join(wal, 'archive_status')).every(name => name.endsWith('.done'))).toBe(true)
   })
 
   test('never replaces a history: the store refuses to', async () => {
@@ -98,5 +106,25 @@ describe('with keys for S3 that may only write, wal-push', () => {
     } finally {
       double.intercept = seen => (isWrite(seen) ? undefined : error(403, 'AccessDenied', 'Access Denied'))
     }
+  })
+
+  test('takes such a storage for alive beside failover storages, and goes on doing so', async () => {
+    const other = { ...double.settings(), WALG_S3_PREFIX: 's3://backups/other' }
+    const env = {
+      ...UNGUARDED,
+      WALG_FAILOVER_STORAGES: JSON.stringify({ other }),
+      TOTAL_BG_UPLOADED_LIMIT: '1',
+    }
+    for (const number of [1, 2, 3]) {
+      const finished = await push(segmentName(number), env)
+      expect([finished.exit, linesOf(finished, 'ERROR')]).toEqual([0, []])
+    }
+    const probes = double.requests.filter(
+      ({ method, key }) => method === 'PUT' && key.endsWith('storage_check'),
+    )
+    expect(probes).toHaveLength(1)
+    expect(keys().filter(key => key.includes('/wal_005/'))).toEqual(
+      [1, 2, 3].map(number => `main/wal_005/${segmentName(number)}.lz4`),
+    )
   })
 })
