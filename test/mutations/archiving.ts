@@ -440,7 +440,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'a directory is pushed with one WARNING for all that was not seen',
-    file: 'src/operations/wal-push/looks.ts',
+    file: 'src/operations/wal-push/guard/looks.ts',
     find: '        if (!denied.has(see)) denied.set(see, error.message)\n',
     replace: '',
     test: WRITE_ONLY,

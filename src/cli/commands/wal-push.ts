@@ -43,7 +43,7 @@ async function openArchive(invocation: Invocation, isForDirectory: boolean): Pro
     return await invocation.openForPush({ isProved: !isForDirectory, mayBeUnseen })
   } catch (error) {
     if (mayBeUnseen || !hasCode(error, 'ACCESS_DENIED')) throw error
-    const { lookDenied } = await import('../../operations/wal-push/looks.ts')
+    const { lookDenied } = await import('../../operations/wal-push/guard/looks.ts')
     throw lookDenied(error)
   }
 }
