@@ -207,7 +207,7 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
   WALG_PREVENT_WAL_OVERWRITE: {
     parse: boolean,
     default: true,
-    doc: 'wal-push refuses to replace an archived file by different content. `false` allows it, except for `.history` files. (The original: false.)',
+    doc: 'wal-push refuses to replace an archived file by different content. `false` allows it, except for `.history` files, and lets wal-push archive into a storage that denies it to list or read. (The original: false.)',
   },
   WALG_REQUIRE_SYSTEM_IDENTIFIER: {
     parse: boolean,
