@@ -51,6 +51,14 @@ export const mutations: readonly Mutation[] = [
     title: 'incremental reads what has changed',
   },
   {
+    guard: 'backup-push: the files of temporary tables are not verified',
+    file: 'src/operations/backup-push/part/page-check.ts',
+    find: 'if (relation === undefined || relation.isTemporary)',
+    replace: 'if (relation === undefined)',
+    test: 'test/e2e/push/damaged-pages.test.ts',
+    title: 'unlogged relation',
+  },
+  {
     guard: 'verify: the files of temporary tables are not judged',
     file: 'src/operations/verify/read-part.ts',
     find: ' || relation.isTemporary) return undefined',

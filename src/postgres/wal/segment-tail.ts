@@ -24,8 +24,10 @@ const END_BYTES = 8
 
 /** True when a sound segment has zeros at its end: `judgeZeroTail` tells whether it is finished. */
 export function endsInZeros(report: SegmentReport, read: ReadSegment): boolean {
-  const { fault, sizeBytes, segmentBytes, usedBytes } = report
-  if (fault !== undefined || sizeBytes !== segmentBytes || usedBytes === 0) return false
+  const { fault, sizeBytes, segmentBytes, usedBytes, majorVersion } = report
+  // of a server newer than known nothing is claimed
+  if (fault !== undefined || sizeBytes !== segmentBytes || usedBytes === 0 || majorVersion === undefined)
+    return false
   if (usedBytes < sizeBytes) return true
   const end = new Uint8Array(END_BYTES)
   read(end, sizeBytes - END_BYTES)

@@ -160,6 +160,8 @@ test('pages of an unlogged relation, which recovery empties, are a WARNING of ve
   // of a temporary table, which every server removes when it starts
   const temporary = path.join(path.dirname(place), 't3_99999')
   writeFileSync(temporary, bytes)
+  const checked = await push([cluster.dataDirectory, '--verify'])
+  expect(checked.stderr).not.toContain('t3_99999')
   const { name } = await push([cluster.dataDirectory])
   rmSync(temporary)
   const { stdout } = await verified(name)

@@ -42,10 +42,10 @@ export class PageCheck {
     this.#carried = memory.bytes.subarray(carryAt, carryAt + options.pageBytes)
   }
 
-  /** `none`: not a relation's file. `odd`: a relation's file that does not consist of whole pages. */
+  /** `none`: not a relation's file, or of a temporary table, which every server removes when it starts. `odd`: a relation's file that does not consist of whole pages. */
   open(file: BatchFile): PageObserver | 'none' | 'odd' {
     const relation = parseRelationFile(file.memberName)
-    if (relation === undefined) return 'none'
+    if (relation === undefined || relation.isTemporary) return 'none'
     if (file.sizeBytes % this.#verifier.pageBytes !== 0) return 'odd'
     return this.#observe(file, firstBlockOf(relation, this.#blocksPerSegment))
   }
