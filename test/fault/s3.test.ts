@@ -128,7 +128,7 @@ describe('s3 behind a bad network', () => {
     'access denied, a missing bucket, expired credentials and a full bucket are named, at once, with what to do',
     withDouble(async storage => {
       const cases = [
-        [error(403, 'AccessDenied', 'Access Denied.'), 'ACCESS_DENIED', 'permissions'],
+        [error(403, 'AccessDenied', 'Access Denied.'), 'ACCESS_DENIED', 'the permission s3:PutObject (docs'],
         [
           error(404, 'NoSuchBucket', 'The bucket does not exist'),
           'STORAGE_ROOT_MISSING',
@@ -137,7 +137,7 @@ describe('s3 behind a bad network', () => {
         [error(400, 'ExpiredToken', 'The provided token has expired.'), 'ACCESS_DENIED', 'new keys'],
         [error(403, 'QuotaExceeded', 'quota'), 'DISK_FULL', 'full'],
         [error(507, 'XMinioStorageFull', 'Storage backend is full'), 'DISK_FULL', 'full'],
-        [{ status: 403 }, 'ACCESS_DENIED', 'permissions'],
+        [{ status: 403 }, 'ACCESS_DENIED', 'the permission s3:PutObject (docs'],
       ] as const
       for (const [reply, code, hint] of cases) {
         double.intercept = () => reply
