@@ -59,6 +59,14 @@ export const mutations: readonly Mutation[] = [
     title: 'unlogged relation',
   },
   {
+    guard: 'verify: WAL that travels inside a backup is not missed in the archive, and any other is',
+    file: 'src/operations/verify/inspect-backup.ts',
+    find: 'return files !== null && files.find(',
+    replace: 'return files === null && files!.find(',
+    test: 'test/e2e/push/backup-push-at-rest.test.ts',
+    title: 'cleanly shut down PostgreSQL 18',
+  },
+  {
     guard: 'verify: the files of temporary tables are not judged',
     file: 'src/operations/verify/read-part.ts',
     find: ' || relation.isTemporary) return undefined',

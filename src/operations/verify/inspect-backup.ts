@@ -145,6 +145,11 @@ export function checkAgainstParent(
   findings.error(backup.name, null, message)
 }
 
+/** The WAL of a directory at rest travels inside its backup; it is read with the part that holds it. */
+export function carriesSegment({ files }: InspectedBackup, segment: string): boolean {
+  return files !== null && files.find(`/pg_wal/${segment}`) >= 0
+}
+
 function keyOf({ facts }: WalgError): string | null {
   const { key } = facts
   return typeof key === 'string' ? key : null

@@ -6,7 +6,7 @@ import type { WalObject } from '../../repository/wal-catalog.ts'
 import type { OperationContext } from '../context.ts'
 import { chooseBackups } from './choose-backups.ts'
 import { Findings, isFinding } from './findings.ts'
-import { checkAgainstParent, type InspectedBackup, inspectBackup } from './inspect-backup.ts'
+import { carriesSegment, checkAgainstParent, type InspectedBackup, inspectBackup } from './inspect-backup.ts'
 import { Memory } from './memory.ts'
 import type { VerifyOptions, VerifyReport } from './options.ts'
 import { PartReader } from './part-reader.ts'
@@ -37,7 +37,11 @@ export async function verify(context: OperationContext, options: VerifyOptions):
     const parent = backups.find(({ backup: { name } }) => name === backup.document.sentinel.delta?.parent)
     if (parent !== undefined) checkAgainstParent(inspected, parent, findings)
     backups.push(inspected)
-    segments.set(backup.name, neededSegments(backup, archive, options, findings))
+    const needed = neededSegments(backup, archive, options, findings)
+    segments.set(
+      backup.name,
+      needed.filter(segment => !carriesSegment(inspected, segment)),
+    )
   }
   const wal = walItems(backups, segments, archive, findings)
   const memory = await Memory.read(context, backups)

@@ -10,7 +10,7 @@ import { newestPageLsn } from '../../support/newest-page.ts'
 import { operationContext } from '../../support/operation-context.ts'
 import { tempDirectory } from '../../support/temp-directory.ts'
 import { untilTrue } from '../../support/until-true.ts'
-import { walgCommand } from '../../support/walg.ts'
+import { runWalg, walgCommand } from '../../support/walg.ts'
 import {
   listedBackups,
   NO_DELTA,
@@ -45,6 +45,8 @@ describe('backup-push of a directory at rest', () => {
       expect(listedBackups(repository.path)).toEqual([result.name])
       const files = readJson(repository.path, result.name, 'files_metadata.json')['Files'] as object
       expect(Object.keys(files).filter(name => /^\/pg_wal\/[0-9A-F]{24}$/.test(name)).length).toBe(1)
+      const verified = await runWalg(['verify'], { env: { WALG_FILE_PREFIX: repository.path } })
+      expect([verified.exit, verified.stdout]).toEqual([0, expect.stringContaining('verify: OK')])
       using target = tempDirectory('restored')
       unpackWithTar(repository.path, result.name, target.at('data'))
       await using restored = await startRestored(target.at('data'), { major, signal: 'none' })
