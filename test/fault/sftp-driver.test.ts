@@ -142,7 +142,8 @@ describeUnless(missingSshd(), 'SFTP over a line that breaks', () => {
   })
 
   test('a server that restarts in the middle of a put is waited for', async () => {
-    await using scene = await openScene()
+    // as long as a loaded machine may take to start one
+    await using scene = await openScene({ retry: { ...QUICK, attemptsMax: 300 } })
     const content = patternBytes(5 * MIB)
     async function* body(): AsyncGenerator<Uint8Array> {
       yield content.subarray(0, 3 * MIB)
