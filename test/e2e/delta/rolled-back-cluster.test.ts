@@ -167,16 +167,22 @@ describe('a cluster that was rolled back on its timeline', () => {
 })
 
 describe('a cluster that was rolled back, and whose WAL looks like that of the parent', () => {
+  /** A delta that the snapshot before it knows nothing of. */
+  const pushAbandoned = async (rig: Rig): Promise<{ readonly name: string }> => {
+    await rig.push()
+    await rig.keepSnapshot()
+    await rig.update(1, 3000, 2)
+    const abandoned = await rig.push()
+    expect(abandoned.parent).not.toBeNull()
+    return abandoned
+  }
+
   testUnless(
     missingPostgres(MAJOR),
     'makes a full backup when another backup has begun and ended where the parent did',
     async () => {
       await using rig = await Rig.start()
-      await rig.push()
-      await rig.keepSnapshot()
-      await rig.update(1, 3000, 2)
-      const abandoned = await rig.push()
-      expect(abandoned.parent).not.toBeNull()
+      const abandoned = await pushAbandoned(rig)
       await rig.bringSnapshotBack()
       await rig.update(1, 3000, 3)
       // times of checkpoints are whole seconds
@@ -198,10 +204,7 @@ describe('a cluster that was rolled back, and whose WAL looks like that of the p
     'makes a full backup when the archive, which gets nothing now, has WAL that is yet to come',
     async () => {
       await using rig = await Rig.start()
-      await rig.push()
-      await rig.keepSnapshot()
-      await rig.update(1, 3000, 2)
-      const abandoned = await rig.push()
+      const abandoned = await pushAbandoned(rig)
       await rig.goOn()
       await rig.goOn()
       await rig.bringSnapshotBack({ archive_mode: 'off' })
