@@ -68,8 +68,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a standby that has replayed what the archive does not have any more is refused',
     file: 'src/operations/backup-fetch/catchup/standby-history.ts',
-    find: 'if (!isOtherCheckpoint(piece.judge(), { redoLsn, timeSeconds })) return undefined',
-    replace: 'if (piece !== undefined) return undefined',
+    find: 'if (!isOtherCheckpoint(at, { redoLsn, timeSeconds })) return undefined',
+    replace: 'if (at !== undefined) return undefined',
     test: 'test/e2e/delta/rolled-back-cluster.test.ts',
     title: 'catchup',
   },

@@ -1,10 +1,9 @@
-import { WalgError } from '../../../kit/errors.ts'
 import type { ControlFile } from '../../../postgres/control-file.ts'
 import { isOtherCheckpoint, placeOfCheckpoint } from '../../../postgres/wal/checkpoint-record.ts'
-import { SegmentPiece } from '../../../postgres/wal/segment-piece.ts'
 import { formatSegmentName, segmentOfLsn } from '../../../postgres/wal-segment.ts'
 import { WAL_PREFIX } from '../../../repository/layout.ts'
-import { findPayload, openFound } from '../../../repository/sealed.ts'
+import { readArchivedPlace } from '../../../repository/recovery/archived-place.ts'
+import { findPayload } from '../../../repository/sealed.ts'
 import type { OperationContext } from '../../context.ts'
 
 /**
@@ -21,16 +20,14 @@ export async function findForeignHistory(
   const place = `${WAL_PREFIX}/${name}`
   const found = await findPayload(storage, place, { firstExtension: codec.extension, signal })
   if (found === null) return undefined
-  const piece = new SegmentPiece(name, placeOfCheckpoint(checkpointLsn), control)
-  try {
-    await piece.takeFrom(await openFound(storage, codec, found, { signal }))
-  } catch (error) {
-    const isUseless =
-      error instanceof WalgError && /^(FORMAT_|CHECKSUM_|DECRYPT_|KEY_|OBJECT_NOT_FOUND)/.test(error.code)
-    if (!isUseless) throw error
-    log.debug(`"${found.key}" does not tell whether the standby has replayed it: ${error.message}`)
-    return undefined
+  const at = await readArchivedPlace(
+    { storage, codec, signal },
+    { found, name, control },
+    placeOfCheckpoint(checkpointLsn),
+  )
+  if (at.kind === 'unreadable') {
+    log.debug(`"${found.key}" does not tell whether the standby has replayed it: ${at.reason}`)
   }
-  if (!isOtherCheckpoint(piece.judge(), { redoLsn, timeSeconds })) return undefined
+  if (!isOtherCheckpoint(at, { redoLsn, timeSeconds })) return undefined
   return `WAL segment ${name} in the archive does not have the checkpoint that the standby has replayed`
 }

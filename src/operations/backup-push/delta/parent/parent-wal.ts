@@ -7,12 +7,12 @@ import { SegmentPiece, type Unreadable, type WalPlace } from '../../../../postgr
 import { formatSegmentName, segmentOfLsn, type TimelineId } from '../../../../postgres/wal-segment.ts'
 import { findBackup } from '../../../../repository/catalog.ts'
 import { WAL_PREFIX } from '../../../../repository/layout.ts'
-import { findPayload, openFound } from '../../../../repository/sealed.ts'
+import { readArchivedPlace } from '../../../../repository/recovery/archived-place.ts'
+import { findPayload } from '../../../../repository/sealed.ts'
 import type { OperationContext } from '../../../context.ts'
 import type { BackupSource } from '../../source/backup-source.ts'
 import type { CheckedDirectory } from '../../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
-import { isUnreadable } from './parent-files.ts'
 import { readHistory } from './parent-guards.ts'
 
 /** What was found, and where. `settled`: in the archive since before the parent was complete, so the WAL of that time. */
@@ -99,12 +99,5 @@ async function readArchived<T>(
   ])
   if (found === null) return { kind: 'missing' }
   if (sentinel !== null && found.info.modifiedNs <= sentinel.modifiedNs) return { kind: 'settled' }
-  const piece = new SegmentPiece(name, place, control)
-  try {
-    await piece.takeFrom(await openFound(storage, codec, found, { signal }))
-  } catch (error) {
-    if (!isUnreadable(error)) throw error
-    return { kind: 'unreadable', reason: error.message }
-  }
-  return piece.judge()
+  return await readArchivedPlace({ storage, codec, signal }, { found, name, control }, place)
 }
