@@ -220,7 +220,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'such damage fails the backup when its end is known',
     file: 'src/operations/backup-push/backup-push.ts',
-    find: '    if (options.failsOnCorrupt) await reportAll(push, source, contents, pushed, true)\n',
+    find: '    if (options.failsOnCorrupt) await reportAll(push, source, damaged, true)\n',
     replace: '',
     test: NEWER,
     title: 'fail the backup',
@@ -343,8 +343,24 @@ export const mutations: readonly Mutation[] = [
     file: 'src/operations/backup-push/backup-push.ts',
     find: '    const smallParts = await pushControlAndWal',
     replace:
-      '    if (options.failsOnCorrupt) await reportAll(push, source, contents, packing, true)\n    const smallParts = await pushControlAndWal',
+      '    if (options.failsOnCorrupt) await reportAll(push, source, damagedFiles(contents, packing, () => false), true)\n    const smallParts = await pushControlAndWal',
     test: 'test/e2e/push/damaged-pages.test.ts',
     title: 'name the same pages',
+  },
+  {
+    guard: 'WALG_FAIL_ON_CORRUPT leaves unlogged relations of a never started directory to recovery',
+    file: 'src/operations/backup-push/emptied-files.ts',
+    find: 'isNeverStarted ? files',
+    replace: 'isNeverStarted && false ? files',
+    test: 'test/e2e/push/damaged-pages.test.ts',
+    title: 'directory that was never started',
+  },
+  {
+    guard: 'such pages are damage where a server runs on them',
+    file: 'src/operations/backup-push/emptied-files.ts',
+    find: 'isNeverStarted ? files',
+    replace: 'true ? files',
+    test: 'test/e2e/push/damaged-pages.test.ts',
+    title: 'directory that was never started',
   },
 ]

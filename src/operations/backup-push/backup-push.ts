@@ -14,6 +14,7 @@ import { countPages, type DamagedFile, reportDamage } from './damage-report.ts'
 import { assertParentStored, beginReadingParent, markAncestors } from './delta/open-delta.ts'
 import { chooseParent } from './delta/parent/choose-parent.ts'
 import { pastMoment } from './delta/settled-moment.ts'
+import { tellEmptied } from './emptied-files.ts'
 import type { BackupPushOptions, BackupPushResult } from './options.ts'
 import type { PushContext } from './own-objects.ts'
 import type { NumberedPart } from './part/pack-task.ts'
@@ -72,8 +73,9 @@ export async function backupPush(
     const smallParts = await pushControlAndWal(pushing, source, contents, packing, options)
     const stop = await source.stop()
     const pushed = judgeLateDamage(push, contents, packing, stop.finishLsn)
+    const damaged = damagedFiles(contents, pushed, tellEmptied(contents.files, source, stop))
     // only now, so that late pages are named with the others
-    if (options.failsOnCorrupt) await reportAll(push, source, contents, pushed, true)
+    if (options.failsOnCorrupt) await reportAll(push, source, damaged, true)
     const number = nextPart(pushed.parts, '').number + smallParts.length
     if (stop.labels !== undefined) {
       smallParts.push(await pushLabels({ context: pushing, backup: name, number }, stop.labels))
@@ -101,7 +103,7 @@ export async function backupPush(
       },
     }
     const sizes = await commitBackup(push, options, finished, tentative)
-    await reportAll(push, source, contents, pushed, false, databases)
+    await reportAll(push, source, damaged, false, databases)
     log.info(`Wrote backup with name ${name} to storage ${storage.name}`)
     return {
       name,
@@ -150,20 +152,27 @@ async function pushControlAndWal(
   return smallParts
 }
 
+function damagedFiles(
+  { files }: Contents,
+  { damage }: PushedParts,
+  isEmptied: (index: number) => boolean,
+): DamagedFile[] {
+  return [...damage].map(([index, blocks]) => ({
+    memberName: files.memberName(index),
+    blocks,
+    isEmptied: isEmptied(index),
+  }))
+}
+
 /** Says which relations have damaged pages; `known` spares asking the server again. */
 async function reportAll(
   { log }: OperationContext,
   source: BackupSource,
-  { files }: Contents,
-  { damage }: PushedParts,
+  damaged: readonly DamagedFile[],
   isFatal: boolean,
   known: DatabasesByNames | null = null,
 ): Promise<void> {
-  if (damage.size === 0) return
-  const damaged: DamagedFile[] = [...damage].map(([index, blocks]) => ({
-    memberName: files.memberName(index),
-    blocks,
-  }))
+  if (damaged.length === 0) return
   reportDamage(log, damaged, known ?? (await source.readDatabases()), isFatal)
 }
 

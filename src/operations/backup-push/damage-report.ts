@@ -7,6 +7,8 @@ import { parseRelationFile } from '../../postgres/relation-file.ts'
 export interface DamagedFile {
   readonly memberName: string
   readonly blocks: readonly number[]
+  /** Recovery empties it before anyone reads it. */
+  readonly isEmptied?: boolean
 }
 
 const FILES_SAID_MAX = 50
@@ -19,8 +21,10 @@ export function describeDamage(
 ): readonly string[] {
   const pagesCount = files.reduce((sum, { blocks }) => sum + blocks.length, 0)
   const lines = [`${pagesCount} corrupt pages in ${files.length} files:`]
-  for (const { memberName, blocks } of files.slice(0, FILES_SAID_MAX)) {
-    const relation = relationOf(memberName, databases)
+  for (const { memberName, blocks, isEmptied } of files.slice(0, FILES_SAID_MAX)) {
+    const relation = isEmptied
+      ? 'unlogged relation, which recovery empties,'
+      : relationOf(memberName, databases)
     const more = blocks.length > BLOCKS_SAID_MAX ? `, … (${blocks.length} in all)` : ''
     lines.push(`${relation} "${memberName}": ${blocks.slice(0, BLOCKS_SAID_MAX).join(', ')}${more}`)
   }
@@ -39,19 +43,20 @@ export function describeFound(file: string, blocks: readonly number[]): string {
   return `Corruption found in ${file}/[${blocks.slice(0, BLOCKS_SAID_MAX).join(', ')}]${more}`
 }
 
-/** Says at the end what is damaged. Throws CHECKSUM_MISMATCH instead when damage is to fail the backup. */
+/** Says at the end what is damaged. Throws CHECKSUM_MISMATCH instead when damage is to fail the backup; what recovery empties does not. */
 export function reportDamage(
   log: Logger,
   files: readonly DamagedFile[],
   databases: DatabasesByNames | null,
   isFatal: boolean,
 ): void {
-  if (files.length === 0) return
-  const lines = describeDamage(files, databases)
+  const told = isFatal ? files.filter(({ isEmptied }) => isEmptied !== true) : files
+  if (told.length === 0) return
+  const lines = describeDamage(told, databases)
   for (const line of lines) log.warning(line)
   if (!isFatal) return
   throw new WalgError('CHECKSUM_MISMATCH', `${lines[0]!.slice(0, -1)}: WALG_FAIL_ON_CORRUPT is set`, {
-    facts: { files: files.length, file: files[0]!.memberName },
+    facts: { files: told.length, file: told[0]!.memberName },
     hint: 'repair the relations named above (restore them, REINDEX an index), or unset WALG_FAIL_ON_CORRUPT to keep a backup of the damage',
   })
 }

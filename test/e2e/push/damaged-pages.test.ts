@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { giveToClusterUser } from '../../support/cluster-user.ts'
 import type { Finished } from '../../support/process.ts'
+import { tempDirectory } from '../../support/temp-directory.ts'
 import { untilTrue } from '../../support/until-true.ts'
 import { runWalg, startWalg } from '../../support/walg.ts'
 import {
@@ -167,4 +168,29 @@ test('pages of an unlogged relation, which recovery empties, are a WARNING of ve
   const { stdout } = await verified(name)
   expect(stdout).not.toContain('t3_99999')
   expect(stdout).toMatch(new RegExp(`WARNING: .* that recovery empties: /${row!.file}/\\[7\\]\n`))
+})
+
+test('pages of an unlogged relation do not fail the push of a directory that was never started, and do where a server runs', async () => {
+  const { cluster, repository, settings } = source
+  await cluster.query('drop table if exists spoilt, busy, parted, fleeting')
+  await cluster.query('create unlogged table torn as select g as id from generate_series(1, 9000) g')
+  await cluster.query('checkpoint')
+  const [row] = await cluster.query<{ file: string }>(`select pg_relation_filepath('torn') as file`)
+  const place = path.join(cluster.dataDirectory, row!.file)
+  const bytes = readFileSync(place)
+  flip(bytes, 7 * PAGE + 6000)
+  writeFileSync(place, bytes)
+  const { name } = await push([cluster.dataDirectory])
+  const running = await push([cluster.dataDirectory], { WALG_FAIL_ON_CORRUPT: 'true' })
+  expect([running.exit, running.stderr]).toEqual([1, expect.stringContaining('1 corrupt pages in 1 files')])
+
+  await archiveEverything(cluster)
+  using target = tempDirectory('restored')
+  expect((await runWalg(['backup-fetch', target.at('data'), name], { env: settings })).exit).toBe(0)
+  using other = tempDirectory('other')
+  giveToClusterUser(other.path)
+  cpSync(path.join(repository, 'wal_005'), other.at('wal_005'), { recursive: true })
+  const env = { ...settings, WALG_FILE_PREFIX: other.path, WALG_FAIL_ON_CORRUPT: 'true' }
+  const { exit, stderr } = await runWalg(['backup-push', target.at('data'), '--verify'], { env })
+  expect([exit, stderr]).toEqual([0, expect.stringContaining('unlogged relation, which recovery empties')])
 })

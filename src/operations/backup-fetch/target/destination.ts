@@ -42,10 +42,16 @@ export function inspectDestination(given: string, isResume: boolean, isIntoExist
   if (isResume && isInterrupted) return { root, isInterrupted, isExisting: false }
   throw new WalgError('TARGET_NOT_EMPTY', `Directory ${absolute} for delta base must be empty`, {
     facts: { path: absolute },
-    hint: isInterrupted
-      ? 'an interrupted backup-fetch is here: add --resume to go on with it, or empty the directory'
-      : 'name an empty or missing directory; move the old data directory away first',
+    hint: hintOf(isInterrupted, isResume),
   })
+}
+
+function hintOf(isInterrupted: boolean, isResume: boolean): string {
+  if (isInterrupted)
+    return 'an interrupted backup-fetch is here: add --resume to go on with it, or empty the directory'
+  const away = 'name an empty or missing directory; move the old data directory away first'
+  if (!isResume) return away
+  return `no interrupted backup-fetch is here: one that has ended with "every check passed" is complete and needs no --resume; otherwise ${away}`
 }
 
 function resolveMissing(absolute: string): string {

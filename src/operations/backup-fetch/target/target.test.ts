@@ -66,7 +66,11 @@ describe('nothing is written outside', () => {
       'TARGET_NOT_EMPTY',
       `Directory ${rig.target} for delta base must be empty`,
     ])
-    expect((await rig.failure(rig.fetch({ isResume: true }))).code).toBe('TARGET_NOT_EMPTY')
+    const resumed = await rig.failure(rig.fetch({ isResume: true }))
+    expect([resumed.code, resumed.hint]).toEqual([
+      'TARGET_NOT_EMPTY',
+      expect.stringContaining('no interrupted backup-fetch is here'),
+    ])
     expect(fs.readdirSync(rig.target)).toEqual(['precious'])
   })
 })

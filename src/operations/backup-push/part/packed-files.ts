@@ -1,6 +1,8 @@
 import type { ParentFile } from '../../../delta/page-selection.ts'
 import type { ZeroRuns } from '../../../delta/zero-runs.ts'
+import { parseRelationFile } from '../../../postgres/relation-file.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
+import { tellUnlogged } from '../../../postgres/walk/unlogged-relations.ts'
 import type { Arrangement } from '../composer.ts'
 import type { CopiedFiles, CopiedPart } from '../copy/copied-files.ts'
 import type { FilePlan } from '../delta/file-plan.ts'
@@ -220,6 +222,12 @@ export class PackedFiles {
 
   memberName(index: number): string {
     return this.#entries.memberName(index)
+  }
+
+  /** Tells files of unlogged relations, their init forks excepted. */
+  tellUnlogged(): (index: number) => boolean {
+    const isUnlogged = tellUnlogged(this.#entries)
+    return index => isUnlogged(index) && parseRelationFile(this.memberName(index))?.fork !== 'init'
   }
 
   sizeBytes(index: number): number {
