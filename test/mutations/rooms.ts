@@ -272,8 +272,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a list of files of another backup is found out',
     file: 'src/operations/backup-fetch/plan/expected-content.ts',
-    find: "if (row < 0 && this.#names === 'all known') {",
-    replace: 'if (row < -1) {',
+    find: "if (this.#names === 'all known') this",
+    replace: "if (this.#names === 'some') this",
     test: 'test/hazard/damaged-backup.test.ts',
     title: 'files_metadata.json of the older',
   },

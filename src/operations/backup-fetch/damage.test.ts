@@ -100,6 +100,16 @@ describe('the list of files', () => {
     expect(rig.context.messages.find(message => message.startsWith('WARNING'))).toContain('files metadata')
   })
 
+  test('a name in it is damaged: the list is blamed, not the content manifest, which has the file', async () => {
+    rig.make({ ...fullBackup, hasManifest: true })
+    const list = rig.folder.at('repository', 'basebackups_005', FULL, 'files_metadata.json')
+    const text = fs.readFileSync(list, 'utf8')
+    fs.writeFileSync(list, text.replaceAll('base/5/1', 'base/5/7'))
+    const { code, message, hint } = await rig.failure(rig.fetch())
+    expect([code, hint]).toEqual(['BACKUP_BROKEN', 'restore another backup'])
+    expect(message).toMatch(/files_metadata\.json" does not list ".*base\/5\/1"/)
+  })
+
   test('missing from a delta: an error', async () => {
     rig.make(fullBackup)
     rig.make(deltaOf({ '/base/5/1': { IsSkipped: true } }, {}))

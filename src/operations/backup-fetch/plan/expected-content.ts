@@ -1,6 +1,8 @@
 import type { Codec } from '../../../codec/codec.ts'
 import { WalgError } from '../../../kit/errors.ts'
+import type { BackupName } from '../../../repository/backup-name.ts'
 import type { ChainBackup } from '../../../repository/chain.ts'
+import { filesMetadataKey } from '../../../repository/layout.ts'
 import { readLinkedManifest } from '../../../repository/linked-manifest.ts'
 import type { ManifestObject, ManifestSink, ScannedManifestFile } from '../../../repository/manifest.ts'
 import type { Abortable, Storage } from '../../../storage/storage.ts'
@@ -20,6 +22,7 @@ export type ContentNames = 'add' | 'all known' | 'some'
 export class ExpectedContent implements ManifestSink {
   readonly #table: MemberTable
   readonly #names: ContentNames
+  #unlisted: string | undefined
   readonly #objects = new Map<string, ManifestObject & { readonly number: number }>()
   #hashes: Uint8Array<SharedArrayBuffer> = new Uint8Array(new SharedArrayBuffer(0))
   #sizes: Float64Array<SharedArrayBuffer> = new Float64Array(new SharedArrayBuffer(0))
@@ -40,6 +43,11 @@ export class ExpectedContent implements ManifestSink {
     return this.#objects
   }
 
+  /** The first file that a complete list would have; the manifest must be proved to be the backup's own before it is held against that list. */
+  get unlisted(): string | undefined {
+    return this.#unlisted
+  }
+
   has(row: number): boolean {
     return row >= 0 && row < this.#numbers.length && this.#numbers[row] !== 0
   }
@@ -51,11 +59,10 @@ export class ExpectedContent implements ManifestSink {
   takeFile(file: ScannedManifestFile): void {
     const { bytes, nameFrom, nameTo } = file
     const row = this.#table.findSlice(bytes, nameFrom, nameTo, this.#names === 'add')
-    if (row < 0 && this.#names === 'all known') {
-      const name = decoder.decode(bytes.subarray(nameFrom, nameTo))
-      throw new WalgError('FORMAT_INVALID', `it has "${name}", which the list of files has not`)
+    if (row < 0) {
+      if (this.#names === 'all known') this.#unlisted ??= decoder.decode(bytes.subarray(nameFrom, nameTo))
+      return
     }
-    if (row < 0) return
     this.#reserve(row + 1)
     if (this.#numbers[row] !== 0) {
       throw new WalgError('FORMAT_INVALID', `"${this.#table.name(row)}" is listed twice`)
@@ -85,7 +92,7 @@ export interface ReadExpectedContentOptions extends Abortable {
 
 /**
  * Reads the content manifest that the sentinel promises; null when it promises none. Throws BACKUP_BROKEN when it is
- * missing, damaged or another one.
+ * missing, damaged or another one, or when the list of files lacks a file that it has.
  */
 export async function readExpectedContent(
   storage: Storage,
@@ -97,5 +104,15 @@ export async function readExpectedContent(
   if (link === null) return null
   const content = new ExpectedContent(options.table, options.names)
   await readLinkedManifest({ storage, codec, backup: backup.name, link, ...options }, () => content)
+  if (content.unlisted !== undefined) throw brokenList(backup.name, content.unlisted)
   return content
+}
+
+function brokenList(backup: BackupName, file: string): WalgError {
+  const key = filesMetadataKey(backup)
+  return new WalgError(
+    'BACKUP_BROKEN',
+    `"${key}" does not list "${file}", which the backup has: it is damaged, or of another backup`,
+    { facts: { key, file }, hint: 'restore another backup' },
+  )
 }
