@@ -2,9 +2,9 @@ import { WalgError } from '../kit/errors.ts'
 
 /**
  * Compiles a pattern of Go's filepath.Match: `*` and `?` do not cross `/`, `[a-z]`, `[^a-z]`, `\` takes the next
- * character as it is; the whole name must match. Throws USAGE for a pattern that is not well formed.
+ * character as it is; the whole name must match. Throws USAGE for a pattern that is not well formed; `shown` is how a person has written it.
  */
-export function compileGlob(pattern: string): (name: string) => boolean {
+export function compileGlob(pattern: string, shown: string = pattern): (name: string) => boolean {
   const characters = [...pattern]
   let source = ''
   for (let at = 0; at < characters.length; at++) {
@@ -12,12 +12,12 @@ export function compileGlob(pattern: string): (name: string) => boolean {
     if (character === '*') source += '[^/]*'
     else if (character === '?') source += '[^/]'
     else if (character === '[') {
-      const group = compileClass(characters, at + 1, pattern)
+      const group = compileClass(characters, at + 1, shown)
       source += group.source
       at = group.last
     } else if (character === '\\') {
       at++
-      if (at === characters.length) throw badPattern(pattern)
+      if (at === characters.length) throw badPattern(shown)
       source += codePoint(characters[at]!)
     } else source += codePoint(character)
   }

@@ -22,6 +22,14 @@ test('a refusal of the server says what can be done: about a grant, about a dama
   })
 })
 
+test('a file that the server itself may not read is not told as a missing grant', () => {
+  const error = Object.assign(new Error('could not open file "base/5/1": Permission denied'), {
+    severity: 'ERROR',
+    code: '42501',
+  })
+  expect(fromQueryError(error, 'BASE_BACKUP', PLACE, 60_000).hint).toContain('owner and mode')
+})
+
 test('a server that goes away, and a socket that ends, are a lost connection; a timeout is one', () => {
   expect(refused('57P01').code).toBe('CLUSTER_UNREACHABLE')
   expect(fromQueryError(new Error('ended'), 'select 1', PLACE, 60_000)).toMatchObject({

@@ -13,6 +13,10 @@ const HINTS: Readonly<Record<string, string>> = {
   XX002:
     'an index of the catalogue is damaged: REINDEX SYSTEM rebuilds it; or stop the server and push its data directory as it is',
 }
+/** insufficient_privilege is also what the server says when the operating system keeps it from a file. */
+const FILE_REFUSED = /: Permission denied$/
+const FILE_REFUSED_HINT =
+  'the operating system keeps the server from that file: mend its owner and mode on the host of the server, or move it out of the data directory'
 /** The server is going away, or has thrown the session out. */
 const SESSION_ENDED = new Set(['57P01', '57P02', '57P03', '57P05', '25P03', '08006', '08003'])
 
@@ -47,10 +51,14 @@ export function fromQueryError(
       cause: error,
     })
   }
-  const hint = HINTS[sqlState] ?? (error as { hint?: string }).hint
+  const hint = hintOf(sqlState, text) ?? (error as { hint?: string }).hint
   return new WalgError('CLUSTER_QUERY', `${text} (SQLSTATE ${sqlState})`, {
     facts,
     cause: error,
     ...(hint === undefined ? {} : { hint }),
   })
+}
+
+function hintOf(sqlState: string, text: string): string | undefined {
+  return sqlState === '42501' && FILE_REFUSED.test(text) ? FILE_REFUSED_HINT : HINTS[sqlState]
 }

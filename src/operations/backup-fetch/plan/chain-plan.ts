@@ -156,7 +156,7 @@ function rolesOfTarget(
   choice: RelationChoice | null = null,
 ): Roles {
   if (mask === '') return targetRoles(table, choice === null ? undefined : name => choice.isWanted(name))
-  const isMatching = compileGlob(`/${mask}`)
+  const isMatching = compileGlob(`/${mask}`, mask)
   const roles = targetRoles(table, name => isMatching(name) && choice?.isWanted(name) !== false)
   if (roles.some(role => role !== 0)) return roles
   throw new WalgError('BACKUP_NOT_FOUND', `nothing in the backup matches the mask "${mask}"`, {

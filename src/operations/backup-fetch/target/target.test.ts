@@ -302,6 +302,7 @@ describe('tablespaces', () => {
       expect([error.code, error.message]).toEqual(['BACKUP_NOT_FOUND', expect.stringContaining(`"${mask}"`)])
       expect(fs.existsSync(rig.target)).toBe(false)
     }
+    expect((await rig.failure(rig.fetch({ mask: '[' }))).message).toContain('the mask "[" is not')
     await rig.fetch({ mask: 'global/*' })
     expect(fs.existsSync(rig.restored('global/pg_control'))).toBe(true)
   })
