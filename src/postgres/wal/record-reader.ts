@@ -1,6 +1,7 @@
 import { CRC32C_BEGIN, endCrc32c, updateCrc32c } from '../crc32c.ts'
 import type { Crc32cEngine } from '../crc32c-engine.ts'
 import { formatLsn, type Lsn, toLsn } from '../lsn.ts'
+import { isEndOfSwitch } from './carried-switch.ts'
 import { crcOver, PartialRecord, RECORD_HEADER_BYTES } from './partial-record.ts'
 import {
   decodePageHeader,
@@ -211,6 +212,10 @@ export class RecordReader {
     if (this.#pending === undefined) {
       this.#skipBytes -= count
       this.#opening?.take(page, bodyAt, count)
+      if (this.#skipBytes === 0 && isEndOfSwitch(page, bodyAt, bodyAt + count)) {
+        this.#endSegment()
+        return undefined
+      }
     } else this.#take(this.#pending, page, bodyAt, count)
     return count === expected && bodyAt + count < page.length ? alignUp(bodyAt + count) : undefined
   }
@@ -272,13 +277,17 @@ export class RecordReader {
     this.#endPageLsn = this.#pageLsn
     this.#endAt = alignUp(endAt)
     this.#sink?.(view, at, totalBytes)
-    if (view.getUint8(at + 17) === XLOG_RMGR && (view.getUint8(at + 16) & 0xf0) === XLOG_SWITCH) {
-      const segmentBytes = BigInt(this.#segment.segmentBytes)
-      this.#isSwitched = true
-      this.#endPageLsn = (this.#pageLsn / segmentBytes + 1n) * segmentBytes
-      this.#endAt = 0
-    }
+    if (view.getUint8(at + 17) === XLOG_RMGR && (view.getUint8(at + 16) & 0xf0) === XLOG_SWITCH)
+      this.#endSegment()
     return undefined
+  }
+
+  /** A switch ends the segment of this page. */
+  #endSegment(): void {
+    const segmentBytes = BigInt(this.#segment.segmentBytes)
+    this.#isSwitched = true
+    this.#endPageLsn = (this.#pageLsn / segmentBytes + 1n) * segmentBytes
+    this.#endAt = 0
   }
 
   /** A back link names the record before; where that is not known, it goes back at least. */

@@ -18,6 +18,21 @@ function someWal(untilBytes: number, bodyBytes = 300): WalBuilder {
   return wal
 }
 
+/** WAL whose segment has so many bytes left. */
+function filledTo(freeBytes: number): WalBuilder {
+  const wal = someWal((1 << 20) - 8000)
+  const at = Number(((wal.lsn + 7n) & ~7n) - wal.firstLsn)
+  wal.add(new Uint8Array((1 << 20) - at - freeBytes - 24).fill(7))
+  return wal
+}
+
+/** `carried`: number of the segment, from 0, that the switch ends. */
+function carriedSwitch(freeBytes: number): { wal: WalBuilder; carried: number } {
+  const wal = filledTo(freeBytes)
+  wal.switchSegment()
+  return { wal, carried: freeBytes < 24 ? 1 : 0 }
+}
+
 describe('a segment with zeros at its end', () => {
   test('is finished behind a switch, wherever in its page that lies', () => {
     for (let freeBytes = 8; freeBytes <= 64; freeBytes += 8) {
@@ -27,6 +42,35 @@ describe('a segment with zeros at its end', () => {
       wal.switchSegment()
       expect([freeBytes, judged(wal.segments()[0]!)]).toEqual([freeBytes, undefined])
     }
+  })
+
+  test('is finished when the switch began in the segment before, which had no room for all of it', () => {
+    for (const freeBytes of [8, 16, 24]) {
+      const { wal, carried } = carriedSwitch(freeBytes)
+      wal.add(new Uint8Array(300).fill(7))
+      expect([
+        freeBytes,
+        ...wal
+          .segments()
+          .slice(0, carried + 1)
+          .map(judged),
+      ]).toEqual([freeBytes, 'written', ...Array.from({ length: carried }, () => undefined)])
+    }
+  })
+
+  test('is unfinished behind the end of another record that began in the segment before', () => {
+    for (const [rmgr, info] of [
+      [0, 0x50],
+      [10, 0x40],
+    ] as const) {
+      const wal = filledTo(16)
+      wal.add(new Uint8Array(0), { rmgr, info })
+      expect(judged(wal.segments()[1]!)).toMatchObject({ isUnfinished: true })
+    }
+    const more = filledTo(16)
+    more.add(new Uint8Array(0), { rmgr: 0, info: 0x40 })
+    more.add(new Uint8Array(300).fill(7))
+    expect(judged(more.segments()[1]!)).toMatchObject({ isUnfinished: true })
   })
 
   test('also when the switch is all there is, in the last page, or behind a record that fills many pages', () => {
