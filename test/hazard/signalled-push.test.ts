@@ -19,6 +19,12 @@ const filesBelow = (folder: string): string[] =>
     .filter(entry => entry.isFile())
     .map(entry => path.join(entry.parentPath, entry.name))
 
+/** Not even an empty folder stays of a backup that came to nothing. */
+const foldersOfBackups = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isDirectory() && entry.name.startsWith('base_'))
+    .map(entry => entry.name)
+
 /** Starts a command, and signals it when it has said `text`. Tells how long it takes to end. */
 async function signalled(
   args: readonly string[],
@@ -49,6 +55,7 @@ for (const [name, rate] of [
       expect([exit, stderr]).toEqual([130, expect.stringContaining('interrupted by SIGTERM')])
       expect(tookMs).toBeLessThan(5000)
       expect(filesBelow(scene.repository.root).filter(file => file.includes('.tar'))).toEqual([])
+      expect(foldersOfBackups(scene.repository.root)).toEqual([])
     })
   }
 }

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { errnoOf, WalgError } from '../../../kit/errors.ts'
 import { call, type FileSteps, unless } from '../../../kit/file-steps.ts'
 import { refuse, temporarySuffix } from '../../keys.ts'
-import { ensureFolder, type FsPlace, pathOf } from './place.ts'
+import { boundaryOf, ensureFolder, type FsPlace, pathOf } from './place.ts'
 
 /** An object that is being written, beside the place where it will be. */
 export interface Temporary {
@@ -12,8 +12,8 @@ export interface Temporary {
   /** The final path. */
   readonly target: string
   readonly folder: string
-  /** Folders made for this object, outermost first. */
-  readonly created: readonly string[]
+  /** Folders that go with it where nothing else lies in them, outermost first. */
+  readonly removable: readonly string[]
   /** -1 when closed. */
   fd: number
 }
@@ -45,13 +45,26 @@ export function* openTemporary(
       yield* checkTarget(place, key, target, options)
       const temporary = target + temporarySuffix()
       const fd = fill === undefined ? yield* call('open', temporary, CREATE, 0o666) : yield* fill(temporary)
-      return { key, path: temporary, target, folder, created, fd }
+      return { key, path: temporary, target, folder, removable: removableFolders(place, folder, created), fd }
     } catch (error) {
       yield* removeFolders(created)
       const errno = errnoOf(error)
       if ((errno !== 'ENOENT' && errno !== 'EEXIST') || attempt >= ATTEMPTS_MAX) throw error
     }
   }
+}
+
+/**
+ * Those made for this object, and those below the first level: one that came to nothing beside it may have made them, and have
+ * left them to this one.
+ */
+function removableFolders(place: FsPlace, folder: string, created: readonly string[]): string[] {
+  const boundary = boundaryOf(place, folder) ?? folder
+  const removable: string[] = []
+  for (let above = folder; above !== boundary; above = dirname(above)) {
+    if (dirname(above) !== boundary || created.includes(above)) removable.unshift(above)
+  }
+  return removable
 }
 
 function* checkTarget(place: FsPlace, key: string, target: string, options: IfAbsent): FileSteps<void> {
@@ -104,13 +117,13 @@ function* isLinkedTo(temporary: Temporary): FileSteps<boolean> {
   return other !== undefined && other.ino === own.ino && other.dev === own.dev
 }
 
-/** Removes the temporary and the folders that were made for it. Safe to run again, and after `publish`. */
+/** Removes the temporary and the folders that are empty without it. Safe to run again, and after `publish`. */
 export function* discard(temporary: Temporary): FileSteps<void> {
   try {
     yield* closeTemporary(temporary)
   } finally {
     yield* unless(['ENOENT'], call('unlink', temporary.path))
-    yield* removeFolders(temporary.created)
+    yield* removeFolders(temporary.removable)
   }
 }
 
