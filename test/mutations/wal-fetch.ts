@@ -14,6 +14,22 @@ export const mutations: readonly Mutation[] = [
     title: 'where the archive goes on behind it',
   },
   {
+    guard: 'a file with older pages is no proof that the archive goes on',
+    file: 'src/operations/wal-fetch/later-segment.ts',
+    find: 'if (found !== null && !(await isRecycled(',
+    replace: 'if (found !== null || !(await isRecycled(',
+    test: END_OF_WAL_TEST,
+    title: 'older pages',
+  },
+  {
+    guard: 'a later segment that cannot be read is one',
+    file: 'src/operations/wal-fetch/later-segment.ts',
+    find: "'CANCELLED')) throw error\n    return false",
+    replace: "'CANCELLED')) throw error\n    return true",
+    test: END_OF_WAL_TEST,
+    title: 'a later one cannot be read',
+  },
+  {
     guard: 'pages of another place are no end of WAL',
     file: 'src/postgres/wal/page-reader.ts',
     find: ' || !this.#isSamePlace(expected - header.pageLsn)',

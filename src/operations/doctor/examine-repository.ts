@@ -4,8 +4,8 @@ import { epochNs, isZeroTime, nowNs } from '../../kit/timestamp.ts'
 import { formatTimeTarget } from '../../postgres/recovery-target.ts'
 import { timelineSpans } from '../../postgres/timeline-path.ts'
 import { parseSegmentName } from '../../postgres/wal-segment.ts'
-import { parseBackupName } from '../../repository/backup-name.ts'
-import { readCatalog, readSentinel } from '../../repository/catalog.ts'
+import { type BackupName, parseBackupName } from '../../repository/backup-name.ts'
+import { backupObjectKeys, readCatalog, readSentinel } from '../../repository/catalog.ts'
 import { ArchivedWal, historyOf } from '../../repository/recovery/archived-wal.ts'
 import { readSegmentHeader } from '../../repository/recovery/recovery-points.ts'
 import type { Sentinel } from '../../repository/sentinel.ts'
@@ -48,11 +48,12 @@ async function examineBackups(
   backupAgeMsMax: number,
 ): Promise<NewestBackup | undefined> {
   const { backups, leftovers } = await readCatalog(context.storage, context)
-  if (leftovers.length > 0) {
+  const unfinished = await countNotEmpty(context, leftovers)
+  if (unfinished > 0) {
     examination.note(
       'backups',
       'note',
-      `${leftovers.length} backups were begun and never finished`,
+      `${unfinished} backups were begun and never finished`,
       'delete garbage removes them when they are old enough',
     )
   }
@@ -75,6 +76,13 @@ async function examineBackups(
   const how = backups.length === 0 ? 'there is no backup' : 'no backup can be read'
   examination.note('backups', 'failure', how, 'take one: backup-push')
   return undefined
+}
+
+/** An empty folder of a file system takes no room, and nothing would remove it. */
+async function countNotEmpty(context: RepositoryContext, names: readonly BackupName[]): Promise<number> {
+  let count = 0
+  for (const name of names) if ((await backupObjectKeys(context.storage, name, context)).length > 0) count++
+  return count
 }
 
 async function readGood(
@@ -124,7 +132,17 @@ async function examineChain(
     isWithoutParents: latest === timeline,
   })
   const first = parseSegmentName(walFile, segmentBytes).number
-  const { segments, missing, behindHole } = archive.chain(timelineSpans(history), first, segmentBytes)
+  const chain = archive.chain(timelineSpans(history), first, segmentBytes)
+  const { segments, missing, behindHole } = chain
+  if (chain.isEmpty) {
+    examination.note(
+      'archiving',
+      'failure',
+      `WAL segment ${missing} is an empty object: no recovery gets past it`,
+      'push it again from pg_wal of the server or of a standby (wal-push), or take a new backup',
+    )
+    return
+  }
   if (behindHole !== undefined) {
     examination.note(
       'archiving',

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -77,6 +78,24 @@ describe('a segment that was never finished', () => {
     }
   })
 
+  test('is the end all the same where the later ones are files that PostgreSQL kept for later, with older pages', async () => {
+    await archive(second, unfinished(second, true))
+    await archive(third, walBytes(first))
+    await fetch(second)
+    expect(warnings().join()).toContain('WAL ends there')
+    // behind such a one there is another that is what it is called
+    await archive(segmentName(4))
+    rmSync(join(wal, 'RECOVERYXLOG'))
+    await expect(fetch(second)).rejects.toMatchObject({ facts: { later: segmentName(4) } })
+  })
+
+  test('is damage, too, where a later one cannot be read', async () => {
+    await archive(second, unfinished(second))
+    await archive(third)
+    truncateSync(place.at('archive', 'wal_005', `${third}.lz4`), 10)
+    await expect(fetch(second)).rejects.toMatchObject({ code: 'WAL_INVALID', facts: { later: third } })
+  })
+
   test('is another one than a segment that was switched', async () => {
     const builder = new WalBuilder(2n)
     builder.add(new Uint8Array(100))
@@ -120,6 +139,11 @@ describe('a segment that is missing before others', () => {
       writeFileSync(join(wal, second), spoiled)
       await expect(fetch(second, recovering)).rejects.toMatchObject({ code: 'INTEGRITY' })
     }
+  })
+
+  test('is the end of WAL where only files with older pages follow', async () => {
+    await archive(third, walBytes(first))
+    await expect(fetch(second, recovering)).rejects.toMatchObject({ code: 'WAL_NOT_FOUND' })
   })
 
   test('is told by its name, where the configured size is not that of the cluster', async () => {

@@ -4,13 +4,8 @@ import { errnoOf, WalgError } from '../../kit/errors.ts'
 import { checkSegment } from '../../postgres/wal/page-reader.ts'
 import { endsInZeros } from '../../postgres/wal/segment-tail.ts'
 import { isSegmentName } from '../../postgres/wal-segment.ts'
-import { walKey } from '../../repository/layout.ts'
-import { findPayload } from '../../repository/sealed.ts'
 import type { Downloaded, Downloader } from './download.ts'
-import { planPrefetch } from './prefetch-plan.ts'
-
-/** A longer hole is not told from the end of WAL: a look at every name would make each end of recovery slow. */
-const SUCCESSORS_LOOKED_FOR = 16
+import { findLater } from './later-segment.ts'
 
 /**
  * PostgreSQL would end recovery at a missing segment and promote, although the archive goes on behind it: INTEGRITY. A segment that
@@ -57,19 +52,6 @@ export async function judgeUnfinished(
     facts: { name, later, storage: storage.name },
     hint: 'the archive has an unfinished copy of the segment: replace it by the whole one, from a copy of the archive or a server that still has it',
   })
-}
-
-/** The first of the names that follow which is in the archive. */
-async function findLater(
-  { context, codec }: Downloader,
-  name: string,
-  segmentBytes: number,
-): Promise<string | undefined> {
-  const options = { firstExtension: codec.extension, signal: context.signal }
-  for (const later of planPrefetch({ name, depth: SUCCESSORS_LOOKED_FOR, segmentBytes })) {
-    if ((await findPayload(context.storage, walKey(later, ''), options)) !== null) return later
-  }
-  return undefined
 }
 
 /** True for the whole segment; false, too, for one that cannot be read. */

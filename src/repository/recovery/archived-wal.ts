@@ -24,6 +24,8 @@ export interface WalChain {
   readonly missing: string
   /** A segment of the same path that is there behind the missing one: then there is a hole. */
   readonly behindHole: string | undefined
+  /** The missing one is there without any content: whoever asks for it gets an error, not the end of WAL. */
+  readonly isEmpty: boolean
 }
 
 type StoredSegment = Pick<ArchivedSegment, 'key' | 'extension' | 'modifiedNs'>
@@ -33,13 +35,17 @@ export class ArchivedWal {
   readonly #segments: ReadonlyMap<string, StoredSegment>
   readonly #histories: ReadonlySet<TimelineId>
   readonly #timelines: ReadonlySet<TimelineId>
+  /** Names of segments whose object has no content. */
+  readonly #empty: ReadonlySet<string>
 
   private constructor(
     segments: ReadonlyMap<string, StoredSegment>,
     histories: ReadonlySet<TimelineId>,
     timelines: ReadonlySet<TimelineId>,
+    empty: ReadonlySet<string>,
   ) {
     this.#segments = segments
+    this.#empty = empty
     this.#histories = histories
     this.#timelines = timelines
   }
@@ -49,14 +55,16 @@ export class ArchivedWal {
     const segments = new Map<string, StoredSegment>()
     const histories = new Set<TimelineId>()
     const timelines = new Set<TimelineId>()
+    const empty = new Set<string>()
     for await (const { kind, file, key, extension, modifiedNs, sizeBytes } of listWal(storage, options)) {
+      if (kind === 'segment' && sizeBytes === 0) empty.add(file)
       if ((kind !== 'segment' && kind !== 'history') || sizeBytes === 0) continue
       const timeline = toTimelineId(Number.parseInt(file.slice(0, 8), 16))
       timelines.add(timeline)
       if (kind === 'segment') segments.set(file, { key, extension, modifiedNs })
       else histories.add(timeline)
     }
-    return new ArchivedWal(segments, histories, timelines)
+    return new ArchivedWal(segments, histories, timelines, empty)
   }
 
   /** Timelines of which there is anything, ascending. */
@@ -101,7 +109,8 @@ export class ArchivedWal {
         .find(segment => segment !== undefined)
       if (found === undefined || (lastNumber !== undefined && number > lastNumber)) {
         const missing = formatSegmentName({ timeline: newest, number }, segmentBytes)
-        return { segments, missing, behindHole: this.#firstBehind(spans, number, segmentBytes) }
+        const behindHole = this.#firstBehind(spans, number, segmentBytes)
+        return { segments, missing, behindHole, isEmpty: this.#empty.has(missing) }
       }
       segments.push(found)
       current = found.timeline

@@ -1,5 +1,5 @@
 import { expect } from 'bun:test'
-import { chmodSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { giveToClusterUser } from '../../support/cluster-user.ts'
 import { missingPostgres } from '../../support/postgres-binaries.ts'
@@ -30,6 +30,10 @@ async function examine(
   if (stdout === '') throw new Error(stderr)
   return { exit, ...JSON.parse(stdout) }
 }
+
+/** Of the segment of 1 MiB that follows. */
+const nameAfter = (object: string): string =>
+  `${(BigInt(`0x${object.slice(0, 24)}`) + 1n).toString(16).toUpperCase().padStart(24, '0')}${object.slice(24)}`
 
 const failures = (findings: readonly Found[]): string[] =>
   findings.filter(({ verdict }) => verdict === 'failure').map(({ message }) => message)
@@ -81,6 +85,23 @@ for (const major of [13, 18] as const) {
         expect.stringContaining(`WAL segment ${hole.slice(0, 24)} is missing`),
       )
       renameSync(place.at('hole'), path.join(wal, hole))
+      const last = readdirSync(wal)
+        .filter(name => /^[0-9A-F]{24}\.[a-z]\w*$/.test(name))
+        .sort()
+        .at(-1)!
+      writeFileSync(path.join(wal, nameAfter(last)), '')
+      expect(failures((await examine(source)).findings)).toContainEqual(
+        expect.stringContaining(`WAL segment ${nameAfter(last).slice(0, 24)} is an empty object`),
+      )
+      rmSync(path.join(wal, nameAfter(last)))
+      const leftover = path.join(repository, 'basebackups_005', `base_${'0'.repeat(24)}`, 'tar_partitions')
+      mkdirSync(leftover, { recursive: true })
+      for (const folder of [path.dirname(leftover), leftover]) giveToClusterUser(folder, 0o700)
+      const unfinished = expect.stringContaining('never finished')
+      expect((await examine(source)).findings.map(({ message }) => message)).not.toContainEqual(unfinished)
+      writeFileSync(path.join(leftover, 'part_001.tar.lz4'), 'x')
+      expect((await examine(source)).findings.map(({ message }) => message)).toContainEqual(unfinished)
+      rmSync(path.dirname(leftover), { recursive: true })
 
       const grant = major >= 15 ? 'pg_backup_start(text, boolean)' : 'pg_start_backup(text, boolean, boolean)'
       await cluster.query(`revoke execute on function ${grant} from wal_g`)

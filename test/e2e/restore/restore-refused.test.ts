@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
@@ -83,6 +84,12 @@ describe('wal-g restore', () => {
 
   const run = (args: readonly string[], env = settings): Promise<Finished> =>
     runWalg(['restore', ...args], { env, asClusterUser: true })
+
+  /** Names of the objects of segments, in order. */
+  const segmentObjects = (): string[] =>
+    readdirSync(path.join(source.repository, 'wal_005'))
+      .filter(name => /^[0-9A-F]{24}\.[a-z]\w*$/.test(name))
+      .sort()
 
   /** It says why and what instead, and nothing was made. */
   async function expectRefused(
@@ -204,16 +211,50 @@ describe('wal-g restore', () => {
 
   test('a hole in the WAL is found before anything is written, with what can be reached without it', async () => {
     const wal = path.join(source.repository, 'wal_005')
-    const names = readdirSync(wal)
-      .filter(name => /^[0-9A-F]{24}\./.test(name))
-      .sort()
-    const hole = names.at(-2)!
+    const hole = segmentObjects().at(-2)!
     renameSync(path.join(wal, hole), source.place.at('hole'))
     try {
       await expectRefused(['--latest'], `${hole.slice(0, 24)} is not in the archive`, '--to-lsn ')
       await expectRefused(['--to-lsn', endLsn], `${hole.slice(0, 24)} is not in the archive`, '--to-lsn ')
     } finally {
       renameSync(source.place.at('hole'), path.join(wal, hole))
+    }
+  })
+
+  test('an empty object where the WAL goes on is found before anything is written', async () => {
+    const wal = path.join(source.repository, 'wal_005')
+    const last = segmentObjects().at(-1)!
+    const next = `${(BigInt(`0x${last.slice(0, 24)}`) + 1n).toString(16).toUpperCase().padStart(24, '0')}`
+    const empty = path.join(wal, `${next}${last.slice(24)}`)
+    writeFileSync(empty, '')
+    try {
+      await expectRefused(['--latest'], `${next} is an empty object`, /push it again.*--to-lsn /)
+    } finally {
+      rmSync(empty)
+    }
+  })
+
+  test('that the newest backup lacks WAL, and an older one is taken, is a WARNING', async () => {
+    const { cluster } = source
+    const before = await walg(['backup-list', '--json'], settings)
+    const older = JSON.parse(before.stdout).at(-1).backup_name as string
+    const pushed = await walg(['backup-push', cluster.dataDirectory], source.connection())
+    const newest = /Wrote backup with name (\S+)/.exec(pushed.stderr)![1]!
+    await archiveEverything(cluster)
+    const start = newest.slice('base_'.length)
+    const [object] = segmentObjects().filter(name => name.startsWith(start))
+    const place = path.join(source.repository, 'wal_005', object!)
+    renameSync(place, source.place.at('hole'))
+    try {
+      const dry = [source.place.at('dry'), '--immediate', '--dry-run', '--json']
+      const { exit, stdout, stderr } = await run(dry)
+      expect([exit, JSON.parse(stdout)]).toEqual([0, expect.objectContaining({ backup: older })])
+      const told = stderr.split('\n').filter(line => line.startsWith('WARNING') && line.includes(newest))
+      expect(told).toEqual([
+        expect.stringMatching(new RegExp(`${start} is not in the archive.*${older} is taken instead`)),
+      ])
+    } finally {
+      renameSync(source.place.at('hole'), place)
     }
   })
 

@@ -26,6 +26,8 @@ export interface BackupWal {
 export interface Unfit {
   readonly candidate: Candidate
   readonly reason: string
+  /** It would do for the target, were everything there that it needs. */
+  readonly isBroken?: true
 }
 
 export interface WalRequest {
@@ -65,7 +67,8 @@ export async function followBackup(
   }
   return {
     candidate,
-    reason: `WAL segment ${chain.missing} is not in the archive; up to ${last} the backup cannot do without`,
+    reason: `WAL segment ${chain.missing} ${chain.isEmpty ? 'is an empty object' : 'is not'} in the archive; up to ${last} the backup cannot do without`,
+    isBroken: true,
   }
 }
 
@@ -119,9 +122,19 @@ function beforeEnd(lsn: Lsn): Lsn {
   return (lsn > 0n ? lsn - 1n : lsn) as Lsn
 }
 
-/** Throws WAL_NOT_FOUND when segments are there behind a missing one: recovery would end, or stop, in the middle. */
+/** Throws WAL_NOT_FOUND when segments are there behind a missing one, WAL_INVALID when that is there and empty: recovery would end, or stop, in the middle. */
 export function refuseHole(wal: BackupWal, lastReached: string): void {
   const { chain } = wal
+  if (chain.isEmpty) {
+    throw new WalgError(
+      'WAL_INVALID',
+      `WAL segment ${chain.missing} is an empty object in the archive: recovery could not get past it`,
+      {
+        facts: { segment: chain.missing },
+        hint: `push it again from a server that still has it, or delete the object if that is where WAL is to end; what can be reached without: ${lastReached}`,
+      },
+    )
+  }
   if (chain.behindHole === undefined) return
   throw new WalgError(
     'WAL_NOT_FOUND',

@@ -193,7 +193,9 @@ export function targetMissing(target: RecoveryTarget, seen: Sightings, looked: s
 
 function nearest(target: RecoveryTarget, seen: Sightings): string {
   if (target.kind === 'name') {
+    // each backup's WAL was looked through, the newest first
     const names = seen.restorePoints
+      .toSorted((left, right) => (left.timeUs < right.timeUs ? -1 : 1))
       .slice(-5)
       .map(({ name, timeUs }) => `"${name}" (${formatTimeTarget(timeUs)})`)
     if (names.length === 0) return 'there is no restore point at all: take a time, --to-time'

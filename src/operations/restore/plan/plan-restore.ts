@@ -69,15 +69,23 @@ export async function planRestore(context: OperationContext, request: PlanReques
     const wal = await followBackup(context, candidate, { ...request, archive, choice: request.timeline })
     const attempt = isUnfit(wal) ? wal : await reach(context, wal, target, newer, seen)
     if ('plan' in attempt) {
-      for (const { candidate: other, reason } of unfit) {
-        context.log.debug(`backup ${other.entry.name} is not taken: ${reason}`)
-      }
+      sayUnfit(context, unfit, candidate)
       return attempt.plan
     }
     unfit.push(attempt)
     if (!isUnfit(wal)) newer = candidate
   }
   throw nothingFits(target, candidates, unfit, seen, archive)
+}
+
+/** An older backup takes longer, or does not reach as far: that a newer one is of no use must not go unnoticed. */
+function sayUnfit({ log }: OperationContext, unfit: readonly Unfit[], taken: Candidate): void {
+  for (const { candidate, reason, isBroken } of unfit) {
+    const { name } = candidate.entry
+    if (isBroken)
+      log.warning(`backup ${name} cannot be used: ${reason}; ${taken.entry.name} is taken instead`)
+    else log.debug(`backup ${name} is not taken: ${reason}`)
+  }
 }
 
 function refuseFuture(target: RecoveryTarget): void {
