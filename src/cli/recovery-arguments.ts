@@ -44,6 +44,7 @@ export function readRecoveryChoice(flags: Flags): RecoveryChoice {
     target,
     action: readAction(flags, target),
     timeline: readTimeline(flags['timeline']),
+    isTimelineGiven: flags['timeline'] !== undefined,
     backupName: flags['backup'] === undefined ? null : String(flags['backup']),
   }
 }

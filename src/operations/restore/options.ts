@@ -8,6 +8,8 @@ export interface RecoveryChoice {
   readonly target: RecoveryTarget
   readonly action: RecoveryAction
   readonly timeline: TimelineChoice
+  /** False: nobody has chosen it, and it is `latest`. */
+  readonly isTimelineGiven: boolean
   /** Only this backup; null: the newest that will do. */
   readonly backupName: string | null
 }

@@ -29,7 +29,10 @@ export interface RestoreResult extends RestoreProof {
 /** Chooses the backup and proves that it and the WAL behind it lead to the target. Touches nothing. */
 export async function proveRestore(
   context: OperationContext,
-  options: Pick<RestoreOptions, 'destination' | 'target' | 'timeline' | 'backupName' | 'segmentBytes'>,
+  options: Pick<
+    RestoreOptions,
+    'destination' | 'target' | 'timeline' | 'isTimelineGiven' | 'backupName' | 'segmentBytes'
+  >,
 ): Promise<RestoreProof> {
   refuseRunningServer(options.destination)
   const plan = await planRestore(context, options)

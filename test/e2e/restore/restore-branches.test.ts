@@ -83,6 +83,67 @@ testUnless(
 )
 
 testUnless(
+  missingPostgres(16),
+  'a moment that the cluster lived on a timeline which it has left is refused, until one says which is meant',
+  async () => {
+    await using source = await startArchivingCluster({ major: 16, segmentSizeMiB: 1 })
+    const { cluster, place } = source
+    const at = async (server: { query(sql: string): Promise<object[]> }): Promise<string> => {
+      await Bun.sleep(5)
+      const [row] = (await server.query('select clock_timestamp()::text as t')) as { t: string }[]
+      await Bun.sleep(5)
+      return row!.t
+    }
+    await cluster.query(LEDGER_SQL)
+    await walg(['backup-push', cluster.dataDirectory], source.connection())
+    await cluster.query(`insert into ledger (note) values ('on a')`)
+    const first = await at(cluster)
+    await cluster.query(`insert into ledger (note) values ('on b')`)
+    const second = await at(cluster)
+    await cluster.query(`insert into ledger (note) values ('on c')`)
+    await archiveEverything(cluster)
+    await cluster.kill()
+
+    const data = place.at('recovered')
+    const port = await freePort()
+    const start = ['--promote', '--start', '--port', `${port}`]
+    await walg(['restore', data, '--to-time', first, ...start], settingsOf(source, 16))
+    await using recovered = new RestoredServer(data, port)
+    const before = await runWalg(['restore', place.at('no'), '--to-time', second, '--json'], {
+      env: source.settings,
+      asClusterUser: true,
+    })
+    expect([before.exit, before.stderr]).toEqual([1, expect.stringContaining('--timeline 1 restores')])
+    await recovered.query(`insert into ledger (note) values ('on two')`)
+    const third = await at(recovered)
+    await recovered.query(`insert into ledger (note) values ('on three')`)
+    await recovered.query(`select pg_switch_wal()`)
+    const isArchived = async (): Promise<boolean> =>
+      (await recovered.query(`select last_archived_wal > '00000002' as is from pg_stat_archiver`))[0]?.[
+        'is'
+      ] === true
+    while (!(await isArchived())) await Bun.sleep(50)
+
+    const refused = await runWalg(['restore', place.at('no'), '--to-time', second], {
+      env: source.settings,
+      asClusterUser: true,
+    })
+    expect([refused.exit, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining('was on timeline 1: the last transaction by then ended there at'),
+    ])
+    expect(refused.stderr).toContain('--timeline 1 restores what there was at that moment, --timeline latest')
+    const asked = (name: string, args: readonly string[]): Promise<unknown> =>
+      ask(source, 16, name, [...args, '--promote'], NOTES)
+    expect(await asked('one', ['--to-time', second, '--timeline', '1'])).toEqual({ notes: 'on a on b' })
+    expect(await asked('latest', ['--to-time', second, '--timeline', 'latest'])).toEqual({ notes: 'on a' })
+    expect(await asked('first', ['--to-time', first])).toEqual({ notes: 'on a' })
+    expect(await asked('third', ['--to-time', third])).toEqual({ notes: 'on a on two' })
+  },
+  120_000,
+)
+
+testUnless(
   missingPostgres(17),
   'a backup of a server that was shut down brings its WAL along: restore and drill need no archive',
   async () => {

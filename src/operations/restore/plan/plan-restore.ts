@@ -16,11 +16,22 @@ import {
   type Unfit,
 } from './backup-wal.ts'
 import { type Candidate, readCandidates } from './candidates.ts'
-import { type FoundStop, findLsn, findNamed, findTime, noSightings, targetMissing } from './find-target.ts'
+import {
+  type FoundStop,
+  findLsn,
+  findNamed,
+  findTime,
+  noSightings,
+  type Sightings,
+  targetMissing,
+} from './find-target.ts'
+import { refuseOtherBranch } from './other-branches.ts'
 
 export interface PlanRequest {
   readonly target: RecoveryTarget
   readonly timeline: TimelineChoice
+  /** False: nobody has chosen it. */
+  readonly isTimelineGiven: boolean
   /** Only this backup; null: the newest that will do. */
   readonly backupName: string | null
   /** WALG_PG_WAL_SIZE in bytes. */
@@ -67,7 +78,7 @@ export async function planRestore(context: OperationContext, request: PlanReques
       continue
     }
     const wal = await followBackup(context, candidate, { ...request, archive, choice: request.timeline })
-    const attempt = isUnfit(wal) ? wal : await reach(context, wal, target, newer, seen)
+    const attempt = isUnfit(wal) ? wal : await reach(context, wal, { request, archive, newer, seen })
     if ('plan' in attempt) {
       sayUnfit(context, unfit, candidate)
       return attempt.plan
@@ -127,15 +138,19 @@ function tooEarly(candidate: Candidate, target: RecoveryTarget): string | undefi
   return undefined
 }
 
-/** Tries to get from a backup to the target. `newer`: the backup in front of which everything has been looked through. */
-async function reach(
-  context: OperationContext,
-  wal: BackupWal,
-  target: RecoveryTarget,
-  newer: Candidate | undefined,
-  seen: ReturnType<typeof noSightings>,
-): Promise<Attempt> {
+interface Search {
+  readonly request: PlanRequest
+  readonly archive: ArchivedWal
+  /** The backup in front of which everything has been looked through. */
+  readonly newer: Candidate | undefined
+  readonly seen: Sightings
+}
+
+/** Tries to get from a backup to the target. */
+async function reach(context: OperationContext, wal: BackupWal, search: Search): Promise<Attempt> {
   const { candidate } = wal
+  const { request, newer, seen } = search
+  const { target } = request
   if (target.kind === 'immediate') return { plan: planOf(wal, target, undefined) }
   if (target.kind === 'latest') {
     refuseHole(wal, `--to-lsn ${formatLsn(await lastRecord(context, wal))}`)
@@ -147,8 +162,12 @@ async function reach(
   if (target.kind === 'lsn') return reachLsn(context, wal, target)
   let stop: FoundStop | undefined
   if (target.kind === 'time') {
-    stop = await findTime(context, wal, target.timeUs, seen)
-    if (stop === undefined) throw await pastEnd(context, wal, target, seen)
+    const passed = noSightings()
+    stop = await findTime(context, wal, target.timeUs, passed)
+    const { lastEnd } = passed
+    if (!request.isTimelineGiven)
+      await refuseOtherBranch(context, wal, target, { archive: search.archive, stop, lastEnd })
+    if (stop === undefined) throw await pastEnd(context, wal, target, passed)
   } else {
     context.log.info(`Looking for ${describeTarget(target)} in the WAL behind ${candidate.entry.name}`)
     stop = await findNamed(context, wal, target, newer?.finishLsn ?? null, seen)
@@ -185,7 +204,7 @@ async function pastEnd(
   context: OperationContext,
   wal: BackupWal,
   target: RecoveryTarget,
-  { lastEnd }: ReturnType<typeof noSightings>,
+  { lastEnd }: Sightings,
 ): Promise<WalgError> {
   const last = lastEnd === undefined ? undefined : formatTimeTarget(lastEnd.timeUs)
   const reached =
@@ -234,7 +253,7 @@ function nothingFits(
   target: RecoveryTarget,
   candidates: readonly Candidate[],
   unfit: readonly Unfit[],
-  seen: ReturnType<typeof noSightings>,
+  seen: Sightings,
   archive: ArchivedWal,
 ): WalgError {
   const oldest = candidates.at(-1)!

@@ -1,0 +1,104 @@
+import { hasCode, WalgError } from '../../../kit/errors.ts'
+import { describeTarget, formatTimeTarget, type RecoveryTarget } from '../../../postgres/recovery-target.ts'
+import { lastCommonLsn } from '../../../postgres/timeline-path.ts'
+import type { EndOfTransaction } from '../../../postgres/wal/recovery-records.ts'
+import type { TimelineId } from '../../../postgres/wal-segment.ts'
+import type { ArchivedWal } from '../../../repository/recovery/archived-wal.ts'
+import type { OperationContext } from '../../context.ts'
+import { type BackupWal, followBackup, isUnfit } from './backup-wal.ts'
+import { type FoundStop, findTime, noSightings } from './find-target.ts'
+
+/** A timeline on which the cluster lived at a moment, off the way to the one that recovery would follow. */
+interface Branch {
+  readonly timeline: TimelineId
+  /** The last transaction that had ended there by then. */
+  readonly lastEnd: EndOfTransaction
+}
+
+/**
+ * Refuses a moment at which the cluster lived on another timeline than the one that recovery follows by itself: that one was left
+ * for it earlier, by a recovery to a point in time, say, and has nothing of that moment. PostgreSQL would stop where the
+ * timelines part, with fewer rows than there were, and call that the moment. Throws USAGE with both readings.
+ */
+export async function refuseOtherBranch(
+  context: OperationContext,
+  wal: BackupWal,
+  target: Extract<RecoveryTarget, { kind: 'time' }>,
+  found: {
+    readonly archive: ArchivedWal
+    readonly stop: FoundStop | undefined
+    readonly lastEnd: EndOfTransaction | undefined
+  },
+): Promise<void> {
+  if (!isBeforeFirstEnd(wal, found.stop, found.lastEnd)) return
+  const branches = await findBranches(context, wal, found.archive, target.timeUs)
+  const latest = branches.reduce<Branch | undefined>(
+    (newest, each) => (newest === undefined || each.lastEnd.timeUs > newest.lastEnd.timeUs ? each : newest),
+    undefined,
+  )
+  if (latest === undefined) return
+  const here =
+    found.lastEnd === undefined ? 'before its backup' : `at ${formatTimeTarget(found.lastEnd.timeUs)}`
+  throw new WalgError(
+    'USAGE',
+    `${describeTarget(target)} was on timeline ${latest.timeline}: the last transaction by then ended there at ${formatTimeTarget(latest.lastEnd.timeUs)}, on the way to timeline ${wal.timeline} ${here}`,
+    {
+      facts: { target: describeTarget(target), timeline: latest.timeline },
+      hint: `--timeline ${latest.timeline} restores what there was at that moment, --timeline latest what timeline ${wal.timeline} has kept of it`,
+    },
+  )
+}
+
+/** True when nothing had ended on the timeline where recovery would stop: it may not have been there yet. */
+function isBeforeFirstEnd(
+  { candidate, spans }: BackupWal,
+  stop: FoundStop | undefined,
+  lastEnd: EndOfTransaction | undefined,
+): boolean {
+  const span = stop === undefined ? spans.at(-1)! : spans.findLast(({ beginLsn }) => beginLsn <= stop.lsn)
+  if (span === undefined || candidate.finishLsn >= span.beginLsn) return false
+  return lastEnd === undefined || lastEnd.startLsn < span.beginLsn
+}
+
+async function findBranches(
+  context: OperationContext,
+  wal: BackupWal,
+  archive: ArchivedWal,
+  timeUs: bigint,
+): Promise<readonly Branch[]> {
+  const branches: Branch[] = []
+  for (const timeline of archive.timelines) {
+    if (timeline === wal.timeline) continue
+    const lastEnd = await lastEndOn(context, wal, archive, timeline, timeUs)
+    if (lastEnd !== undefined) branches.push({ timeline, lastEnd })
+  }
+  return branches
+}
+
+/** The last end by then on that timeline itself, behind the place where the way leaves it. */
+async function lastEndOn(
+  context: OperationContext,
+  { candidate, spans, segmentBytes }: BackupWal,
+  archive: ArchivedWal,
+  choice: TimelineId,
+  timeUs: bigint,
+): Promise<EndOfTransaction | undefined> {
+  try {
+    const other = await followBackup(context, candidate, { archive, choice, segmentBytes })
+    if (isUnfit(other)) return undefined
+    const commonLsn = lastCommonLsn(spans, other.spans) ?? null
+    if (commonLsn === null) return undefined
+    const seen = noSightings()
+    await findTime(context, other, timeUs, seen)
+    const ownLsn = other.spans.at(-1)!.beginLsn
+    const { lastEnd } = seen
+    return lastEnd !== undefined && lastEnd.startLsn >= commonLsn && lastEnd.startLsn >= ownLsn
+      ? lastEnd
+      : undefined
+  } catch (error) {
+    // a branch whose history or WAL is gone cannot be restored either
+    if (!hasCode(error, 'WAL_NOT_FOUND', 'WAL_INVALID')) throw error
+    context.log.debug(`timeline ${choice} is not looked at: ${error.message}`)
+    return undefined
+  }
+}
