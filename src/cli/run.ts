@@ -177,7 +177,8 @@ async function runCommand(
   const storages = command.needsStorage
     ? await readStorages(reading.texts, limitsOf(command, settings))
     : NO_STORAGES
-  for (const warning of [...encryption.warnings, ...storages.warnings]) session.sink.log.warning(warning)
+  const warnings = [...reading.warnings, ...encryption.warnings, ...storages.warnings]
+  for (const warning of warnings) session.sink.log.warning(warning)
   const problems = [
     ...logProblem,
     ...reading.problems,

@@ -258,8 +258,15 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a file in which the parent saw damaged pages is stored whole',
     file: 'src/operations/backup-push/delta/plan-files.ts',
-    find: ' || parent.files.hasCorruptBlocks(row)',
-    replace: '',
+    find: ' || isDamaged) continue',
+    replace: ') continue',
+    test: 'src/operations/backup-push/delta/plan-files.test.ts',
+  },
+  {
+    guard: 'such a file is never skipped',
+    file: 'src/operations/backup-push/delta/plan-files.ts',
+    find: 'if (!isDamaged && isSettled(',
+    replace: 'if (isSettled(',
     test: 'src/operations/backup-push/delta/plan-files.test.ts',
   },
   {

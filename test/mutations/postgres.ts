@@ -96,7 +96,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'after a switch the rest of the segment is ignored',
     file: RECORDS,
-    find: '      this.#isSwitched = true\n',
+    find: '    this.#isSwitched = true\n',
     replace: '',
     test: WAL,
   },

@@ -180,8 +180,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a newer backup that lacks WAL is not passed over in silence',
     file: 'src/operations/restore/plan/plan-restore.ts',
-    find: 'if (isBroken) log.warning',
-    replace: 'if (isBroken) log.debug',
+    find: '    if (isBroken)\n',
+    replace: '    if (reason === name)\n',
     test: 'test/e2e/restore/restore-refused.test.ts',
     title: 'the newest backup lacks WAL',
   },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findDefaultConfig, readConfigFile } from './config-file.ts'
@@ -100,12 +100,20 @@ describe('a config file', () => {
 describe('the default config file', () => {
   test('is the first of json, toml, yaml, yml, dotenv and env', () => {
     using directory = temp()
-    expect(findDefaultConfig(directory.path)).toBeUndefined()
+    expect(findDefaultConfig(directory.path)).toEqual({})
     for (const extension of ['env', 'dotenv', 'yml', 'yaml', 'toml', 'json']) {
       const path = join(directory.path, `.walg.${extension}`)
       writeFileSync(path, '')
-      expect(findDefaultConfig(directory.path)).toBe(path)
+      expect(findDefaultConfig(directory.path)).toEqual({ path })
     }
+  })
+
+  test('in a place that cannot be looked at is told from none', () => {
+    using directory = temp()
+    const loop = join(directory.path, 'home')
+    symlinkSync(loop, loop)
+    expect(findDefaultConfig(loop)).toEqual({ hidden: expect.stringContaining('look for config file') })
+    expect(findDefaultConfig(join(directory.path, 'nowhere'))).toEqual({})
   })
 
   test('lies in the home of the user database, and in $HOME only for a user that it does not know', () => {

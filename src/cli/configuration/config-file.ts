@@ -1,6 +1,6 @@
 import { lstatSync, readFileSync } from 'node:fs'
 import { extname, join } from 'node:path'
-import { fromSystemError, WalgError } from '../../kit/errors.ts'
+import { errnoOf, fromSystemError, WalgError } from '../../kit/errors.ts'
 
 /** Extensions in the order in which the default file is looked for. */
 const DEFAULT_EXTENSIONS = ['json', 'toml', 'yaml', 'yml', 'dotenv', 'env']
@@ -11,9 +11,20 @@ export interface ConfigFile {
   readonly values: ReadonlyMap<string, string>
 }
 
-/** `~/.walg.<ext>`, the first that exists. */
-export function findDefaultConfig(home: string): string | undefined {
-  return DEFAULT_EXTENSIONS.map(extension => join(home, `.walg.${extension}`)).find(isThere)
+/** `~/.walg.<ext>`, the first that exists; or why nobody can tell whether there is one. */
+export function findDefaultConfig(home: string): { readonly path?: string; readonly hidden?: string } {
+  for (const extension of DEFAULT_EXTENSIONS) {
+    const path = join(home, `.walg.${extension}`)
+    try {
+      lstatSync(path)
+      return { path }
+    } catch (error) {
+      const errno = errnoOf(error)
+      if (errno !== 'ENOENT' && errno !== 'ENOTDIR')
+        return { hidden: fromSystemError(error, 'look for config file', path).message }
+    }
+  }
+  return {}
 }
 
 /**
@@ -109,13 +120,4 @@ function textOf(value: unknown): string {
 function plain(error: unknown): Error {
   const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n', 1)
   return new Error(line.replace(/"[^"]*"?|'[^']*'?|`[^`]*`?/g, '…').replace(/:$/, ''))
-}
-
-function isThere(path: string): boolean {
-  try {
-    lstatSync(path)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -15,6 +15,7 @@ export interface ConfigurationRequest {
 export interface Configuration extends SettingsReading {
   /** The config file that was read, as it was named. */
   readonly file: string | undefined
+  readonly warnings: readonly string[]
 }
 
 /**
@@ -23,7 +24,8 @@ export interface Configuration extends SettingsReading {
  */
 export async function loadConfiguration(request: ConfigurationRequest): Promise<Configuration> {
   const problems: SettingProblem[] = []
-  const path = configPath(request, problems)
+  const warnings: string[] = []
+  const path = configPath(request, problems, warnings)
   let file: ConfigFile | undefined
   if (path !== undefined) {
     try {
@@ -33,10 +35,14 @@ export async function loadConfiguration(request: ConfigurationRequest): Promise<
     }
   }
   const reading = readSettings({ flags: request.settingFlags, environment: request.environment, file })
-  return { ...reading, problems: [...problems, ...reading.problems], file: file?.path }
+  return { ...reading, problems: [...problems, ...reading.problems], file: file?.path, warnings }
 }
 
-function configPath(request: ConfigurationRequest, problems: SettingProblem[]): string | undefined {
+function configPath(
+  request: ConfigurationRequest,
+  problems: SettingProblem[],
+  warnings: string[],
+): string | undefined {
   if (request.configFlag !== undefined && request.configFlag !== '') return request.configFlag
   const path = request.environment['WALG_CONFIG_PATH'] || undefined
   const samePath = request.environment['WALG_CONFIG'] || undefined
@@ -49,7 +55,11 @@ function configPath(request: ConfigurationRequest, problems: SettingProblem[]): 
   }
   if (path !== undefined || samePath !== undefined) return (path ?? samePath)?.replace(/[\r\n]+$/, '')
   const home = passwdHome(request.uid, request.environment['HOME'])
-  return home === undefined ? undefined : findDefaultConfig(home)
+  if (home === undefined) return undefined
+  const { path: found, hidden } = findDefaultConfig(home)
+  // not an error: in containers the home of an arbitrary user is often somebody else's
+  if (hidden !== undefined) warnings.push(`${hidden}: if there is one, what it says does not count`)
+  return found
 }
 
 function fileProblem(error: unknown): SettingProblem {

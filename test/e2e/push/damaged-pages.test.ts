@@ -149,6 +149,22 @@ test('verify judges the pages of increments, by their numbers in the file', asyn
   expect(stdout).toContain(`the checksum of pages does not match: /${row!.file}/[21]\n`)
 })
 
+test('a delta tells the damage of its parent again, though nothing happened to the file', async () => {
+  const { cluster } = source
+  const env = { WALG_DELTA_MAX_STEPS: '5' }
+  const full = await push([cluster.dataDirectory, '--verify', '--store-all-corrupt'])
+  expect(recorded(full.name, `/${file}`)).toEqual(BLOCKS)
+  for (let step = 0; step < 2; step++) {
+    const { exit, name } = await push([cluster.dataDirectory, '--verify', '--store-all-corrupt'], env)
+    expect([exit, name, recorded(name, `/${file}`)]).toEqual([0, expect.stringContaining('_D_'), BLOCKS])
+  }
+  const refused = await push([cluster.dataDirectory], { ...env, WALG_FAIL_ON_CORRUPT: 'true' })
+  expect([refused.exit, refused.stderr]).toEqual([
+    1,
+    expect.stringContaining(`${file}": ${BLOCKS.join(', ')}`),
+  ])
+})
+
 test('pages of an unlogged relation, which recovery empties, are a WARNING of verify', async () => {
   const { cluster } = source
   await cluster.query('create unlogged table fleeting as select g as id from generate_series(1, 9000) g')

@@ -50,8 +50,8 @@ const FILES_PER_COLLECTION = 1 << 17
  *   `visible-pages.ts` says which of its pages an LSN does not tell.
  * * Everything else is stored whole: so is every file of a database whose files were copied while or after the parent was taken, or
  *   that was created again with its old number: pages may be older than the parent and still others, or the parent has half of
- *   them; of unlogged relations, whose pages tell nothing; and every file in which the parent saw damaged pages: whoever mends one
- *   may bring a page that is older than the parent.
+ *   them; of unlogged relations, whose pages tell nothing; and every file in which the parent saw damaged pages, even when nothing
+ *   happened to it: whoever mends one may bring a page that is older than the parent.
  * * In a directory that was restored or copied since the parent, so is every file of a database that nobody knows to be the parent's,
  *   unless the block map knows what became of the file.
  */
@@ -70,14 +70,16 @@ export function planFiles(input: PlanInput): FilePlan {
     if (row < 0) continue
     const known = parent.sizes.at(row)
     const sizeBytes = entries.sizeBytes(index)
-    if (isSettled(input, index, row, known)) {
+    // its damage is looked at again, so that it is told again
+    const isDamaged = parent.files.hasCorruptBlocks(row)
+    if (!isDamaged && isSettled(input, index, row, known)) {
       plan.set(index, 'skip', known ?? wholeInParent(parent, sizeBytes / pageBytes))
       continue
     }
     const name = entries.memberName(index)
     if (!isPagedFile(name, sizeBytes, pageBytes)) continue
     const relation = parseRelationFile(name)!
-    if (databases.isNew(relation) || isUnlogged(index) || parent.files.hasCorruptBlocks(row)) continue
+    if (databases.isNew(relation) || isUnlogged(index) || isDamaged) continue
     const isDoubtful = databases.isDoubtful(relation)
     planPages(plan, input, { index, relation, blocks: sizeBytes / pageBytes, parent: known, isDoubtful })
   }
