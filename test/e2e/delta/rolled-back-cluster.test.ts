@@ -31,16 +31,23 @@ class Rig implements AsyncDisposable {
     this.settings = settings
   }
 
-  static async start(settings: Readonly<Record<string, string>> = {}): Promise<Rig> {
+  /** `isArchivedElsewhere`: another program has the WAL. */
+  static async start(
+    settings: Readonly<Record<string, string>> = {},
+    isArchivedElsewhere = false,
+  ): Promise<Rig> {
     const place = tempDirectory('rolled-back')
     mkdirSync(place.at('repository'))
-    giveToClusterUser(place.at('repository'), 0o777)
+    mkdirSync(place.at('elsewhere'))
+    for (const folder of ['repository', 'elsewhere']) giveToClusterUser(place.at(folder), 0o777)
     const ours = { WALG_FILE_PREFIX: place.at('repository'), WALG_PG_WAL_SIZE: '1' }
     const cluster = await startCluster({
       major: MAJOR,
       segmentSizeMiB: 1,
       settings: { autovacuum: 'off', ...settings },
-      archiveCommand: walgCommand({ ...ours, WALG_PREVENT_WAL_OVERWRITE: 'false' }, 'wal-push %p'),
+      archiveCommand: isArchivedElsewhere
+        ? `cp %p "${place.at('elsewhere')}/%f"`
+        : walgCommand({ ...ours, WALG_PREVENT_WAL_OVERWRITE: 'false' }, 'wal-push %p'),
     })
     await cluster.query('create table t as select g as id, 0 as v from generate_series(1, 20000) g')
     return new Rig(cluster, place, ours)
@@ -221,6 +228,42 @@ describe('a cluster that was rolled back, and whose WAL looks like that of the p
   )
 })
 
+describe('a cluster whose WAL another program archives', () => {
+  testUnless(
+    missingPostgres(MAJOR),
+    'goes on with deltas and without a warning, and makes a full backup after a rollback',
+    async () => {
+      await using rig = await Rig.start({}, true)
+      const push = async (): Promise<Awaited<ReturnType<Rig['push']>>> => {
+        const pushed = await rig.push()
+        // that is said of every backup there
+        return { ...pushed, warnings: pushed.warnings.filter(line => !line.includes('puts it elsewhere')) }
+      }
+      const full = await push()
+      await rig.update(1, 3000, 1)
+      await rig.goOn()
+      const first = await push()
+      expect([first.parent, first.warnings]).toEqual([full.name, []])
+      await rig.update(1, 3000, 2)
+      await rig.keepSnapshot()
+      await rig.update(10_001, 13_000, 3)
+      const abandoned = await push()
+      expect([abandoned.parent, abandoned.warnings]).toEqual([first.name, []])
+      await rig.bringSnapshotBack()
+      await rig.update(3001, 4000, 4)
+      await rig.goOn()
+      await rig.goOn()
+      const next = await push()
+      expect([next.parent, next.warnings]).toEqual([
+        null,
+        [expect.stringContaining('pg_wal does not have the record of its end')],
+      ])
+      const after = await push()
+      expect([after.parent, after.warnings]).toEqual([next.name, []])
+    },
+  )
+})
+
 describe('a catchup from a primary that was rolled back', () => {
   testUnless(missingPostgres(MAJOR), 'is refused by a standby that has replayed what is gone', async () => {
     await using rig = await Rig.start()
@@ -271,8 +314,18 @@ describe('a cluster that was brought back as it was, or copied', () => {
     await rig.goOn()
     for (const name of readdirSync(archive)) rmSync(path.join(archive, name))
     const fourth = await rig.push()
-    expect(fourth.parent).toBe(third.name)
-    expect(fourth.warnings.join('\n')).toMatch(
+    // pg_wal has the record of that backup still
+    expect([fourth.parent, fourth.warnings]).toEqual([third.name, []])
+    for (const name of readdirSync(archive)) rmSync(path.join(archive, name))
+    // and now that of another backup
+    using elsewhere = tempDirectory('elsewhere')
+    await rig.goOn()
+    await rig.push(elsewhere.path)
+    await rig.goOn()
+    for (const name of readdirSync(archive)) rmSync(path.join(archive, name))
+    const fifth = await rig.push()
+    expect(fifth.parent).toBe(fourth.name)
+    expect(fifth.warnings.join('\n')).toMatch(
       /cannot be checked in WAL segment \w{24}: it is neither in pg_wal/,
     )
   })

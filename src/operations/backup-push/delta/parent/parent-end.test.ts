@@ -9,6 +9,7 @@ import {
 } from '../../../../../test/postgres/wal-builder.ts'
 import { operationContext } from '../../../../../test/support/operation-context.ts'
 import { type TempDirectory, tempDirectory } from '../../../../../test/support/temp-directory.ts'
+import { parseTimestamp } from '../../../../kit/timestamp.ts'
 import type { ClusterState, ControlFile } from '../../../../postgres/control-file.ts'
 import { formatLsn, toLsn } from '../../../../postgres/lsn.ts'
 import { toTimelineId } from '../../../../postgres/wal-segment.ts'
@@ -107,9 +108,12 @@ describe('where the end of a parent is looked for', () => {
   const found = async (
     lay: (place: TempDirectory) => void,
     isArchiving: boolean | undefined = true,
+    hasLater = true,
   ): Promise<string | undefined> => {
     using place = tempDirectory('parent-end')
     mkdirSync(place.at('data', 'pg_wal'), { recursive: true })
+    // of a backup of another program, say
+    if (hasLater) writeFileSync(place.at('data', 'pg_wal', '000000010000000000000008.00000028.backup'), '')
     mkdirSync(place.at('repository', 'wal_005'), { recursive: true })
     mkdirSync(place.at('repository', 'basebackups_005'))
     const parent = toBackupName('base_000000010000000000000003')
@@ -130,7 +134,9 @@ describe('where the end of a parent is looked for', () => {
       {
         name: parent,
         startLsn,
-        chain: [{ document: { sentinel: { finishLsn } } }],
+        chain: [
+          { document: { sentinel: { finishLsn, finishTime: parseTimestamp('1970-01-12T13:46:40Z') } } },
+        ],
       } as unknown as ParentBackup,
       { state: 'in production', checkpointLsn, redoLsn: startLsn, checkpointTimeSeconds: 1_700_000_000n },
     )
@@ -192,6 +198,18 @@ describe('where the end of a parent is looked for', () => {
     // of a server at rest and of a standby it may be
     expect(await found(abandonedLater, undefined)).toBeUndefined()
     expect(await found(abandonedLater, true)).toBeUndefined()
+  })
+
+  test('nowhere, and pg_wal has no record of the end either: an older state was brought back', async () => {
+    expect(await found(() => {}, true, false)).toContain('pg_wal does not have the record of its end')
+    const own = (place: TempDirectory): void => {
+      const text = `STOP WAL LOCATION: ${formatLsn(finishLsn)} (file ${name})\n`
+      const file = place.at('data', 'pg_wal', `${name}.00000028.backup`)
+      writeFileSync(file, text)
+      utimesSync(file, 999_999, 999_999)
+    }
+    expect(await found(own)).toBeUndefined()
+    expect(await found(own, false)).toBeUndefined()
   })
 
   test('nowhere, when nobody has it, or it is damaged: that is said', async () => {

@@ -21,6 +21,7 @@ import type { CheckedDirectory } from '../../source/data-directory-check.ts'
 import type { ParentBackup } from './choose-parent.ts'
 import { finishOf } from './parent-guards.ts'
 import { type FoundInWal, readWalPlace } from './parent-wal.ts'
+import { findStopRecord } from './stop-record.ts'
 
 /** What there is at the place in the cluster's WAL where the parent ended. */
 export type ParentEnd = FoundInWal<RecordEnd>['found']
@@ -91,6 +92,9 @@ export function judgeParentCheckpoint(expected: Checkpoint, at: ParentCheckpoint
   }
 }
 
+const RECORD_GONE =
+  'pg_wal does not have the record of its end, which stays there until the next backup: an older state of the cluster was brought back since, or pg_wal was emptied'
+
 /** Looks for a rollback of the cluster since the parent on one timeline; what cannot be found out is said. */
 export async function findRollback(
   context: OperationContext,
@@ -118,6 +122,9 @@ export async function findRollback(
   if (doubt !== undefined) {
     const reason = await findAbandonedWal(context, source)
     if (reason !== undefined) return { reason, isProved: true }
+    const record = findStopRecord(directory, source, parent, control)
+    if (record === 'own') return { reason: undefined, isProved: true }
+    if (record === 'gone') return { reason: RECORD_GONE, isProved: true }
     context.log.warning(
       `whether the cluster went on from where ${name} ended cannot be checked in WAL segment ${end.names.join(' or ')}: ${doubt}. ` +
         'If an older state of it was brought back since, without a new timeline, this delta is wrong: take a full backup (--full)',
