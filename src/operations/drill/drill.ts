@@ -3,6 +3,7 @@ import { hasCode, WalgError } from '../../kit/errors.ts'
 import { nowNs } from '../../kit/timestamp.ts'
 import type { Cluster } from '../../postgres/cluster/cluster.ts'
 import { textOf } from '../../postgres/cluster/cluster-facts.ts'
+import { parseTimeTarget } from '../../postgres/recovery-target.ts'
 import type { ServerPrograms } from '../../postgres/server/programs.ts'
 import { untilRecovered } from '../../postgres/server/recovery-progress.ts'
 import { notAsRoot, ServerProcess } from '../../postgres/server/server-process.ts'
@@ -81,6 +82,8 @@ export async function drill(
 /** A recovered server; ended with the scope, or at the first failure. */
 interface Recovered extends AsyncDisposable {
   readonly cluster: Cluster
+  /** As its log had it at the end of recovery: a server that is started again has forgotten. */
+  readonly lastTransactionUs: bigint | undefined
 }
 
 async function recover(
@@ -97,6 +100,7 @@ async function recover(
       signal: context.signal,
       isPaused: async () => undefined,
     })
+    const lastTransactionUs = lastTransactionOf(server.logTail())
     let cluster = await connectAsSuperuser(place, options.roles, context.signal)
     if (cluster === undefined) {
       await server.stop()
@@ -111,6 +115,7 @@ async function recover(
     const running = server
     return {
       cluster: connected,
+      lastTransactionUs,
       async [Symbol.asyncDispose]() {
         await connected.close()
         await running.stop()
@@ -150,13 +155,9 @@ function noSuperuser(server: ServerProcess): WalgError {
 
 async function check(
   context: DrillContext,
-  { cluster }: Recovered,
+  { cluster, lastTransactionUs }: Recovered,
   options: DrillOptions,
 ): Promise<Pick<DrillReport, 'lastTransactionUs' | 'databases' | 'findings'>> {
-  const [replayed] = await cluster.query(
-    `select (extract(epoch from pg_catalog.pg_last_xact_replay_timestamp()) * 1000000)::bigint::text as micros`,
-  )
-  const micros = replayed?.['micros'] ?? undefined
   const databases: CheckedDatabase[] = []
   for (const name of await openAllDatabases(cluster)) {
     context.log.info(`Checking database "${name}"`)
@@ -169,7 +170,13 @@ async function check(
   for (const { database, object, message } of findings) {
     context.log.warning(`database "${database}": ${object}: ${message}`)
   }
-  return { lastTransactionUs: micros === undefined ? undefined : BigInt(micros), databases, findings }
+  return { lastTransactionUs, databases, findings }
+}
+
+/** What PostgreSQL says when it ends recovery; its messages are those of the C locale here. */
+function lastTransactionOf(log: string): bigint | undefined {
+  const [, time] = /last completed transaction was at log time (.+)$/m.exec(log) ?? []
+  return time === undefined ? undefined : parseTimeTarget(time)
 }
 
 /** Names of all databases; those that let nobody in are opened, for this copy lives for an hour. */

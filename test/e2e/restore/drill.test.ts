@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import pg from 'pg'
 import { isAlive } from '../../../src/postgres/server/postmaster-file.ts'
 import { giveToClusterUser } from '../../support/cluster-user.ts'
 import { type Major, missingPostgres, postgresDirectory } from '../../support/postgres-binaries.ts'
@@ -170,6 +171,42 @@ testUnless(
     ])
     expect(existsSync(path.join(report.kept_in, 'data/global/pg_control'))).toBe(true)
     expect(existsSync(path.join(report.kept_in, 'data/postmaster.pid'))).toBe(false)
+  },
+  120_000,
+)
+
+testUnless(
+  missingPostgres(16),
+  'a drill finds a superuser of another name by itself, and still knows the last transaction',
+  async () => {
+    await using source = await startArchivingCluster({ major: 16, segmentSizeMiB: 1 })
+    const { cluster } = source
+    await cluster.query(LEDGER_SQL)
+    await walg(['backup-push', cluster.dataDirectory], source.connection())
+    await cluster.query(`create role helper superuser login password 'secret'`)
+    const client = new pg.Client({
+      host: cluster.host,
+      port: cluster.port,
+      user: 'helper',
+      password: 'secret',
+      database: 'postgres',
+    })
+    await client.connect()
+    try {
+      await client.query(`alter role postgres rename to "the boss"`)
+      const [row] = (await client.query('select pg_walfile_name(pg_switch_wal()) as name')).rows
+      const isArchived = async (): Promise<boolean> =>
+        (await client.query('select last_archived_wal as last from pg_stat_archiver')).rows[0].last >=
+        row.name
+      await untilTrue(isArchived, 30_000, 'archiving')
+    } finally {
+      await client.end()
+    }
+    await cluster.stop()
+    const settings = { ...source.settings, WALG_PG_BIN_DIR: path.join(postgresDirectory(16), 'bin') }
+    const report = JSON.parse((await walg(['drill', '--json'], settings)).stdout)
+    expect(report).toMatchObject({ result: 'OK', last_transaction: expect.stringContaining('+00') })
+    expect(report.rpo_seconds).toBeGreaterThan(0)
   },
   120_000,
 )
