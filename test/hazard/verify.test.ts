@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { copyFileSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { collect, streamOf } from '../../src/kit/bytes.ts'
 import { WalgError } from '../../src/kit/errors.ts'
 import { verify } from '../../src/operations/verify/verify.ts'
+import { openPayload, putSealed } from '../../src/repository/sealed.ts'
 import { operationContext } from '../support/operation-context.ts'
 import type { Finished } from '../support/process.ts'
 import { copyRepository, openScene, pushBackup, type Repository, type Scene } from './sample.ts'
@@ -146,6 +148,31 @@ describe('verify', () => {
       expect(run.stdout).not.toContain(`${backup}: good`)
     })
   }
+
+  test('finds a segment that was never finished, by its own name', async () => {
+    const repository = copy()
+    const { storage, codec } = await operationContext(repository.root)
+    const names = readdirSync(path.join(repository.root, 'wal_005'))
+      .filter(name => /^[0-9A-F]{24}\.lz4$/.test(name))
+      .sort()
+      .slice(0, -1)
+      .map(name => name.slice(0, 24))
+    const segments = await Promise.all(
+      names.map(async name => {
+        const bytes = await collect(await openPayload(storage, codec, `wal_005/${name}`), 64 << 20)
+        return { name, bytes, usedBytes: bytes.findLastIndex(byte => byte !== 0) }
+      }),
+    )
+    const { name, bytes, usedBytes } = segments.reduce((most, each) =>
+      each.usedBytes > most.usedBytes ? each : most,
+    )
+    expect(usedBytes).toBeGreaterThan(3 * 8192)
+    bytes.fill(0, Math.floor(usedBytes / 2 / 8192) * 8192)
+    await putSealed(storage, codec, `wal_005/${name}`, streamOf(bytes))
+    const run = await repository.run(['verify', '--all', '--to-now'])
+    expect(run.exit).toBe(4)
+    expect(run.stdout).toContain(`segment ${name} was never finished (`)
+  })
 
   test('without a name verifies the latest backup, and a name that is not there is an error of its own', async () => {
     const repository = copy()

@@ -1,45 +1,32 @@
-import { describe, expect, test } from 'bun:test'
+import { expect, test } from 'bun:test'
 import { spawnSync } from 'node:child_process'
-import { COMMANDS } from '../command-list.ts'
-import { completionCommand } from '../commands/completion.ts'
+import { renderBash } from './completion.ts'
 
-async function script(shell: string): Promise<string> {
-  let text = ''
-  const print = async (more: string): Promise<void> => {
-    text += more
-  }
-  const { run } = completionCommand(COMMANDS)
-  await run({ positionals: [shell], print } as unknown as Parameters<typeof run>[0])
-  return text
+const SCRIPT = renderBash([
+  { name: 'backup-list', summary: '', words: [], flags: [{ name: 'pretty', type: 'boolean', doc: '' }] },
+  { name: 'backup-push', summary: '', words: [], flags: [] },
+])
+
+/** What bash offers behind these words; `=` is a word of its own there. */
+function offered(...words: string[]): string[] {
+  const lines = `${SCRIPT}
+    COMP_WORDS=(wal-g "$@")
+    COMP_CWORD=$#
+    _wal_g
+    printf '%s\\n' "\${COMPREPLY[@]}"`
+  const { stdout } = spawnSync('bash', ['-c', lines, 'bash', ...words], { cwd: '/', encoding: 'utf8' })
+  return stdout.split('\n').filter(line => line !== '')
 }
 
-describe('completion', () => {
-  test('in bash offers verbs, then the flags of the verb that was typed', async () => {
-    const complete = (words: string): string => {
-      const count = words.split(' ').length - 1
-      const ask = `COMP_WORDS=(${words} ''); COMP_CWORD=${count + 1}; _wal_g; echo "\${COMPREPLY[@]}"`
-      return spawnSync('bash', ['-c', `${source}\n${ask}`], { encoding: 'utf8' }).stdout
-    }
-    const source = await script('bash')
-    expect(complete('wal-g').split(' ')).toEqual(
-      expect.arrayContaining(['backup-fetch', 'backup-list', 'backup-push', 'wal-fetch', 'wal-push']),
-    )
-    expect(complete('wal-g backup-list')).toContain('--detail')
-    expect(complete('wal-g --turbo backup-list')).toContain('--detail')
-    expect(complete('wal-g completion')).toContain('bash zsh fish')
-    expect(complete('wal-g')).not.toContain('wal-prefetch')
-  })
+test('verbs are offered, also behind flags and the file of --config', () => {
+  expect(offered('backup-l')).toEqual(['backup-list'])
+  expect(offered('--config', '/etc/wal-g.yaml', 'backup-l')).toEqual(['backup-list'])
+  expect(offered('--config', '=', '/etc/wal-g.yaml', 'backup-')).toEqual(['backup-list', 'backup-push'])
+  expect(offered('--turbo', 'backup-p')).toEqual(['backup-push'])
+})
 
-  test('in zsh and fish names every listed verb and every flag of it', async () => {
-    const [zsh, fish] = [await script('zsh'), await script('fish')]
-    for (const { name, hidden, load } of COMMANDS) {
-      if (hidden === true) continue
-      expect(zsh).toContain(`'${name}:`)
-      expect(fish).toContain(`-a ${name} `)
-      for (const flag of (await load()).command.flags.filter(each => each.hidden !== true)) {
-        expect(zsh).toContain(`'--${flag.name}`)
-        expect(fish).toContain(`-l ${flag.name}`)
-      }
-    }
-  })
+test('flags are those of the verb; --config takes a file', () => {
+  expect(offered('--config', 'x.yaml', 'backup-list', '--')).toEqual(['--pretty'])
+  expect(offered('backup-push', '--')).toEqual([])
+  expect(offered('--config', 'et')).toEqual(['etc'])
 })

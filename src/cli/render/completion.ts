@@ -16,11 +16,17 @@ export function renderBash(commands: readonly CompletedCommand[]): string {
   })
   return `# bash completion for wal-g
 _wal_g() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} prev='' verb='' word words
-  [ "$COMP_CWORD" -gt 0 ] && prev=\${COMP_WORDS[COMP_CWORD-1]}
+  local cur=\${COMP_WORDS[COMP_CWORD]} before='' verb='' word words
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in -*) ;; *) verb=$word; break ;; esac
+    if [ "$word" = = ]; then before==; continue; fi
+    case $before$word in -*|=*) ;; *) verb=$word; break ;; esac
+    before=''
+    [ "$word" = --config ] && before=--config
   done
+  if [ -n "$before" ]; then
+    COMPREPLY=($(compgen -f -- "$cur"))
+    return
+  fi
   case $verb in
     '') words='${commands.map(each => each.name).join(' ')} --config --turbo --help --version' ;;
 ${cases.join('')}    *) words='' ;;
@@ -48,13 +54,25 @@ _wal_g() {
   local verb
   verbs=(
 ${list}  )
-  if (( CURRENT == 2 )); then
+  local -i at=2
+  while (( at < CURRENT )); do
+    case $words[at] in
+      --config) (( at += 2 )) ;;
+      -*) (( at += 1 )) ;;
+      *) break ;;
+    esac
+  done
+  if (( at > CURRENT )); then
+    _files
+    return
+  fi
+  if (( at == CURRENT )); then
     _describe 'command' verbs
     return
   fi
-  verb=$words[2]
-  shift words
-  (( CURRENT-- ))
+  verb=$words[at]
+  shift $(( at - 1 )) words
+  (( CURRENT -= at - 1 ))
   case $verb in
 ${cases.join('')}  esac
 }
@@ -68,10 +86,10 @@ fi
 
 export function renderFish(commands: readonly CompletedCommand[]): string {
   const verbs = commands.map(({ name, summary }) => {
-    return `complete -c wal-g -n __fish_use_subcommand -f -a ${name} -d ${fishQuote(summary)}\n`
+    return `complete -c wal-g -n '__wal_g_verb_is ""' -f -a ${name} -d ${fishQuote(summary)}\n`
   })
   const flags = commands.flatMap(({ name, flags, words }) => {
-    const when = `-n '__fish_seen_subcommand_from ${name}'`
+    const when = `-n '__wal_g_verb_is ${name}'`
     const lines = flags.map(flag => {
       const short = flag.short === undefined ? '' : ` -s ${flag.short}`
       const value = flag.type === 'boolean' ? '' : ' -r'
@@ -80,7 +98,7 @@ export function renderFish(commands: readonly CompletedCommand[]): string {
     if (words.length === 0) return lines
     return [...lines, `complete -c wal-g ${when} -f -a ${fishQuote(words.join(' '))}\n`]
   })
-  return `# fish completion for wal-g\n${verbs.join('')}${flags.join('')}`
+  return `# fish completion for wal-g\n${FISH_VERB}${verbs.join('')}${flags.join('')}`
 }
 
 function flagWords(flag: FlagDefinition): string[] {
@@ -105,3 +123,24 @@ function zshQuote(text: string): string {
 function fishQuote(text: string): string {
   return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
 }
+
+/** The first word that is neither a flag nor the file of `--config`; '' before there is one. */
+const FISH_VERB = `function __wal_g_verb_is
+  set -l words (commandline -opc)
+  set -e words[1]
+  set -l verb ''
+  set -l isFile no
+  for word in $words
+    if test $isFile = yes
+      set isFile no
+    else if test "$word" = --config
+      set isFile yes
+    else if not string match -q -- '-*' $word
+      set verb $word
+      break
+    end
+  end
+  test "$verb" = "$argv[1]"
+end
+complete -c wal-g -n '__wal_g_verb_is ""' -l config -r -d 'config file'
+`

@@ -19,6 +19,7 @@ import { type ReadLane, readStored } from './read-object.ts'
 
 /** Where the records of a run of segments are at its end. */
 interface Run {
+  readonly file: string
   readonly reader: RecordReader
   /** The segment that goes on with it. */
   readonly next: string
@@ -73,7 +74,7 @@ export class WalReader {
     const segmentBytes = report.segmentBytes!
     const next = formatSegmentName(nextSegment(parseSegmentName(file, segmentBytes)), segmentBytes)
     // Where nothing more is written a new reading begins: whether that is right only the next segment tells.
-    this.#run = { reader, next, systemIdentifier: found }
+    this.#run = { file, reader, next, systemIdentifier: found }
   }
 }
 
@@ -134,7 +135,11 @@ class SegmentRecords {
     this.#pageBytes = header.walPageBytes
     const { reader } = this.#before ?? {}
     if (reader?.isAtUnwritten === true) {
-      throw this.#invalid(`recovery ends before it: ${reader.stopReason} in the segment before`)
+      throw new WalgError(
+        'WAL_INVALID',
+        `segment ${this.#before!.file} was never finished (${reader.stopReason}): recovery ends there, and does not come to ${this.#file}`,
+        { facts: { name: this.#before!.file, later: this.#file } },
+      )
     }
     const segment = parseSegmentName(this.#file, header.segmentBytes)
     this.#reader =

@@ -46,7 +46,7 @@ export async function pushDirectory(
   const directory = findWalDirectory(options.directory)
   const plan = await planDirectory(directory, context.signal)
   context.log.info(`Files will be uploaded to storage: ${context.storage.name}`)
-  warnOfPlan(context, plan)
+  warnOfPlan(context, directory, plan)
   const { results, unmarked } = await pushAll(context, options, directory, plan)
   warnOfUnseen(
     context.log,
@@ -69,12 +69,18 @@ export async function pushDirectory(
   }
 }
 
-function warnOfPlan({ log }: OperationContext, { leftOut, lacking, holes }: DirectoryPlan): void {
+function warnOfPlan(
+  { log }: OperationContext,
+  directory: string,
+  { names, leftOut, lacking, holes, hasArchiveStatus }: DirectoryPlan,
+): void {
   for (const { name, reason } of leftOut) log.warning(`${name} is not pushed: ${reason}`)
   for (const { name, error } of lacking) {
     log.warning(`${name} is not pushed, and the archive may lack it: ${error.message}`)
   }
   for (const hole of holes) log.warning(`${hole} not there: the archive lacks what it does not have already`)
+  if (hasArchiveStatus || names.length + leftOut.length + lacking.length > 0) return
+  log.warning(`there is no WAL in "${directory}": is that the directory that was meant?`)
 }
 
 function findWalDirectory(path: string): string {

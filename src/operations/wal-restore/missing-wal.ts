@@ -87,7 +87,7 @@ export class MissingWalFetcher {
     if (failures.length === 0) return { restored: this.#restored }
     throw new WalgError('WAL_NOT_FOUND', `${failures.length} of ${count} WAL files could not be restored`, {
       cause: failures[0],
-      hint: 'pg_rewind would fail: take a new backup, or clone the cluster, instead',
+      hint: 'pg_rewind would fail without them: mend the cause that is named above and run the command again; if that WAL is gone, take a new backup, or clone the cluster',
     })
   }
 

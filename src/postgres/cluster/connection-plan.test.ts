@@ -164,6 +164,13 @@ describe('TLS', () => {
     expect(() => plan(settings, files(0o644, 0))).toThrow('group or world access')
     expect(() => plan({ PGSSLCERT: '/c.crt' }, files(0o600, 1000))).toThrow('private key')
     expect(() => plan({ PGSSLCERT: '/no.crt' })).toThrow('/no.crt')
+    for (const head of ['-----BEGIN ENCRYPTED PRIVATE KEY-----', 'Proc-Type: 4,ENCRYPTED']) {
+      const sealed = { ...files(0o600, 1000), '/c.key': { text: `${head}\nabc`, mode: 0o600, uid: 1000 } }
+      expect(plan(settings, sealed).tls.passphrase).toBe('open')
+      expect(() => plan({ ...settings, PGSSLPASSWORD: '' }, sealed)).toThrow(
+        'is encrypted, and nothing opens it',
+      )
+    }
   })
 })
 

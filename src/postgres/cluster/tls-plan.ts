@@ -159,6 +159,16 @@ function readIdentity(
       hint: 'permissions must be 0600 or less, or 0640 or less for a file of root',
     })
   }
+  if (/-----BEGIN ENCRYPTED|^Proc-Type: 4,ENCRYPTED/m.test(key) && !values['PGSSLPASSWORD']) {
+    throw new WalgError(
+      'SETTING_MISSING',
+      `private key file "${keyPath}" is encrypted, and nothing opens it`,
+      {
+        facts: { path: keyPath },
+        hint: 'set PGSSLPASSWORD to its passphrase',
+      },
+    )
+  }
   return { certificate, key }
 }
 

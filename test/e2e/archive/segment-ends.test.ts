@@ -1,6 +1,8 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
+import { readdirSync } from 'node:fs'
+import path from 'node:path'
 import { type Cluster, startRestored } from '../../support/cluster.ts'
-import { walgCommand } from '../../support/walg.ts'
+import { runWalg, walgCommand } from '../../support/walg.ts'
 import {
   type ArchivingCluster,
   archiveEverything,
@@ -82,3 +84,36 @@ for (const major of [13, 18] as const) {
     )
   })
 }
+
+test('the whole pg_wal of a dead server is pushed file by file, recycled segments and all: recovery comes to its last record', async () => {
+  await using source = await startArchivingCluster({
+    major: 15,
+    segmentSizeMiB: 1,
+    settings: { autovacuum: 'off', min_wal_size: '16MB', wal_init_zero: 'on' },
+  })
+  const { cluster, place, settings } = source
+  await cluster.query('create table rows (id int)')
+  await walg(['backup-push', cluster.dataDirectory], source.connection())
+  for (let segment = 0; segment < 6; segment++) {
+    await cluster.query('insert into rows select generate_series(1, 1000)')
+    await archiveEverything(cluster)
+  }
+  await cluster.query('checkpoint')
+  await cluster.query('insert into rows select generate_series(1, 500)')
+  await cluster.kill()
+  const wal = path.join(cluster.dataDirectory, 'pg_wal')
+  const names = readdirSync(wal).filter(name => /^[0-9A-F]{24}$/.test(name))
+  const pushed = await Promise.all(
+    names
+      .sort()
+      .map(name => runWalg(['wal-push', path.join(wal, name)], { env: settings, asClusterUser: true })),
+  )
+  expect(pushed.map(({ exit }) => exit)).toEqual(names.map(() => 0))
+  // the test would show nothing without one
+  expect(pushed.some(({ stderr }) => stderr.includes('holds the pages of another segment'))).toBe(true)
+
+  await walg(['backup-fetch', place.at('data'), 'LATEST'], settings)
+  const restore_command = walgCommand(settings, 'wal-fetch %f %p')
+  await using restored = await startRestored(place.at('data'), { major: 15, settings: { restore_command } })
+  expect(await restored.query('select count(*)::int as n from rows')).toEqual([{ n: 6500 }])
+})

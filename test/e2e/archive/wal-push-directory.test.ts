@@ -10,6 +10,7 @@ import { operationContext, type TestContext } from '../../support/operation-cont
 import { missingPostgres } from '../../support/postgres-binaries.ts'
 import { testUnless } from '../../support/skip.ts'
 import { tempDirectory } from '../../support/temp-directory.ts'
+import { runWalg } from '../../support/walg.ts'
 
 const options = {
   preventOverwrite: true,
@@ -102,6 +103,16 @@ testUnless(
     }
   },
 )
+
+test('a directory without any WAL is doubted', async () => {
+  using place = tempDirectory('no-wal')
+  for (const name of ['repository', 'empty']) mkdirSync(place.at(name))
+  const env = { WALG_FILE_PREFIX: place.at('repository') }
+  const { exit, stderr } = await runWalg(['wal-push', place.at('empty')], { env })
+  expect([exit, stderr]).toEqual([0, expect.stringContaining(`there is no WAL in "${place.at('empty')}"`)])
+  mkdirSync(place.at('empty', 'archive_status'))
+  expect((await runWalg(['wal-push', place.at('empty')], { env })).stderr).not.toContain('there is no WAL')
+})
 
 test('without an archive_status what has the name of a segment and is no file is left out', async () => {
   using place = tempDirectory('directory')

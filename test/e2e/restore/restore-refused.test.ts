@@ -124,6 +124,13 @@ describe('wal-g restore', () => {
       'no backup had ended before',
       /--to-time "[^"]+[+]00" is the earliest/,
     )
+    const list = await walg(['backup-list', '--json'], settings)
+    const only = JSON.parse(list.stdout)[0].backup_name as string
+    await expectRefused(
+      ['--to-time', times.before, '--backup', only],
+      `backup ${only} ended after`,
+      /--to-time "[^"]+[+]00" is the earliest that it reaches/,
+    )
     await expectRefused(
       ['--to-lsn', '0/100'],
       'no backup had ended before',

@@ -187,6 +187,10 @@ function reportChoice({ log }: OperationContext, choice: RelationChoice): void {
   const { leftOut, unknownDatabases, hasUnknownIndexes, withUnnamed } = choice
   for (const name of leftOut.slice(0, LEFT_OUT_SHOWN_MAX)) log.info(`Left out: ${name}`)
   log.info(`Tables that are left out: ${leftOut.length}`)
+  if (leftOut.length > 0)
+    log.info(
+      'Drop them when the server is up: WAL may bring some of their pages back, and they can be read then',
+    )
   if (unknownDatabases.size > 0) {
     const oids = [...unknownDatabases].sort((left, right) => left - right).join(', ')
     log.warning(

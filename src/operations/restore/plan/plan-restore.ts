@@ -86,7 +86,7 @@ export async function planRestore(context: OperationContext, request: PlanReques
     unfit.push(attempt)
     if (!isUnfit(wal)) newer = candidate
   }
-  throw nothingFits(target, candidates, unfit, seen, archive)
+  throw nothingFits(request, candidates, unfit, seen, archive)
 }
 
 /** An older backup takes longer, or does not reach as far: that a newer one is of no use must not go unnoticed. */
@@ -250,7 +250,7 @@ function planOf(wal: BackupWal, target: RecoveryTarget, stop: FoundStop | undefi
 }
 
 function nothingFits(
-  target: RecoveryTarget,
+  { target, backupName }: PlanRequest,
   candidates: readonly Candidate[],
   unfit: readonly Unfit[],
   seen: Sightings,
@@ -263,6 +263,12 @@ function nothingFits(
       target.kind === 'lsn'
         ? `--to-lsn ${formatLsn(oldest.finishLsn)}`
         : `--to-time "${formatTimeTarget(oldest.finishedNs / 1000n + 1n)}"`
+    if (backupName !== null) {
+      return new WalgError('BACKUP_NOT_FOUND', `backup ${backupName} ended after ${describeTarget(target)}`, {
+        facts: { target: describeTarget(target), backup: backupName },
+        hint: `${nearest} is the earliest that it reaches; without --backup the newest that will do is taken`,
+      })
+    }
     return new WalgError('BACKUP_NOT_FOUND', `no backup had ended before ${describeTarget(target)}`, {
       facts: { target: describeTarget(target) },
       hint: `the oldest one is ${oldest.entry.name}: ${nearest} is the earliest that can be reached`,

@@ -66,7 +66,7 @@ async function checkPosition(
       `"${parent.name}" ends at ${formatLsn(finishLsn)}, this backup begins before that, at ${formatLsn(startLsn)}`,
       {
         facts,
-        hint: 'a standby that lags behind: wait until it has caught up; or take a full backup with --full',
+        hint: 'a standby that lags behind: wait until it has caught up; a cluster of which an older state was brought back: take a full backup with --full',
       },
     )
   }
