@@ -75,6 +75,21 @@ function recorded(backup: string, member: string): unknown {
   return files[member]?.CorruptBlocks?.SomeCorruptBlocks
 }
 
+/** An unlogged table of which page 7 is damaged. */
+async function makeTornUnlogged(
+  table: string,
+): Promise<{ readonly member: string; readonly place: string; readonly bytes: Uint8Array }> {
+  const { cluster } = source
+  await cluster.query(`create unlogged table ${table} as select g as id from generate_series(1, 9000) g`)
+  await cluster.query('checkpoint')
+  const [row] = await cluster.query<{ file: string }>(`select pg_relation_filepath('${table}') as file`)
+  const place = path.join(cluster.dataDirectory, row!.file)
+  const bytes = readFileSync(place)
+  flip(bytes, 7 * PAGE + 6000)
+  writeFileSync(place, bytes)
+  return { member: row!.file, place, bytes }
+}
+
 const verified = (backup: string): Promise<Finished> => runWalg(['verify', backup], { env: source.settings })
 
 test('a push beside the data, one over the wire and verify name the same pages, whatever befell them', async () => {
@@ -167,13 +182,7 @@ test('a delta tells the damage of its parent again, though nothing happened to t
 
 test('pages of an unlogged relation, which recovery empties, are a WARNING of verify', async () => {
   const { cluster } = source
-  await cluster.query('create unlogged table fleeting as select g as id from generate_series(1, 9000) g')
-  await cluster.query('checkpoint')
-  const [row] = await cluster.query<{ file: string }>(`select pg_relation_filepath('fleeting') as file`)
-  const place = path.join(cluster.dataDirectory, row!.file)
-  const bytes = readFileSync(place)
-  flip(bytes, 7 * PAGE + 6000)
-  writeFileSync(place, bytes)
+  const { member, place, bytes } = await makeTornUnlogged('fleeting')
   // of a temporary table, which every server removes when it starts
   const temporary = path.join(path.dirname(place), 't3_99999')
   writeFileSync(temporary, bytes)
@@ -183,19 +192,13 @@ test('pages of an unlogged relation, which recovery empties, are a WARNING of ve
   rmSync(temporary)
   const { stdout } = await verified(name)
   expect(stdout).not.toContain('t3_99999')
-  expect(stdout).toMatch(new RegExp(`WARNING: .* that recovery empties: /${row!.file}/\\[7\\]\n`))
+  expect(stdout).toMatch(new RegExp(`WARNING: .* that recovery empties: /${member}/\\[7\\]\n`))
 })
 
 test('pages of an unlogged relation do not fail the push of a directory that was never started, and do where a server runs', async () => {
   const { cluster, repository, settings } = source
   await cluster.query('drop table if exists spoilt, busy, parted, fleeting')
-  await cluster.query('create unlogged table torn as select g as id from generate_series(1, 9000) g')
-  await cluster.query('checkpoint')
-  const [row] = await cluster.query<{ file: string }>(`select pg_relation_filepath('torn') as file`)
-  const place = path.join(cluster.dataDirectory, row!.file)
-  const bytes = readFileSync(place)
-  flip(bytes, 7 * PAGE + 6000)
-  writeFileSync(place, bytes)
+  await makeTornUnlogged('torn')
   const { name } = await push([cluster.dataDirectory])
   const running = await push([cluster.dataDirectory], { WALG_FAIL_ON_CORRUPT: 'true' })
   expect([running.exit, running.stderr]).toEqual([1, expect.stringContaining('1 corrupt pages in 1 files')])
