@@ -93,7 +93,7 @@ export function judgeParentCheckpoint(expected: Checkpoint, at: ParentCheckpoint
 }
 
 const RECORD_GONE =
-  'pg_wal does not have the record of its end, which stays there until the next backup: an older state of the cluster was brought back since, or pg_wal was emptied'
+  'pg_wal does not have the record of its end, which stays there until the next backup while WAL is archived: an older state of the cluster was brought back since, or nothing was archived then'
 
 /** Looks for a rollback of the cluster since the parent on one timeline; what cannot be found out is said. */
 export async function findRollback(
