@@ -296,6 +296,10 @@ describe('backup-push that is interrupted', () => {
   }
 
   test('kill -9 at several moments: nothing is listed, and the next push works', async () => {
+    // the last moment lasts until the WAL is archived
+    const hold = place.at('hold')
+    writeFileSync(hold, '')
+    await archiveWith(`while [ -e ${hold} ]; do sleep 0.05; done; ${ourArchiveCommand()}`)
     for (const moment of [
       'Calling pg_start_backup',
       'Starting part 1',
@@ -308,9 +312,10 @@ describe('backup-push that is interrupted', () => {
       })
       await untilTrue(() => walg.stderr().includes(moment), 30_000, moment)
       walg.kill('SIGKILL')
-      await walg.finished
+      expect((await walg.finished).signal).toBe('SIGKILL')
       expect(listedBackups(repository)).toEqual([])
     }
+    rmSync(hold)
     const run = await runWalg(['backup-push', cluster.dataDirectory], { env: env() })
     expect(run.stderr).toContain('Wrote backup with name base_')
     expect(run.exit).toBe(0)
