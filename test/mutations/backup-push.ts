@@ -363,4 +363,12 @@ export const mutations: readonly Mutation[] = [
     test: 'test/e2e/push/damaged-pages.test.ts',
     title: 'directory that was never started',
   },
+  {
+    guard: 'WAL that lies open beside an encrypted backup is said',
+    file: 'src/operations/backup-push/source/plain-wal.ts',
+    find: '  if (!isPlain) return\n',
+    replace: '  if (isPlain || !isPlain) return\n',
+    test: 'test/e2e/push/plain-wal.test.ts',
+    title: 'without the key',
+  },
 ]

@@ -25,6 +25,7 @@ import { countPages, reportDamage } from '../damage-report.ts'
 import type { BackupPushOptions, BackupPushResult } from '../options.ts'
 import type { PushContext } from '../own-objects.ts'
 import { assertNoneMoved } from '../source/moved-databases.ts'
+import { warnOfPlainWal } from '../source/plain-wal.ts'
 import { lockPrimary } from '../source/primary-lock.ts'
 import { checkSegmentSize } from '../source/segment-size-check.ts'
 import { waitForStandbyWal } from '../source/standby-wal.ts'
@@ -298,6 +299,7 @@ async function waitForWal(
       `archive_mode is off: nobody waits until WAL up to "${stopFile}" is archived, and without it the backup cannot be restored`,
     )
   }
+  await warnOfPlainWal(context, stopFile)
 }
 
 function segmentName(timeline: TimelineId, lsn: Lsn, options: RemoteBackupOptions): string {

@@ -24,6 +24,7 @@ import type { BackupPushOptions } from '../options.ts'
 import type { BackupSource, SourceStop } from './backup-source.ts'
 import type { CheckedDirectory } from './data-directory-check.ts'
 import { assertNoneMoved } from './moved-databases.ts'
+import { warnOfPlainWal } from './plain-wal.ts'
 import { lockPrimary } from './primary-lock.ts'
 import { checkSegmentSize } from './segment-size-check.ts'
 import { waitForStandbyWal } from './standby-wal.ts'
@@ -194,6 +195,7 @@ class RunningSource implements BackupSource {
         `archive_mode is off: nobody waits until WAL up to "${stopFile}" is archived, and without it the backup cannot be restored`,
       )
     }
+    await warnOfPlainWal({ storage, codec, log, signal }, stopFile)
   }
 
   async readDatabaseRows(): Promise<DatabaseRows> {
