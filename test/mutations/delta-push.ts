@@ -234,6 +234,22 @@ export const mutations: readonly Mutation[] = [
     test: END_TEST,
   },
   {
+    guard: 'a standby may have ended a backup at the end of a segment that was switched',
+    file: 'src/postgres/wal/record-end.ts',
+    find: 'BigInt(segment.segmentBytes) === 0n',
+    replace: 'BigInt(segment.segmentBytes) === 1n',
+    test: 'src/postgres/wal/record-end.test.ts',
+    title: 'far in front of the end',
+  },
+  {
+    guard: 'a primary never does',
+    file: END,
+    find: "      return isStandby(state) ? 'reached' : 'rolled back'",
+    replace: "      return state !== undefined ? 'reached' : 'rolled back'",
+    test: END_TEST,
+    title: 'left the rest of a segment empty',
+  },
+  {
     guard:
       'the checkpoint of a parent is the one of that moment: another history may end a backup at the same place',
     file: 'src/postgres/wal/checkpoint-record.ts',

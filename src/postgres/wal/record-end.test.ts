@@ -69,6 +69,14 @@ describe('the record that ends at a place', () => {
     expect(endAt(switched, switched.firstLsn + BigInt(1 << 20)).kind).toBe('record')
   })
 
+  test('may be a switch far in front of the end of a segment, of which only empty pages are seen', () => {
+    const wal = new WalBuilder(3n)
+    wal.add(new Uint8Array(100))
+    wal.switchSegment()
+    expect(endAt(wal, wal.firstLsn + BigInt(1 << 20))).toEqual({ kind: 'switched' })
+    expect(endAt(wal, wal.firstLsn + BigInt((1 << 20) - 8)).kind).toBe('between')
+  })
+
   test('is none between the two ends of a record, and where nothing was written', () => {
     for (const bodyBytes of [10, 77, 900]) {
       const wal = someWal(bodyBytes)

@@ -10,9 +10,13 @@ const INFO_AT = 16
 const RMGR_XLOG = 0
 const XLOG_BACKUP_END = 0x50
 
-/** What the WAL has at a place where a record may end. `between`: no record ends there, so other WAL was there. */
+/**
+ * What the WAL has at a place where a record may end. `between`: no record ends there, so other WAL was there. `switched`: it is the
+ * end of a segment, and the pages before it are empty, as a switch record somewhere in front of them leaves them.
+ */
 export type RecordEnd =
   | EndingRecord
+  | { readonly kind: 'switched' }
   | { readonly kind: 'between' }
   | { readonly kind: 'unreadable'; readonly reason: string }
 
@@ -71,6 +75,8 @@ export function findRecordEnd(pages: Uint8Array, { segment, timeline, endLsn }: 
   if (header.pageLsn === lastPageLsn && beginOfRecords(header) === endLsn) {
     return { kind: 'record', startLsn: undefined, backupStartLsn: undefined }
   }
+  if (endLsn % BigInt(segment.segmentBytes) === 0n && pages.every(byte => byte === 0))
+    return { kind: 'switched' }
   const { stopReason } = reader
   if (stopReason === undefined || reader.isAtUnwritten) return { kind: 'between' }
   return { kind: 'unreadable', reason: stopReason }

@@ -1,4 +1,6 @@
 import { expect } from 'bun:test'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
 import { type Cluster, startRestored } from '../../support/cluster.ts'
 import { type Major, missingPostgres } from '../../support/postgres-binaries.ts'
 import { testUnless } from '../../support/skip.ts'
@@ -80,6 +82,52 @@ for (const major of [13, 18] as const satisfies readonly Major[]) {
     180_000,
   )
 }
+
+testUnless(
+  missingPostgres(16),
+  'a parent that a standby has ended at the end of a switched segment is one',
+  async () => {
+    await using source = await startArchivingCluster({
+      major: 16,
+      segmentSizeMiB: 1,
+      settings: { autovacuum: 'off' },
+    })
+    const { cluster: primary, repository } = source
+    await primary.query(LEDGER_SQL)
+    await using standby = await startStandby(source, 'standby')
+    const settings = { ...source.connection(standby), WALG_PRIMARY_CONNINFO: primaryOf(source) }
+    const push = async (args: readonly string[]): Promise<{ name: string; stderr: string }> => {
+      await primary.query(`update ledger set changes = changes + 1 where id % 100 = 0`)
+      await primary.query('checkpoint')
+      await primary.query('select pg_switch_wal()')
+      const [row] = await primary.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn')
+      const isThere = async (): Promise<boolean> => {
+        const sql = `select pg_last_wal_replay_lsn() >= '${row!.lsn}' as is`
+        return (await standby.query<{ is: boolean }>(sql))[0]!.is
+      }
+      await untilTrue(isThere, 30_000, 'the standby catching up')
+      await standby.query('checkpoint')
+      const { stderr } = await walg(['backup-push', ...args, standby.dataDirectory], {
+        ...settings,
+        WALG_DELTA_MAX_STEPS: '5',
+      })
+      return { name: /Wrote backup with name (\S+)/.exec(stderr)![1]!, stderr }
+    }
+    const endsWithSegment = (name: string): boolean => {
+      const file = path.join(repository, 'basebackups_005', `${name}_backup_stop_sentinel.json`)
+      return JSON.parse(readFileSync(file, 'utf8')).FinishLSN % (1 << 20) === 0
+    }
+    // the server may write between the switch and the backup: then once more
+    let full = await push(['--full'])
+    for (let attempt = 0; attempt < 10 && !endsWithSegment(full.name); attempt++)
+      full = await push(['--full'])
+    expect(endsWithSegment(full.name)).toBe(true)
+    const delta = await push([])
+    expect(complaints(delta.stderr)).toEqual([])
+    expect(delta.name).toContain('_D_')
+  },
+  120_000,
+)
 
 testUnless(
   missingPostgres(15),

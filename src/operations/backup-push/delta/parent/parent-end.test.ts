@@ -58,6 +58,13 @@ describe('the end of a parent', () => {
     expect(judged(record(0x3000000n), 'shut down', START)).toBe('reached')
   })
 
+  test('of a standby may lie where a switch has left the rest of a segment empty, that of a primary never does', () => {
+    for (const state of ['in archive recovery', 'shut down in recovery'] as const)
+      expect(judged({ kind: 'switched' }, state)).toBe('reached')
+    for (const state of ['in production', 'shut down'] as const)
+      expect(judged({ kind: 'switched' }, state)).toBe('rolled back')
+  })
+
   test('was not reached where other WAL lies', () => {
     expect(judged({ kind: 'between' })).toBe('rolled back')
   })

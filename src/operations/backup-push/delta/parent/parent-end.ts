@@ -61,14 +61,21 @@ export function judgeParentEnd({ startLsn, finishLsn, state }: EndedParent, end:
       return 'unknown'
     case 'between':
       return 'rolled back'
+    case 'switched':
+      // pg_backup_stop writes a record of its own before it
+      return isStandby(state) ? 'reached' : 'rolled back'
     case 'record':
       return isOwnEnd({ startLsn, finishLsn, state }, end) ? 'reached' : 'rolled back'
   }
 }
 
+function isStandby(state: ControlFile['state']): boolean {
+  return state === 'in archive recovery' || state === 'shut down in recovery'
+}
+
 function isOwnEnd({ startLsn, finishLsn, state }: EndedParent, end: EndingRecord): boolean {
   // a standby ends a backup where it had come, which is behind any record
-  if (state === 'in archive recovery' || state === 'shut down in recovery') return true
+  if (isStandby(state)) return true
   // without any other place, and where the record began out of sight, that one ends there is all that can be told
   if (finishLsn === startLsn || end.startLsn === undefined) return true
   // at rest it is the record of the shutdown checkpoint, else that of pg_backup_stop

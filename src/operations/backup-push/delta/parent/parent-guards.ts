@@ -66,7 +66,7 @@ async function checkPosition(
       `"${parent.name}" ends at ${formatLsn(finishLsn)}, this backup begins before that, at ${formatLsn(startLsn)}`,
       {
         facts,
-        hint: 'a standby that lags behind: wait until it has caught up; a cluster of which an older state was brought back: take a full backup with --full',
+        hint: source.startsNow ? ROLLED_BACK_HINT : BEHIND_HINT,
       },
     )
   }
@@ -83,6 +83,10 @@ async function checkPosition(
     },
   )
 }
+
+const ROLLED_BACK_HINT = 'if an older state of the cluster was brought back, take a full backup with --full'
+const BEHIND_HINT =
+  'a backup of a standby begins at its last restartpoint: wait until the standby has caught up, CHECKPOINT on the primary, wait until the standby has made its restartpoint of it, then push again'
 
 /** Whether a directory at rest is as it was when the parent was taken: a standby goes on behind the start of a backup. */
 export function isUnchanged(directory: CheckedDirectory, startLsn: Lsn, parent: ParentBackup): boolean {
