@@ -371,4 +371,12 @@ export const mutations: readonly Mutation[] = [
     test: 'test/e2e/push/plain-wal.test.ts',
     title: 'without the key',
   },
+  {
+    guard: 'an idle server that archives elsewhere does not keep a remote backup waiting',
+    file: 'src/operations/backup-push/source/wait-for-archive.ts',
+    find: '? isLookDue && (await hasPassed(wait, file))',
+    replace: '? isLookDue && false',
+    test: 'test/e2e/push/remote-backup.test.ts',
+    title: 'archives elsewhere, and is idle',
+  },
 ]

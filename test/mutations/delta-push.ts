@@ -282,8 +282,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'another backup that began at the same place is not the parent',
     file: 'src/operations/backup-push/delta/parent/stop-record.ts',
-    find: "if (parseLsn(stop[1]!) !== finishOf(parent)) return 'gone'",
-    replace: "if (parseLsn(stop[1]!) !== finishOf(parent)) return 'own'",
+    find: "if (stopLsn !== finishOf(parent)) return 'gone'",
+    replace: "if (stopLsn !== finishOf(parent)) return 'own'",
     test: 'src/operations/backup-push/delta/parent/stop-record.test.ts',
   },
   {
@@ -294,10 +294,17 @@ export const mutations: readonly Mutation[] = [
     test: 'src/operations/backup-push/delta/parent/stop-record.test.ts',
   },
   {
+    guard: 'a backup that began before the parent and ended behind it is a later one',
+    file: 'src/operations/backup-push/delta/parent/stop-record.ts',
+    find: 'stopLsn !== undefined && stopLsn < finishLsn',
+    replace: 'stopLsn === undefined || stopLsn > 0n',
+    test: 'src/operations/backup-push/delta/parent/stop-record.test.ts',
+  },
+  {
     guard: 'where pg_wal keeps no records their absence tells nothing',
     file: 'src/operations/backup-push/delta/parent/stop-record.ts',
-    find: 'hasLater || isArchiving !== true',
-    replace: 'hasLater',
+    find: 'isLast && isArchiving === true',
+    replace: 'isLast',
     test: 'src/operations/backup-push/delta/parent/stop-record.test.ts',
   },
   {
@@ -306,6 +313,14 @@ export const mutations: readonly Mutation[] = [
     find: ' || isDamaged) continue',
     replace: ') continue',
     test: 'src/operations/backup-push/delta/plan-files.test.ts',
+  },
+  {
+    guard: 'a delta that does not verify keeps what its parent knew of damage',
+    file: 'src/operations/backup-push/backup-record.ts',
+    find: 'return packed.isVerified ? undefined : packed.files.parentDamage(index)',
+    replace: 'return undefined',
+    test: 'test/e2e/push/damaged-pages.test.ts',
+    title: 'tells the damage of its parent again',
   },
   {
     guard: 'such a file is never skipped',
@@ -394,5 +409,13 @@ export const mutations: readonly Mutation[] = [
     find: 'if (isDamage) log.warning(reason)',
     replace: 'if (isDamage) log.debug(reason)',
     test: CHANGES_TEST,
+  },
+  {
+    guard: 'times of files of two hosts are not compared',
+    file: 'src/operations/backup-push/delta/plan-delta.ts',
+    find: 'isProved || !isOfSameHost ? undefined',
+    replace: 'isProved ? undefined',
+    test: 'test/e2e/delta/standby-delta.test.ts',
+    title: 'taken on another host',
   },
 ]

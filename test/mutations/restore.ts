@@ -164,8 +164,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a moment on a timeline that was left is refused until one is chosen',
     file: 'src/operations/restore/plan/plan-restore.ts',
-    find: 'if (!request.isTimelineGiven)\n',
-    replace: 'if (request.isTimelineGiven === undefined)\n',
+    find: 'if (!request.isTimelineGiven) await',
+    replace: 'if (request.isTimelineGiven === undefined) await',
     test: 'test/e2e/restore/restore-branches.test.ts',
     title: 'a timeline which it has left',
   },
@@ -192,5 +192,21 @@ export const mutations: readonly Mutation[] = [
     replace: 'if (chain.segments.length < 0) {',
     test: 'test/e2e/restore/restore-refused.test.ts',
     title: 'an empty object',
+  },
+  {
+    guard: 'but moments at which the newest timeline was there are its own',
+    file: 'src/operations/restore/plan/other-branches.ts',
+    find: 'begunNs <= target.timeUs * 1000n',
+    replace: 'begunNs <= 0n',
+    test: 'test/e2e/restore/restore-branches.test.ts',
+    title: 'a timeline which it has left',
+  },
+  {
+    guard: 'an empty history in the way of the newest timeline is found',
+    file: 'src/operations/restore/plan/plan-restore.ts',
+    find: '  if (lost.isEmpty) {',
+    replace: '  if (lost.name === "") {',
+    test: 'test/e2e/restore/restore-branches.test.ts',
+    title: 'a timeline which it has left',
   },
 ]

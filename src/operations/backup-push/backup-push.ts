@@ -82,7 +82,7 @@ export async function backupPush(
     }
     const names = options.hasDatabaseNames ? source.readDatabases() : null
     const [databases] = await Promise.all([names, source.waitForWal(stop)])
-    const packed = recordOf(contents, pushed, smallParts, options)
+    const packed = recordOf(contents, pushed, smallParts, options, source)
     if (parent !== undefined && options.isPermanent) await markAncestors(push, parent.name)
     const finished = {
       identity: contents.identity,
@@ -194,6 +194,7 @@ function recordOf(
   pushed: PushedParts,
   smallParts: readonly SmallPart[],
   options: BackupPushOptions,
+  { pages }: BackupSource,
 ): PackedContents {
   const copied = numberCopied(contents, nextPart(pushed.parts, '').number)
   return {
@@ -205,5 +206,6 @@ function recordOf(
     smallParts,
     damage: pushed.damage,
     storesAllCorrupt: options.storesAllCorrupt,
+    isVerified: options.isVerifying && pages !== undefined,
   }
 }

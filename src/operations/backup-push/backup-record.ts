@@ -39,6 +39,8 @@ export interface PackedContents {
   /** Damaged pages by entry. */
   readonly damage: ReadonlyMap<number, readonly number[]>
   readonly storesAllCorrupt: boolean
+  /** False: what the parent has seen of damage is all that is known. */
+  readonly isVerified: boolean
 }
 
 const CORRUPT_BLOCKS_LISTED_MAX = 10
@@ -58,7 +60,7 @@ export function filesMetadataOf(packed: PackedContents, databases: string | null
         yield { ...entry, name, mtime: localTimestampFromNs(mtimeNs) }
       for (const index of byPart.listed) {
         const mtimeNs = files.mtimeNs(index)
-        const blocks = packed.damage.get(index)
+        const corruptBlocks = damageOf(packed, index)
         const state = files.state(index)
         yield {
           isIncremented: state === 'incremented',
@@ -66,7 +68,7 @@ export function filesMetadataOf(packed: PackedContents, databases: string | null
           name: files.memberName(index),
           mtime: localTimestampFromNs(mtimeNs),
           updatesCount: files.updatesCount(index),
-          ...(blocks === undefined ? {} : { corruptBlocks: corruptBlocks(blocks, packed.storesAllCorrupt) }),
+          ...(corruptBlocks === undefined ? {} : { corruptBlocks }),
         }
       }
       for (const part of packed.smallParts) {
@@ -157,7 +159,10 @@ function listedCount(packed: PackedContents): number {
   return packed.smallParts.reduce((sum, part) => sum + part.listed.length, 0)
 }
 
-function corruptBlocks(blocks: readonly number[], storesAll: boolean): CorruptBlocks {
+function damageOf(packed: PackedContents, index: number): CorruptBlocks | undefined {
+  const blocks = packed.damage.get(index)
+  if (blocks === undefined) return packed.isVerified ? undefined : packed.files.parentDamage(index)
+  const storesAll = packed.storesAllCorrupt
   return { count: blocks.length, some: storesAll ? blocks : blocks.slice(0, CORRUPT_BLOCKS_LISTED_MAX) }
 }
 

@@ -131,6 +131,17 @@ async function examineChain(
     ...context,
     isWithoutParents: latest === timeline,
   })
+  const lost = archive.lostHistory(latest)
+  if (lost !== undefined) {
+    examination.note(
+      'archiving',
+      lost.isEmpty ? 'failure' : 'warning',
+      lost.isEmpty
+        ? `"${lost.name}" is an empty object: which timeline is the newest cannot be told`
+        : `timeline ${latest} is taken for the newest, the archive has WAL of ${lost.further.join(', ')} as well, and not "${lost.name}"`,
+      'push it from pg_wal of a server that has been on that timeline (wal-push)',
+    )
+  }
   const first = parseSegmentName(walFile, segmentBytes).number
   const chain = archive.chain(timelineSpans(history), first, segmentBytes)
   const { segments, missing, behindHole } = chain

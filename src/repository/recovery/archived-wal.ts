@@ -28,19 +28,28 @@ export interface WalChain {
   readonly isEmpty: boolean
 }
 
+/** A history that the archive does not have, although it goes on on further timelines, or has without any content. */
+export interface LostHistory {
+  readonly name: string
+  readonly isEmpty: boolean
+  /** Timelines that PostgreSQL does not find without it. */
+  readonly further: readonly TimelineId[]
+}
+
 type StoredSegment = Pick<ArchivedSegment, 'key' | 'extension' | 'modifiedNs'>
 
 /** What the names below `wal_005/` say; one listing. */
 export class ArchivedWal {
   readonly #segments: ReadonlyMap<string, StoredSegment>
-  readonly #histories: ReadonlySet<TimelineId>
+  /** With the times of their objects. */
+  readonly #histories: ReadonlyMap<TimelineId, bigint>
   readonly #timelines: ReadonlySet<TimelineId>
-  /** Names of segments whose object has no content. */
+  /** Names of segments and histories whose object has no content. */
   readonly #empty: ReadonlySet<string>
 
   private constructor(
     segments: ReadonlyMap<string, StoredSegment>,
-    histories: ReadonlySet<TimelineId>,
+    histories: ReadonlyMap<TimelineId, bigint>,
     timelines: ReadonlySet<TimelineId>,
     empty: ReadonlySet<string>,
   ) {
@@ -53,16 +62,19 @@ export class ArchivedWal {
   /** Lists the archive. An empty object is no segment: it could not be fetched. */
   static async read(storage: Storage, options: Abortable = {}): Promise<ArchivedWal> {
     const segments = new Map<string, StoredSegment>()
-    const histories = new Set<TimelineId>()
+    const histories = new Map<TimelineId, bigint>()
     const timelines = new Set<TimelineId>()
     const empty = new Set<string>()
     for await (const { kind, file, key, extension, modifiedNs, sizeBytes } of listWal(storage, options)) {
-      if (kind === 'segment' && sizeBytes === 0) empty.add(file)
-      if ((kind !== 'segment' && kind !== 'history') || sizeBytes === 0) continue
+      if (kind !== 'segment' && kind !== 'history') continue
+      if (sizeBytes === 0) {
+        empty.add(file)
+        continue
+      }
       const timeline = toTimelineId(Number.parseInt(file.slice(0, 8), 16))
       timelines.add(timeline)
       if (kind === 'segment') segments.set(file, { key, extension, modifiedNs })
-      else histories.add(timeline)
+      else histories.set(timeline, modifiedNs)
     }
     return new ArchivedWal(segments, histories, timelines, empty)
   }
@@ -80,6 +92,19 @@ export class ArchivedWal {
   /** The segment of this name. */
   find(name: string): StoredSegment | undefined {
     return this.#segments.get(name)
+  }
+
+  /** When the history of a timeline was archived, by the clock of the storage: soon after the timeline began. */
+  historyModifiedNs(timeline: TimelineId): bigint | undefined {
+    return this.#histories.get(timeline)
+  }
+
+  /** Why the newest timeline from one on may not be the newest: the history that would lead further. */
+  lostHistory(latest: TimelineId): LostHistory | undefined {
+    const name = `${(latest + 1).toString(16).toUpperCase().padStart(8, '0')}.history`
+    const further = this.timelines.filter(timeline => timeline > latest)
+    const isEmpty = this.#empty.has(name)
+    return isEmpty || further.length > 0 ? { name, isEmpty, further } : undefined
   }
 
   /** The newest timeline as PostgreSQL finds it: it asks for the next history until one is not there. */

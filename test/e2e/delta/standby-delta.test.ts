@@ -209,3 +209,45 @@ testUnless(
   },
   180_000,
 )
+
+testUnless(
+  missingPostgres(16),
+  'times of files are not compared with those of a parent that was taken on another host',
+  async () => {
+    await using source = await startArchivingCluster({
+      major: 16,
+      segmentSizeMiB: 1,
+      cluster: { archiveCommand: 'true' },
+    })
+    const { cluster: primary } = source
+    await primary.query(LEDGER_SQL)
+    const steps = { WALG_DELTA_MAX_STEPS: '5' }
+    await walg(['backup-push', primary.dataDirectory], { ...source.connection(), ...steps })
+    // its files are copies, and younger
+    await using standby = await startStandby(source, 'standby')
+    const goOn = async (): Promise<void> => {
+      for (let segment = 0; segment < 6; segment++) {
+        await primary.query(`update ledger set changes = changes + 1 where id % 100 = 0`)
+        await primary.query('select pg_switch_wal()')
+      }
+      for (let time = 0; time < 2; time++) await primary.query('checkpoint')
+      const [row] = await primary.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn')
+      const isThere = async (): Promise<boolean> => {
+        const sql = `select pg_last_wal_replay_lsn() >= '${row!.lsn}' as is`
+        return (await standby.query<{ is: boolean }>(sql))[0]!.is
+      }
+      await untilTrue(isThere, 30_000, 'the standby catching up')
+      await standby.query('checkpoint')
+    }
+    await goOn()
+    const env = { ...source.connection(standby), ...steps }
+    const there = await walg(['backup-push', standby.dataDirectory], env)
+    const parent = /Wrote backup with name (\S+)/.exec(there.stderr)![1]!
+    expect(parent).toContain('_D_')
+    await goOn()
+    const here = await walg(['backup-push', primary.dataDirectory], { ...source.connection(), ...steps })
+    expect(here.stderr).toMatch(/Wrote backup with name \S+_D_/)
+    expect(here.stderr).toContain(`whether the cluster went on from where ${parent} ended cannot be checked`)
+  },
+  120_000,
+)

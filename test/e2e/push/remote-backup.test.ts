@@ -316,3 +316,17 @@ describe('backup-push without a directory', () => {
     expect(refused.stderr).toContain('the role needs REPLICATION')
   }, 120_000)
 })
+
+test('a server that archives elsewhere, and is idle, does not keep a backup waiting', async () => {
+  await using source = await startArchivingCluster({
+    major: 16,
+    segmentSizeMiB: 1,
+    cluster: { archiveCommand: 'true' },
+  })
+  await admitReplication(source.cluster)
+  for (let round = 0; round < 2; round++) {
+    const env = { ...source.connection(), WALG_STOP_BACKUP_TIMEOUT: '30s' }
+    const { exit, stderr } = await runWalg(['backup-push'], { env })
+    expect([exit, stderr]).toEqual([0, expect.stringContaining('archive_command puts it elsewhere')])
+  }
+}, 120_000)

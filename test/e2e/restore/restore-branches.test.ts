@@ -1,8 +1,12 @@
 import { expect } from 'bun:test'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { freePort } from '../../support/cluster.ts'
+import { giveToClusterUser } from '../../support/cluster-user.ts'
 import { type Major, missingPostgres, postgresDirectory } from '../../support/postgres-binaries.ts'
+import type { Finished } from '../../support/process.ts'
 import { testUnless } from '../../support/skip.ts'
+import { untilTrue } from '../../support/until-true.ts'
 import { runWalg, walgCommand } from '../../support/walg.ts'
 import {
   type ArchivingCluster,
@@ -109,11 +113,18 @@ testUnless(
     const start = ['--promote', '--start', '--port', `${port}`]
     await walg(['restore', data, '--to-time', first, ...start], settingsOf(source, 16))
     await using recovered = new RestoredServer(data, port)
-    const before = await runWalg(['restore', place.at('no'), '--to-time', second, '--json'], {
-      env: source.settings,
-      asClusterUser: true,
-    })
-    expect([before.exit, before.stderr]).toEqual([1, expect.stringContaining('--timeline 1 restores')])
+    const dry = (time: string, ...more: string[]): Promise<Finished> => {
+      const args = ['restore', place.at('no'), '--to-time', time, '--dry-run', ...more]
+      return runWalg(args, { env: source.settings, asClusterUser: true })
+    }
+    // nothing has ended on timeline 2 yet, and nothing ever did between its beginning and the next transaction there
+    const history = path.join(source.repository, 'wal_005', '00000002.history.lz4')
+    await untilTrue(() => existsSync(history), 60_000, 'the history')
+    const idle = await at(recovered)
+    expect((await dry(second)).stderr).toContain('--timeline 1 restores')
+    const again = await dry(first)
+    expect([again.exit, again.stderr]).toEqual([1, expect.stringContaining('--timeline 1 leads to it')])
+    expect((await dry(first, '--timeline', '1')).exit).toBe(0)
     await recovered.query(`insert into ledger (note) values ('on two')`)
     const third = await at(recovered)
     await recovered.query(`insert into ledger (note) values ('on three')`)
@@ -124,10 +135,23 @@ testUnless(
       ] === true
     while (!(await isArchived())) await Bun.sleep(50)
 
-    const refused = await runWalg(['restore', place.at('no'), '--to-time', second], {
-      env: source.settings,
-      asClusterUser: true,
-    })
+    expect((await dry(idle)).exit).toBe(0)
+    const bytes = readFileSync(history)
+    writeFileSync(history, '')
+    const empty = await dry(third)
+    expect([empty.exit, empty.stderr]).toEqual([
+      1,
+      expect.stringContaining('"00000002.history" is an empty object'),
+    ])
+    rmSync(history)
+    const lost = await runWalg(['restore', place.at('no'), '--latest', '--dry-run'], { env: source.settings })
+    expect([lost.exit, lost.stderr]).toEqual([
+      0,
+      expect.stringContaining('timeline 1 is taken for the newest'),
+    ])
+    writeFileSync(history, bytes)
+    giveToClusterUser(history)
+    const refused = await dry(second)
     expect([refused.exit, refused.stderr]).toEqual([
       1,
       expect.stringContaining('was on timeline 1: the last transaction by then ended there at'),

@@ -1,5 +1,6 @@
 import type { ParentFile } from '../../../delta/page-selection.ts'
 import type { ZeroRuns } from '../../../delta/zero-runs.ts'
+import type { CorruptBlocks } from '../../../repository/files-metadata.ts'
 import type { FileOrder, PackMethod } from '../part/file-batch.ts'
 
 const METHODS: readonly (PackMethod | 'skip')[] = ['whole', 'scan', 'scan visible', 'blocks', 'skip']
@@ -12,6 +13,7 @@ export class FilePlan {
   readonly #parentUsed: Uint32Array
   readonly #blocks = new Map<number, Uint32Array>()
   readonly #parentZeroes = new Map<number, ZeroRuns>()
+  readonly #parentDamage = new Map<number, CorruptBlocks>()
 
   constructor(entriesCount: number) {
     this.#methods = new Uint8Array(entriesCount)
@@ -31,6 +33,15 @@ export class FilePlan {
   setBlocks(index: number, blocks: Uint32Array, parent: ParentFile | undefined): void {
     this.set(index, 'blocks', parent)
     this.#blocks.set(index, blocks)
+  }
+
+  /** Damaged pages that the parent has seen in the file. */
+  setDamage(index: number, blocks: CorruptBlocks): void {
+    this.#parentDamage.set(index, blocks)
+  }
+
+  damage(index: number): CorruptBlocks | undefined {
+    return this.#parentDamage.get(index)
   }
 
   method(index: number): PackMethod | 'skip' {

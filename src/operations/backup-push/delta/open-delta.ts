@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import type { ChangedPages } from '../../../delta/changed-pages.ts'
 import { WalgError } from '../../../kit/errors.ts'
 import { epochNs } from '../../../kit/timestamp.ts'
-import type { BackupName } from '../../../repository/backup-name.ts'
+import type { ControlFile } from '../../../postgres/control-file.ts'
+import { type BackupName, parseBackupName } from '../../../repository/backup-name.ts'
 import { type BackupEntry, findBackup } from '../../../repository/catalog.ts'
 import type { ChainBackup } from '../../../repository/chain.ts'
 import { chainToMark, writePermanence } from '../../../repository/permanence.ts'
@@ -12,7 +13,7 @@ import type { BackupSource } from '../source/backup-source.ts'
 import type { CheckedDirectory } from '../source/data-directory-check.ts'
 import { checkChain } from './parent/chain-check.ts'
 import type { ParentBackup } from './parent/choose-parent.ts'
-import { findRollback } from './parent/parent-end.ts'
+import { findRollback, isStandby } from './parent/parent-end.ts'
 import { isUnreadable, type ParentFiles, readParentFiles } from './parent/parent-files.ts'
 import { findControlObstacle, findObstacle, findSealObstacle, readHistory } from './parent/parent-guards.ts'
 import type { DeltaBase } from './plan-delta.ts'
@@ -93,10 +94,22 @@ export async function openDelta(
     const marks = hasMarksInLsnSince(source, parent)
       ? undefined
       : visibleMarks(directory.control, parent.startLsn)
-    return { parent, files, changed, marks, isProved }
+    const isOfSameHost = isSameHost(directory, source, parent, files.control)
+    return { parent, files, changed, marks, isProved, isOfSameHost }
   }
   log.warning(`${parent.name} cannot be the parent of a delta: ${reason}. Doing full backup.`)
   return undefined
+}
+
+/** A standby lives elsewhere than its primary, and so does a primary that was promoted since. */
+function isSameHost(
+  { control }: CheckedDirectory,
+  { timeline }: BackupSource,
+  { name }: ParentBackup,
+  ofParent: Pick<ControlFile, 'state'>,
+): boolean {
+  const isPrimary = !isStandby(control.state) && !isStandby(ofParent.state)
+  return isPrimary && parseBackupName(name)?.timeline === timeline
 }
 
 /** A server that was stopped since the parent may have run without checksums and logged hints in between. */

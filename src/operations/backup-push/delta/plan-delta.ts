@@ -24,6 +24,8 @@ export interface DeltaBase {
   readonly marks: VisibleMarks | undefined
   /** The WAL has shown that the cluster went on from the parent. */
   readonly isProved: boolean
+  /** It was taken of this directory, as far as is known: times of files of two hosts cannot be compared. */
+  readonly isOfSameHost: boolean
 }
 
 export interface DeltaPlanInput {
@@ -38,10 +40,11 @@ export interface DeltaPlanInput {
 /** How each file of the delta is packed; undefined when a full backup is the better one, which is said. */
 export function planDelta(
   { log }: OperationContext,
-  { parent, files, changed, marks, isProved }: DeltaBase,
+  { parent, files, changed, marks, isProved, isOfSameHost }: DeltaBase,
   { entries, isFile, pageBytes, databases, options }: DeltaPlanInput,
 ): FilePlan | undefined {
-  const older = isProved ? undefined : findOlderFile({ entries, isFile, pageBytes, parent: files })
+  const older =
+    isProved || !isOfSameHost ? undefined : findOlderFile({ entries, isFile, pageBytes, parent: files })
   if (older !== undefined) {
     log.warning(
       `${parent.name} cannot be the parent of a delta: "${older}" had been written later than it is now, as when an older state of the cluster was brought back. Doing full backup.`,

@@ -72,6 +72,7 @@ export function planFiles(input: PlanInput): FilePlan {
     const sizeBytes = entries.sizeBytes(index)
     // its damage is looked at again, so that it is told again
     const isDamaged = parent.files.hasCorruptBlocks(row)
+    if (isDamaged) plan.setDamage(index, parent.files.entry(row).corruptBlocks!)
     if (!isDamaged && isSettled(input, index, row, known)) {
       plan.set(index, 'skip', known ?? wholeInParent(parent, sizeBytes / pageBytes))
       continue

@@ -3,6 +3,7 @@ import type { ZeroRuns } from '../../../delta/zero-runs.ts'
 import { parseRelationFile } from '../../../postgres/relation-file.ts'
 import type { DataEntries } from '../../../postgres/walk/data-entries.ts'
 import { tellUnlogged } from '../../../postgres/walk/unlogged-relations.ts'
+import type { CorruptBlocks } from '../../../repository/files-metadata.ts'
 import type { Arrangement } from '../composer.ts'
 import type { CopiedFiles, CopiedPart } from '../copy/copied-files.ts'
 import type { FilePlan } from '../delta/file-plan.ts'
@@ -218,6 +219,11 @@ export class PackedFiles {
 
   path(index: number): string {
     return this.#entries.path(index)
+  }
+
+  /** Damaged pages that the parent of a delta has seen in the file. */
+  parentDamage(index: number): CorruptBlocks | undefined {
+    return this.#plan?.damage(index)
   }
 
   memberName(index: number): string {

@@ -54,9 +54,13 @@ export async function waitForArchive(wait: ArchiveWait): Promise<void> {
     let doneMs: number | undefined
     for (;;) {
       const nowMs = clock.nowMs()
-      const isDone = await isArchived(wait.walDirectory, file)
+      const isLookDue = nowMs - lookedMs >= LOOK_EVERY_MS
+      const isDone =
+        wait.walDirectory === undefined
+          ? isLookDue && (await hasPassed(wait, file))
+          : await isArchived(wait.walDirectory, file)
       if (isDone) doneMs ??= nowMs
-      if (isDone || nowMs - lookedMs >= LOOK_EVERY_MS) {
+      if (isDone || isLookDue) {
         lookedMs = nowMs
         if (await isStored(wait, file)) break
       }
@@ -72,8 +76,7 @@ export async function waitForArchive(wait: ArchiveWait): Promise<void> {
 }
 
 /** PostgreSQL's own opinion: marked `.done`, or recycled together with its mark. */
-async function isArchived(walDirectory: string | undefined, file: string): Promise<boolean> {
-  if (walDirectory === undefined) return false
+async function isArchived(walDirectory: string, file: string): Promise<boolean> {
   if (await isMarkedDone(walDirectory, file)) return true
   if (await isMarkedReady(walDirectory, file)) return false
   // The mark may have turned from ready to done between the two looks.
@@ -86,6 +89,13 @@ async function isArchived(walDirectory: string | undefined, file: string): Promi
     if (errnoOf(error) === 'ENOENT') return true
     throw fromSystemError(error, 'read', path)
   }
+}
+
+/** The same from afar: files are archived in the order of their names, `<segment>.<offset>.backup` behind its segment. */
+async function hasPassed({ readArchiver }: ArchiveWait, file: string): Promise<boolean> {
+  const last = (await readArchiver?.())?.lastArchivedName
+  if (last === undefined || !/^[0-9A-F]{24}/.test(last)) return false
+  return last.slice(0, 8) === file.slice(0, 8) && last.slice(0, 24) >= file.slice(0, 24)
 }
 
 /** Whether the repository has the file. */

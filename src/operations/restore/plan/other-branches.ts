@@ -30,8 +30,12 @@ export async function refuseOtherBranch(
     readonly lastEnd: EndOfTransaction | undefined
   },
 ): Promise<void> {
-  if (!isBeforeFirstEnd(wal, found.stop, found.lastEnd)) return
-  const branches = await findBranches(context, wal, found.archive, target.timeUs)
+  const { archive, stop } = found
+  if (!isBeforeFirstEnd(wal, stop, found.lastEnd)) return
+  // the timeline itself was there by then
+  const begunNs = archive.historyModifiedNs(timelineOf(wal, stop))
+  if (begunNs !== undefined && begunNs <= target.timeUs * 1000n) return
+  const branches = await findBranches(context, wal, archive, target.timeUs)
   const latest = branches.reduce<Branch | undefined>(
     (newest, each) => (newest === undefined || each.lastEnd.timeUs > newest.lastEnd.timeUs ? each : newest),
     undefined,
@@ -44,9 +48,31 @@ export async function refuseOtherBranch(
     `${describeTarget(target)} was on timeline ${latest.timeline}: the last transaction by then ended there at ${formatTimeTarget(latest.lastEnd.timeUs)}, on the way to timeline ${wal.timeline} ${here}`,
     {
       facts: { target: describeTarget(target), timeline: latest.timeline },
-      hint: `--timeline ${latest.timeline} restores what there was at that moment, --timeline latest what timeline ${wal.timeline} has kept of it`,
+      hint: `--timeline ${latest.timeline} restores what there was at that moment${stop === undefined ? '' : `, --timeline latest what timeline ${wal.timeline} has kept of it`}`,
     },
   )
+}
+
+/** A timeline on which a transaction ends after the moment, so that recovery can stop there; where the one of `wal` has none. */
+export async function findOtherWay(
+  context: OperationContext,
+  wal: BackupWal,
+  archive: ArchivedWal,
+  timeUs: bigint,
+): Promise<TimelineId | undefined> {
+  for (const timeline of archive.timelines) {
+    if (timeline === wal.timeline) continue
+    const stop = await along(context, wal, archive, timeline, way =>
+      findTime(context, way, timeUs, noSightings()),
+    )
+    if (stop !== undefined) return timeline
+  }
+  return undefined
+}
+
+function timelineOf({ spans }: BackupWal, stop: FoundStop | undefined): TimelineId {
+  const span = stop === undefined ? undefined : spans.findLast(({ beginLsn }) => beginLsn <= stop.lsn)
+  return (span ?? spans.at(-1)!).timeline
 }
 
 /** True when nothing had ended on the timeline where recovery would stop: it may not have been there yet. */
@@ -76,17 +102,15 @@ async function findBranches(
 }
 
 /** The last end by then on that timeline itself, behind the place where the way leaves it. */
-async function lastEndOn(
+function lastEndOn(
   context: OperationContext,
-  { candidate, spans, segmentBytes }: BackupWal,
+  wal: BackupWal,
   archive: ArchivedWal,
-  choice: TimelineId,
+  timeline: TimelineId,
   timeUs: bigint,
 ): Promise<EndOfTransaction | undefined> {
-  try {
-    const other = await followBackup(context, candidate, { archive, choice, segmentBytes })
-    if (isUnfit(other)) return undefined
-    const commonLsn = lastCommonLsn(spans, other.spans) ?? null
+  return along(context, wal, archive, timeline, async other => {
+    const commonLsn = lastCommonLsn(wal.spans, other.spans) ?? null
     if (commonLsn === null) return undefined
     const seen = noSightings()
     await findTime(context, other, timeUs, seen)
@@ -95,8 +119,21 @@ async function lastEndOn(
     return lastEnd !== undefined && lastEnd.startLsn >= commonLsn && lastEnd.startLsn >= ownLsn
       ? lastEnd
       : undefined
+  })
+}
+
+/** Looks along another timeline from the same backup; undefined where its history or WAL is gone, so that it could not be restored either. */
+async function along<T>(
+  context: OperationContext,
+  { candidate, segmentBytes }: BackupWal,
+  archive: ArchivedWal,
+  choice: TimelineId,
+  look: (way: BackupWal) => Promise<T | undefined>,
+): Promise<T | undefined> {
+  try {
+    const way = await followBackup(context, candidate, { archive, choice, segmentBytes })
+    return isUnfit(way) ? undefined : await look(way)
   } catch (error) {
-    // a branch whose history or WAL is gone cannot be restored either
     if (!hasCode(error, 'WAL_NOT_FOUND', 'WAL_INVALID')) throw error
     context.log.debug(`timeline ${choice} is not looked at: ${error.message}`)
     return undefined

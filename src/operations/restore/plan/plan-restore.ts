@@ -25,7 +25,7 @@ import {
   type Sightings,
   targetMissing,
 } from './find-target.ts'
-import { refuseOtherBranch } from './other-branches.ts'
+import { findOtherWay, refuseOtherBranch } from './other-branches.ts'
 
 export interface PlanRequest {
   readonly target: RecoveryTarget
@@ -68,6 +68,7 @@ export async function planRestore(context: OperationContext, request: PlanReques
   const candidates = narrow(all, request.backupName)
   const archive = await ArchivedWal.read(context.storage, context)
   checkTimeline(request.timeline, archive, candidates)
+  if (request.timeline === 'latest') checkHistories(context, archive, candidates[0]!)
   const seen = noSightings()
   const unfit: Unfit[] = []
   let newer: Candidate | undefined
@@ -87,6 +88,27 @@ export async function planRestore(context: OperationContext, request: PlanReques
     if (!isUnfit(wal)) newer = candidate
   }
   throw nothingFits(request, candidates, unfit, seen, archive)
+}
+
+/** PostgreSQL looks for one history after the other: at one that is lost it takes an older timeline for the newest. */
+function checkHistories({ log }: OperationContext, archive: ArchivedWal, newest: Candidate): void {
+  const latest = archive.latestTimelineFrom(newest.timeline)
+  const lost = archive.lostHistory(latest)
+  if (lost === undefined) return
+  const how = 'push it from pg_wal of a server that has been on that timeline, or name a timeline: --timeline'
+  if (lost.isEmpty) {
+    throw new WalgError(
+      'WAL_INVALID',
+      `"${lost.name}" is an empty object in the archive: which timeline is the newest cannot be told`,
+      {
+        facts: { file: lost.name },
+        hint: how,
+      },
+    )
+  }
+  log.warning(
+    `timeline ${latest} is taken for the newest, but the archive has WAL of ${lost.further.join(', ')} as well, and not "${lost.name}": ${how}`,
+  )
 }
 
 /** An older backup takes longer, or does not reach as far: that a newer one is of no use must not go unnoticed. */
@@ -165,9 +187,12 @@ async function reach(context: OperationContext, wal: BackupWal, search: Search):
     const passed = noSightings()
     stop = await findTime(context, wal, target.timeUs, passed)
     const { lastEnd } = passed
-    if (!request.isTimelineGiven)
-      await refuseOtherBranch(context, wal, target, { archive: search.archive, stop, lastEnd })
-    if (stop === undefined) throw await pastEnd(context, wal, target, passed)
+    const { archive } = search
+    if (!request.isTimelineGiven) await refuseOtherBranch(context, wal, target, { archive, stop, lastEnd })
+    if (stop === undefined) {
+      const other = await findOtherWay(context, wal, archive, target.timeUs)
+      throw await pastEnd(context, wal, target, passed, other)
+    }
   } else {
     context.log.info(`Looking for ${describeTarget(target)} in the WAL behind ${candidate.entry.name}`)
     stop = await findNamed(context, wal, target, newer?.finishLsn ?? null, seen)
@@ -205,6 +230,7 @@ async function pastEnd(
   wal: BackupWal,
   target: RecoveryTarget,
   { lastEnd }: Sightings,
+  other: TimelineId | undefined,
 ): Promise<WalgError> {
   const last = lastEnd === undefined ? undefined : formatTimeTarget(lastEnd.timeUs)
   const reached =
@@ -221,7 +247,10 @@ async function pastEnd(
     `${describeTarget(target)} is not in the archive: ${what} after it up to ${describeEnd(wal)}`,
     {
       facts: { target: describeTarget(target) },
-      hint: `--latest takes everything that is there. Is there WAL that was not pushed? wal-g wal-push PGDATA/pg_wal`,
+      hint:
+        other === undefined
+          ? `--latest takes everything that is there. Is there WAL that was not pushed? wal-g wal-push PGDATA/pg_wal`
+          : `--timeline ${other} leads to it: there is a later transaction there`,
     },
   )
 }

@@ -120,7 +120,10 @@ describe('where the end of a parent is looked for', () => {
     using place = tempDirectory('parent-end')
     mkdirSync(place.at('data', 'pg_wal'), { recursive: true })
     // of a backup of another program, say
-    if (hasLater) writeFileSync(place.at('data', 'pg_wal', '000000010000000000000008.00000028.backup'), '')
+    if (hasLater) {
+      const text = 'STOP WAL LOCATION: 0/8000150 (file 000000010000000000000008)\n'
+      writeFileSync(place.at('data', 'pg_wal', '000000010000000000000008.00000028.backup'), text)
+    }
     mkdirSync(place.at('repository', 'wal_005'), { recursive: true })
     mkdirSync(place.at('repository', 'basebackups_005'))
     const parent = toBackupName('base_000000010000000000000003')

@@ -69,7 +69,8 @@ export function judgeParentEnd({ startLsn, finishLsn, state }: EndedParent, end:
   }
 }
 
-function isStandby(state: ControlFile['state']): boolean {
+/** Of the server that a directory with this state in pg_control belongs to. */
+export function isStandby(state: ControlFile['state']): boolean {
   return state === 'in archive recovery' || state === 'shut down in recovery'
 }
 

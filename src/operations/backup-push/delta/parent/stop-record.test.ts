@@ -70,12 +70,15 @@ test('a backup that began at the same place, and ended elsewhere, is another one
 })
 
 test('that neither it nor a later one is there tells of a rollback, on a primary that archives', () => {
-  for (const files of [{}, { [OTHER_BEFORE]: '' }]) {
+  for (const files of [{}, { [OTHER_BEFORE]: stopAt('0/2000150') }]) {
     expect(asked({ files })).toBe('gone')
     expect(asked({ files, isArchiving: false })).toBe('unknown')
     expect(asked({ files, isArchiving: undefined })).toBe('unknown')
   }
-  expect(asked({ files: { [LATER]: '' } })).toBe('unknown')
+  expect(asked({ files: { [LATER]: stopAt('0/4000150') } })).toBe('unknown')
+  // one that began before, and ended behind it
+  expect(asked({ files: { [OTHER_BEFORE]: stopAt('0/4000150') } })).toBe('unknown')
+  expect(asked({ files: { [OTHER_BEFORE]: 'no such line' } })).toBe('unknown')
 })
 
 test('nothing is known of a parent of a standby or a server at rest, of another timeline, or when pg_wal cannot be read', () => {

@@ -5,7 +5,7 @@ import { readRegularFile } from '../../../../kit/file-system.ts'
 import { epochNs, isZeroTime } from '../../../../kit/timestamp.ts'
 import type { ControlFile } from '../../../../postgres/control-file.ts'
 import { type Lsn, parseLsn } from '../../../../postgres/lsn.ts'
-import { parseSegmentName, segmentStartLsn } from '../../../../postgres/wal-segment.ts'
+import { parseSegmentName } from '../../../../postgres/wal-segment.ts'
 import { walFileOfName } from '../../../../repository/backup-name.ts'
 import type { BackupSource } from '../../source/backup-source.ts'
 import type { CheckedDirectory } from '../../source/data-directory-check.ts'
@@ -13,7 +13,7 @@ import type { ParentBackup } from './choose-parent.ts'
 import { finishOf } from './parent-guards.ts'
 
 /** `<segment>.<offset>.backup`, which pg_backup_stop of a primary leaves in pg_wal. */
-const STOP_RECORD = /^([0-9A-F]{24})\.([0-9A-F]{8})\.backup$/
+const STOP_RECORD = /^[0-9A-F]{24}\.[0-9A-F]{8}\.backup$/
 /** Between the stop and the sentinel clocks and times of files may differ by so much. */
 const SLACK_NS = 5_000_000_000n
 
@@ -38,8 +38,9 @@ export function findStopRecord(
     const names = readdirSync(folder)
     if (names.includes(own)) return judgeOwn(join(folder, own), parent)
     const finishLsn = finishOf(parent)
-    const hasLater = names.some(name => lsnOf(name, walSegmentBytes) >= finishLsn)
-    return hasLater || isArchiving !== true ? 'unknown' : 'gone'
+    const others = names.filter(name => STOP_RECORD.test(name)).map(name => stopOf(join(folder, name)))
+    const isLast = others.every(stopLsn => stopLsn !== undefined && stopLsn < finishLsn)
+    return isLast && isArchiving === true ? 'gone' : 'unknown'
   } catch (error) {
     // whoever takes backups need not be allowed to read there
     if (errnoOf(error) === undefined) throw error
@@ -49,19 +50,17 @@ export function findStopRecord(
 
 /** Another backup may have begun at the same place since, and ended elsewhere, or later. */
 function judgeOwn(path: string, parent: ParentBackup): 'own' | 'gone' | 'unknown' {
-  const stop = /^STOP WAL LOCATION: ([0-9A-Fa-f]+\/[0-9A-Fa-f]+) /m.exec(readRegularFile(path).toString())
-  if (stop === null) return 'unknown'
-  if (parseLsn(stop[1]!) !== finishOf(parent)) return 'gone'
+  const stopLsn = stopOf(path)
+  if (stopLsn === undefined) return 'unknown'
+  if (stopLsn !== finishOf(parent)) return 'gone'
   const { finishTime } = parent.chain[0]!.document.sentinel
   if (finishTime === null || isZeroTime(finishTime)) return 'unknown'
   const { mtimeNs } = statSync(path, { bigint: true })
   return mtimeNs <= epochNs(finishTime) + SLACK_NS ? 'own' : 'unknown'
 }
 
-/** Where the backup began; -1 for a file of another kind. */
-function lsnOf(name: string, walSegmentBytes: number): Lsn | bigint {
-  const match = STOP_RECORD.exec(name)
-  if (match === null) return -1n
-  const [, segment, offset] = match
-  return segmentStartLsn(parseSegmentName(segment!, walSegmentBytes), walSegmentBytes) + BigInt(`0x${offset}`)
+/** Where the backup ended: one that began before the parent may have ended behind it. */
+function stopOf(path: string): Lsn | undefined {
+  const stop = /^STOP WAL LOCATION: ([0-9A-Fa-f]+\/[0-9A-Fa-f]+) /m.exec(readRegularFile(path).toString())
+  return stop === null ? undefined : parseLsn(stop[1]!)
 }
