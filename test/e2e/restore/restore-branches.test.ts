@@ -1,5 +1,5 @@
 import { expect } from 'bun:test'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { freePort } from '../../support/cluster.ts'
 import { giveToClusterUser } from '../../support/cluster-user.ts'
@@ -129,11 +129,9 @@ testUnless(
     const third = await at(recovered)
     await recovered.query(`insert into ledger (note) values ('on three')`)
     await recovered.query(`select pg_switch_wal()`)
-    const isArchived = async (): Promise<boolean> =>
-      (await recovered.query(`select last_archived_wal > '00000002' as is from pg_stat_archiver`))[0]?.[
-        'is'
-      ] === true
-    while (!(await isArchived())) await Bun.sleep(50)
+    const segments = (): string[] =>
+      readdirSync(path.dirname(history)).filter(name => /^00000002[0-9A-F]{16}\.lz4$/.test(name))
+    await untilTrue(() => segments().length > 0, 60_000, 'the first segment of timeline 2')
 
     expect((await dry(idle)).exit).toBe(0)
     const bytes = readFileSync(history)
