@@ -19,11 +19,11 @@ function attribute(tag, name) {
  * (`… [skipped: why]`) stays in it.
  *
  * @param {string} file
- * @returns {{ passed: number, failed: string[], skipped: string[], files: Set<string>, reasons: Map<string, string> }} files: all
- *   with a test; reasons: what a failed test said, by its title
+ * @returns {{ passed: number, failed: string[], skipped: string[], files: Map<string, number>, reasons: Map<string, string> }} files: all
+ *   with a test, and the seconds that its tests took; reasons: what a failed test said, by its title
  */
 export function readResults(file) {
-  const results = { passed: 0, failed: [], skipped: [], files: new Set(), reasons: new Map() }
+  const results = { passed: 0, failed: [], skipped: [], files: new Map(), reasons: new Map() }
   if (!existsSync(file)) return results
   const report = readFileSync(file, 'utf8')
   for (const [, tag, isLeaf, body = ''] of report.matchAll(
@@ -31,7 +31,7 @@ export function readResults(file) {
   )) {
     const group = attribute(tag, 'classname')
     const source = attribute(tag, 'file')
-    results.files.add(source)
+    results.files.set(source, (results.files.get(source) ?? 0) + Number(attribute(tag, 'time')))
     const title = `${source}: ${group === '' ? '' : `${group} > `}${attribute(tag, 'name')}`
     if (isLeaf) results.passed += 1
     else if (/<(failure|error)\b/.test(body)) {

@@ -16,6 +16,8 @@ const TEST_TIMEOUT_MS = 120_000
 const PASS_TIMEOUT_MS = 60 * 60_000
 /** What is repeated of a failed test's words at the end, where it is found. */
 const REASON_CHARACTERS_MAX = 2_000
+/** Files that are named at the end of a run of more. */
+const SLOWEST_SHOWN = 40
 
 const { values, positionals } = parseArgs({
   options: { long: { type: 'boolean', default: false }, seeds: { type: 'string' } },
@@ -94,7 +96,7 @@ function reasonOf(text = '') {
 const startedAt = performance.now()
 ensureTools()
 ensureBuild()
-const total = { passed: 0, failed: [], skipped: [] }
+const total = { passed: 0, failed: [], skipped: [], seconds: [] }
 for (const [number, pass] of planPasses().entries()) {
   if (pass.files.length === 0) continue
   console.log(`\nSEED=${pass.seed}, ${pass.files.length} files`)
@@ -104,6 +106,7 @@ for (const [number, pass] of planPasses().entries()) {
     ...results.failed.map(title => `${title} (SEED=${pass.seed})${reasonOf(results.reasons.get(title))}`),
   )
   total.skipped.push(...results.skipped)
+  total.seconds.push(...results.files)
 }
 
 if (total.skipped.length > 0) {
@@ -113,6 +116,11 @@ if (total.skipped.length > 0) {
 if (total.failed.length > 0) {
   console.log('\nFailed:')
   for (const title of total.failed) console.log(`  ${title}`)
+}
+if (total.seconds.length > SLOWEST_SHOWN) {
+  console.log('\nSlowest:')
+  const slowest = total.seconds.toSorted(([, left], [, right]) => right - left).slice(0, SLOWEST_SHOWN)
+  for (const [file, seconds] of slowest) console.log(`  ${Math.round(seconds)} s  ${file}`)
 }
 console.log(`\n${Math.round((performance.now() - startedAt) / 1000)} s`)
 const isEmpty = total.passed + total.failed.length === 0
