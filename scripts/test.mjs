@@ -17,7 +17,7 @@ const PASS_TIMEOUT_MS = 60 * 60_000
 /** What is repeated of a failed test's words at the end, where it is found. */
 const REASON_CHARACTERS_MAX = 2_000
 /** Files that are named at the end of a run of more. */
-const SLOWEST_SHOWN = 40
+const SLOWEST_SHOWN = 15
 
 const { values, positionals } = parseArgs({
   options: { long: { type: 'boolean', default: false }, seeds: { type: 'string' } },

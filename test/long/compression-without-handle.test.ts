@@ -1,7 +1,7 @@
 import { afterAll, beforeAll } from 'bun:test'
 import { gzipSync } from 'node:zlib'
 import { trustHandle } from '../../src/codec/compression/zlib-engine.ts'
-import { compressionContract } from './compression.ts'
+import { compressionContract } from '../contract/compression.ts'
 
 // On a runtime whose private zlib handle is gone or changed, the public stream does the work: the same promises.
 beforeAll(() => trustHandle(false))
