@@ -81,3 +81,19 @@ function parseTimeline(fields: ReadonlyMap<string, string>, name: string): Timel
 function labelInvalid(line: string): WalgError {
   return new WalgError('FORMAT_INVALID', `backup_label has no usable line "${line}"`, { facts: { line } })
 }
+
+/** `<segment>.<offset>.backup`: what pg_backup_stop of a primary writes into pg_wal, to be archived. Source: `BackupHistoryFileName` of xlog_internal.h. */
+export function formatBackupHistoryName(
+  startWalFile: string,
+  startLsn: Lsn,
+  walSegmentBytes: number,
+): string {
+  const offset = startLsn % BigInt(walSegmentBytes)
+  return `${startWalFile}.${offset.toString(16).toUpperCase().padStart(8, '0')}.backup`
+}
+
+/** Where the backup ended, as such a file says; undefined when it does not. */
+export function parseStopLsn(text: string): Lsn | undefined {
+  const stop = /^STOP WAL LOCATION: ([0-9A-Fa-f]+\/[0-9A-Fa-f]+) /m.exec(text)
+  return stop === null ? undefined : parseLsn(stop[1]!)
+}

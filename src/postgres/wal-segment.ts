@@ -30,6 +30,11 @@ export function isSegmentName(name: string): boolean {
   return SEGMENT_NAME.test(name)
 }
 
+/** `TTTTTTTT.history`. */
+export function formatHistoryName(timeline: number): string {
+  return `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`
+}
+
 /** True for `TTTTTTTT.history`. */
 export function isHistoryName(name: string): boolean {
   return HISTORY_NAME.test(name)

@@ -151,6 +151,14 @@ export async function archiveEverything(cluster: Cluster, timeoutMs = 60_000): P
   return name
 }
 
+/** Until the standby has replayed all that the primary has written. */
+export async function untilReplayed(primary: Cluster, standby: Cluster): Promise<void> {
+  const [row] = await primary.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn')
+  const sql = `select pg_last_wal_replay_lsn() >= '${row!.lsn}' as is`
+  const isThere = async (): Promise<boolean> => (await standby.query<{ is: boolean }>(sql))[0]!.is
+  await untilTrue(isThere, 30_000, 'the standby catching up')
+}
+
 export interface WriteLoad {
   /** Returns when no statement runs and none begins. */
   pause(): Promise<void>

@@ -1,8 +1,7 @@
 import { hasCode, WalgError } from '../../kit/errors.ts'
-import { decodePageHeader, decodeSegmentHeader, LONG_HEADER_BYTES } from '../../postgres/wal/wal-page.ts'
 import { firstLsnOf } from '../../postgres/wal-segment.ts'
 import { walKey } from '../../repository/layout.ts'
-import { type FoundPayload, findPayload, openFound } from '../../repository/sealed.ts'
+import { type FoundPayload, findPayload } from '../../repository/sealed.ts'
 import type { Downloader } from './download.ts'
 import { planPrefetch } from './prefetch-plan.ts'
 
@@ -34,18 +33,15 @@ async function isRecycled(
   found: FoundPayload,
 ): Promise<boolean> {
   try {
-    const head = new Uint8Array(LONG_HEADER_BYTES)
-    let held = 0
-    for await (const chunk of await openFound(context.storage, codec, found, context)) {
-      const count = Math.min(chunk.length, head.length - held)
-      head.set(chunk.subarray(0, count), held)
-      held += count
-      if (held === head.length) break
-    }
-    const view = new DataView(head.buffer)
-    const segment = decodeSegmentHeader(view, 0)
-    if (segment === undefined) return false
-    return decodePageHeader(view, 0).pageLsn < firstLsnOf(name, segment.segmentBytes)!
+    // seldom needed, and no part of what every fetch loads
+    const { readSegmentHeader } = await import('../../repository/recovery/recovery-points.ts')
+    const { pageLsn, segmentBytes } = await readSegmentHeader(
+      context.storage,
+      codec,
+      { name, ...found },
+      context,
+    )
+    return pageLsn < firstLsnOf(name, segmentBytes)!
   } catch (error) {
     if (!(error instanceof WalgError) || hasCode(error, 'CANCELLED')) throw error
     return false

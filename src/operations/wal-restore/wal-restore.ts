@@ -5,7 +5,13 @@ import { readControlFile } from '../../postgres/control-file.ts'
 import { formatLsn, type Lsn } from '../../postgres/lsn.ts'
 import { parseTimelineHistory } from '../../postgres/timeline-history.ts'
 import { lastCommonLsn, timelineSpans } from '../../postgres/timeline-path.ts'
-import { isSegmentName, parseSegmentName, segmentOfLsn, type TimelineId } from '../../postgres/wal-segment.ts'
+import {
+  formatHistoryName,
+  isSegmentName,
+  parseSegmentName,
+  segmentOfLsn,
+  type TimelineId,
+} from '../../postgres/wal-segment.ts'
 import { historyOf } from '../../repository/recovery/archived-wal.ts'
 import type { OperationContext } from '../context.ts'
 import { fetchBackToCheckpoint } from './last-checkpoint.ts'
@@ -71,7 +77,7 @@ async function readSide(context: OperationContext, directory: string): Promise<S
 
 /** The local history, as the original has it; of the archive when it is not there. */
 async function readHistory(context: OperationContext, walDirectory: string, timeline: TimelineId) {
-  const file = path.join(walDirectory, `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`)
+  const file = path.join(walDirectory, formatHistoryName(timeline))
   try {
     return parseTimelineHistory(fs.readFileSync(file, 'utf8'), timeline)
   } catch (error) {

@@ -1,6 +1,7 @@
+import { RECORD_HEADER_BYTES } from './partial-record.ts'
+
 /** Of the last eight bytes of a record's header, which are never cut: `xl_info`, `xl_rmid`, two bytes of padding, `xl_crc`. */
 const LAST_BYTES = 8
-const RECORD_HEADER_BYTES = 24
 const XLOG_SWITCH = 0x40
 
 /**

@@ -1,7 +1,7 @@
 import type { Codec } from '../../codec/codec.ts'
 import { hasCode } from '../../kit/errors.ts'
 import { parseTimelineHistory, type TimelineHistory } from '../../postgres/timeline-history.ts'
-import type { TimelineId } from '../../postgres/wal-segment.ts'
+import { formatHistoryName, type TimelineId } from '../../postgres/wal-segment.ts'
 import type { Abortable, Storage } from '../../storage/storage.ts'
 import { WAL_PREFIX } from '../layout.ts'
 import { readPayload } from '../sealed.ts'
@@ -15,7 +15,7 @@ export async function readArchivedHistory(
   timeline: TimelineId,
   options: Abortable = {},
 ): Promise<TimelineHistory | null> {
-  const file = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`
+  const file = formatHistoryName(timeline)
   try {
     const bytes = await readPayload(storage, codec, `${WAL_PREFIX}/${file}`, HISTORY_BYTES_MAX, options)
     return parseTimelineHistory(new TextDecoder().decode(bytes), timeline)

@@ -2,7 +2,12 @@ import type { Codec } from '../../codec/codec.ts'
 import { WalgError } from '../../kit/errors.ts'
 import type { TimelineHistory } from '../../postgres/timeline-history.ts'
 import { type TimelineSpan, timelinesOfSegment } from '../../postgres/timeline-path.ts'
-import { formatSegmentName, type TimelineId, toTimelineId } from '../../postgres/wal-segment.ts'
+import {
+  formatHistoryName,
+  formatSegmentName,
+  type TimelineId,
+  toTimelineId,
+} from '../../postgres/wal-segment.ts'
 import type { Abortable, Storage } from '../../storage/storage.ts'
 import { listWal } from '../wal-catalog.ts'
 import { readArchivedHistory } from './archived-history.ts'
@@ -101,7 +106,7 @@ export class ArchivedWal {
 
   /** Why the newest timeline from one on may not be the newest: the history that would lead further. */
   lostHistory(latest: TimelineId): LostHistory | undefined {
-    const name = `${(latest + 1).toString(16).toUpperCase().padStart(8, '0')}.history`
+    const name = formatHistoryName(latest + 1)
     const further = this.timelines.filter(timeline => timeline > latest)
     const isEmpty = this.#empty.has(name)
     return isEmpty || further.length > 0 ? { name, isEmpty, further } : undefined
@@ -184,7 +189,7 @@ export async function historyOf(
   const history = await readArchivedHistory(storage, codec, timeline, options)
   if (history !== null) return history
   if (timeline === 1 || options.isWithoutParents === true) return { timeline, switches: [] }
-  const name = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`
+  const name = formatHistoryName(timeline)
   throw new WalgError('WAL_NOT_FOUND', `the history of timeline ${timeline} is not in the archive`, {
     facts: { name, timeline },
     hint: `push "${name}" from pg_wal of a server that has been on that timeline, or name another timeline`,

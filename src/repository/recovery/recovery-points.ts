@@ -60,13 +60,13 @@ export async function readRecoveryPoints(
   return { endLsn: scan.endLsn, segmentsRead, isStopped: scan.isStopped }
 }
 
-/** What the first page of an archived segment says of itself. Throws WAL_INVALID. */
+/** What the first page of an archived segment says of itself, its address too. Throws WAL_INVALID. */
 export async function readSegmentHeader(
   storage: Storage,
   codec: Codec,
   segment: Pick<ArchivedSegment, 'name' | 'key' | 'extension'>,
   options: Abortable = {},
-): Promise<WalSegmentHeader> {
+): Promise<WalSegmentHeader & { readonly pageLsn: bigint }> {
   const bytes = new Uint8Array(LONG_HEADER_BYTES)
   let held = 0
   for await (const chunk of await openFound(storage, codec, segment, options)) {
@@ -75,9 +75,10 @@ export async function readSegmentHeader(
     held += count
     if (held === bytes.length) break
   }
-  const header = held < bytes.length ? undefined : decodeSegmentHeader(new DataView(bytes.buffer), 0)
+  const view = new DataView(bytes.buffer)
+  const header = held < bytes.length ? undefined : decodeSegmentHeader(view, 0)
   if (header === undefined) throw damaged(segment.name, 'it does not begin with a segment header')
-  return header
+  return { ...header, pageLsn: decodePageHeader(view, 0).pageLsn }
 }
 
 class PointScan {

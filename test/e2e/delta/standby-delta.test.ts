@@ -14,6 +14,7 @@ import {
   LEDGER_SQL,
   startArchivingCluster,
   startStandby,
+  untilReplayed,
   walg,
 } from '../archiving-cluster.ts'
 import { VISIBILITY_OF_T } from '../integrity.ts'
@@ -100,12 +101,7 @@ testUnless(
       await primary.query(`update ledger set changes = changes + 1 where id % 100 = 0`)
       await primary.query('checkpoint')
       await primary.query('select pg_switch_wal()')
-      const [row] = await primary.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn')
-      const isThere = async (): Promise<boolean> => {
-        const sql = `select pg_last_wal_replay_lsn() >= '${row!.lsn}' as is`
-        return (await standby.query<{ is: boolean }>(sql))[0]!.is
-      }
-      await untilTrue(isThere, 30_000, 'the standby catching up')
+      await untilReplayed(primary, standby)
       await standby.query('checkpoint')
       const { stderr } = await walg(['backup-push', ...args, standby.dataDirectory], {
         ...settings,
@@ -231,12 +227,7 @@ testUnless(
         await primary.query('select pg_switch_wal()')
       }
       for (let time = 0; time < 2; time++) await primary.query('checkpoint')
-      const [row] = await primary.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn')
-      const isThere = async (): Promise<boolean> => {
-        const sql = `select pg_last_wal_replay_lsn() >= '${row!.lsn}' as is`
-        return (await standby.query<{ is: boolean }>(sql))[0]!.is
-      }
-      await untilTrue(isThere, 30_000, 'the standby catching up')
+      await untilReplayed(primary, standby)
       await standby.query('checkpoint')
     }
     await goOn()

@@ -12,6 +12,7 @@ import {
   startArchivingCluster,
   startStandby,
   startWalgAsCluster,
+  untilReplayed,
   walg,
 } from '../archiving-cluster.ts'
 import { listedBackups } from './backup-push-support.ts'
@@ -33,15 +34,7 @@ async function freshSegment({ source, standby }: PushedPair): Promise<void> {
   await archiveEverything(primary)
   await primary.query(`select pg_logical_emit_message(true, 'test', '')`)
   await primary.query('checkpoint')
-  const [row] = await primary.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn')
-  await untilTrue(
-    async () =>
-      (
-        await standby.query<{ ok: boolean }>(`select pg_last_wal_replay_lsn() >= '${row!.lsn}'::pg_lsn as ok`)
-      )[0]?.ok === true,
-    30_000,
-    'the standby catching up',
-  )
+  await untilReplayed(primary, standby)
   await standby.query('checkpoint')
 }
 

@@ -2,11 +2,17 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { errnoOf, fromSystemError, WalgError } from '../../../kit/errors.ts'
 import { readRegularFile } from '../../../kit/file-system.ts'
-import { type BackupLabel, parseBackupLabel } from '../../../postgres/backup-label.ts'
+import {
+  type BackupLabel,
+  formatBackupHistoryName,
+  parseBackupLabel,
+  parseStopLsn,
+} from '../../../postgres/backup-label.ts'
 import type { ControlFile } from '../../../postgres/control-file.ts'
-import { formatLsn, type Lsn, parseLsn, toLsn } from '../../../postgres/lsn.ts'
+import { formatLsn, type Lsn, toLsn } from '../../../postgres/lsn.ts'
 import { findEndOfValidWal } from '../../../postgres/wal/record.ts'
 import {
+  formatHistoryName,
   formatSegmentName,
   nextSegment,
   parseSegmentName,
@@ -138,8 +144,7 @@ async function neededByLabel(place: WalPlace, control: ControlFile, label: Backu
   if (label.backupFrom === 'standby' && control.minRecoveryLsn > 0n) {
     return { startLsn, finishLsn: control.minRecoveryLsn, timeline: control.minRecoveryTimeline, extras }
   }
-  const offset = startLsn % BigInt(control.walSegmentBytes)
-  const file = `${label.startWalFile}.${offset.toString(16).toUpperCase().padStart(8, '0')}.backup`
+  const file = formatBackupHistoryName(label.startWalFile, startLsn, control.walSegmentBytes)
   const history = await findWalMember(place, file)
   if (history === undefined) {
     throw new WalgError(
@@ -151,11 +156,11 @@ async function neededByLabel(place: WalPlace, control: ControlFile, label: Backu
       },
     )
   }
-  const stop = /^STOP WAL LOCATION: ([0-9A-Fa-f]+\/[0-9A-Fa-f]+) /m.exec(await readWalText(history))
-  if (stop === null) {
+  const finishLsn = parseStopLsn(await readWalText(history))
+  if (finishLsn === undefined) {
     throw new WalgError('FORMAT_INVALID', `"${file}" does not say where the backup ends`, { facts: { file } })
   }
-  return { startLsn, finishLsn: parseLsn(stop[1]!), timeline, extras: [...extras, history] }
+  return { startLsn, finishLsn, timeline, extras: [...extras, history] }
 }
 
 /** Every segment that is needed, on the newest timeline that has it. */
@@ -194,7 +199,7 @@ async function segmentOnAnyTimeline(
 /** The history file of a timeline, which a server can do without when it follows no other. */
 async function historyOf(place: WalPlace, timeline: TimelineId): Promise<WalMember[]> {
   if (timeline <= 1) return []
-  const file = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`
+  const file = formatHistoryName(timeline)
   const member = await findWalMember(place, file)
   return member === undefined ? [] : [member]
 }

@@ -2,6 +2,7 @@ import { realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { fromSystemError, hasCode, WalgError } from '../../../kit/errors.ts'
 import { civilTime, nowNs, timestampFromNs } from '../../../kit/timestamp.ts'
+import { formatBackupHistoryName } from '../../../postgres/backup-label.ts'
 import { type BackupSession, beginBackup } from '../../../postgres/cluster/backup-session.ts'
 import type { Cluster } from '../../../postgres/cluster/cluster.ts'
 import {
@@ -228,9 +229,8 @@ class RunningSource implements BackupSource {
 
   /** The backup history file that a primary writes when a backup stops. */
   #historyFile(): string {
-    const offset = this.startLsn % BigInt(this.#options.walSegmentBytes)
-    const hex = offset.toString(16).toUpperCase().padStart(8, '0')
-    return `${this.#segmentName(this.startLsn)}.${hex}.backup`
+    const { walSegmentBytes } = this.#options
+    return formatBackupHistoryName(this.#segmentName(this.startLsn), this.startLsn, walSegmentBytes)
   }
 }
 

@@ -1,6 +1,6 @@
 import { hasCode, WalgError } from '../../../kit/errors.ts'
 import { describeTarget, formatTimeTarget, type RecoveryTarget } from '../../../postgres/recovery-target.ts'
-import { lastCommonLsn } from '../../../postgres/timeline-path.ts'
+import { lastCommonLsn, type TimelineSpan } from '../../../postgres/timeline-path.ts'
 import type { EndOfTransaction } from '../../../postgres/wal/recovery-records.ts'
 import type { TimelineId } from '../../../postgres/wal-segment.ts'
 import type { ArchivedWal } from '../../../repository/recovery/archived-wal.ts'
@@ -31,9 +31,10 @@ export async function refuseOtherBranch(
   },
 ): Promise<void> {
   const { archive, stop } = found
-  if (!isBeforeFirstEnd(wal, stop, found.lastEnd)) return
+  const span = spanOf(wal, stop)
+  if (!isBeforeFirstEnd(wal, span, found.lastEnd)) return
   // the timeline itself was there by then
-  const begunNs = archive.historyModifiedNs(timelineOf(wal, stop))
+  const begunNs = archive.historyModifiedNs(span.timeline)
   if (begunNs !== undefined && begunNs <= target.timeUs * 1000n) return
   const branches = await findBranches(context, wal, archive, target.timeUs)
   const latest = branches.reduce<Branch | undefined>(
@@ -70,19 +71,19 @@ export async function findOtherWay(
   return undefined
 }
 
-function timelineOf({ spans }: BackupWal, stop: FoundStop | undefined): TimelineId {
+/** Where recovery would stop; without a stop it goes to the end. */
+function spanOf({ spans }: BackupWal, stop: FoundStop | undefined): TimelineSpan {
   const span = stop === undefined ? undefined : spans.findLast(({ beginLsn }) => beginLsn <= stop.lsn)
-  return (span ?? spans.at(-1)!).timeline
+  return span ?? spans.at(-1)!
 }
 
 /** True when nothing had ended on the timeline where recovery would stop: it may not have been there yet. */
 function isBeforeFirstEnd(
-  { candidate, spans }: BackupWal,
-  stop: FoundStop | undefined,
+  { candidate }: BackupWal,
+  span: TimelineSpan,
   lastEnd: EndOfTransaction | undefined,
 ): boolean {
-  const span = stop === undefined ? spans.at(-1)! : spans.findLast(({ beginLsn }) => beginLsn <= stop.lsn)
-  if (span === undefined || candidate.finishLsn >= span.beginLsn) return false
+  if (candidate.finishLsn >= span.beginLsn) return false
   return lastEnd === undefined || lastEnd.startLsn < span.beginLsn
 }
 

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { errnoOf } from '../../../../kit/errors.ts'
 import { readRegularFile } from '../../../../kit/file-system.ts'
 import { epochNs, isZeroTime } from '../../../../kit/timestamp.ts'
+import { formatBackupHistoryName, parseStopLsn } from '../../../../postgres/backup-label.ts'
 import type { ControlFile } from '../../../../postgres/control-file.ts'
-import { type Lsn, parseLsn } from '../../../../postgres/lsn.ts'
+import type { Lsn } from '../../../../postgres/lsn.ts'
 import { parseSegmentName } from '../../../../postgres/wal-segment.ts'
 import { walFileOfName } from '../../../../repository/backup-name.ts'
 import type { BackupSource } from '../../source/backup-source.ts'
@@ -31,8 +32,7 @@ export function findStopRecord(
   const walFile = walFileOfName(parent.name)
   if (state !== 'in production' || parseSegmentName(walFile, walSegmentBytes).timeline !== timeline)
     return 'unknown'
-  const offset = (parent.startLsn % BigInt(walSegmentBytes)).toString(16).toUpperCase().padStart(8, '0')
-  const own = `${walFile}.${offset}.backup`
+  const own = formatBackupHistoryName(walFile, parent.startLsn, walSegmentBytes)
   const folder = join(root, 'pg_wal')
   try {
     const names = readdirSync(folder)
@@ -61,6 +61,5 @@ function judgeOwn(path: string, parent: ParentBackup): 'own' | 'gone' | 'unknown
 
 /** Where the backup ended: one that began before the parent may have ended behind it. */
 function stopOf(path: string): Lsn | undefined {
-  const stop = /^STOP WAL LOCATION: ([0-9A-Fa-f]+\/[0-9A-Fa-f]+) /m.exec(readRegularFile(path).toString())
-  return stop === null ? undefined : parseLsn(stop[1]!)
+  return parseStopLsn(readRegularFile(path).toString())
 }
