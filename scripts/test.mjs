@@ -14,6 +14,8 @@ const SEEDS_LONG = 20
 /** Only against a test that never answers; a test may set its own. */
 const TEST_TIMEOUT_MS = 120_000
 const PASS_TIMEOUT_MS = 60 * 60_000
+/** One more than the CPUs: many tests wait, for a stalled socket or a server's own pace. */
+const WORKERS = Math.min(4, cpus().length + 1)
 /** What is repeated of a failed test's words at the end, where it is found. */
 const REASON_CHARACTERS_MAX = 2_000
 /** Files that are named at the end of a run of more. */
@@ -53,13 +55,12 @@ function runPass({ seed, files }, number) {
   // a place of its own, so that nothing stays behind whatever happens
   const temporary = mkdtempSync(join(tmpdir(), 'wal-g-tests-'))
   chmodSync(temporary, 0o1777)
-  const workers = Math.max(1, Math.min(4, cpus().length))
   const { status } = run(
     bun,
     [
       '--no-orphans',
       'test',
-      `--parallel=${workers}`,
+      `--parallel=${WORKERS}`,
       `--timeout=${TEST_TIMEOUT_MS}`,
       '--only-failures',
       '--reporter=junit',
