@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { openCodec } from '../../codec/open-codec.ts'
+import { warmUpOpening } from '../../codec/warm-up.ts'
 import { hasCode, WalgError } from '../../kit/errors.ts'
 import type { CreatedTablespaces } from '../../operations/wal-fetch/created-tablespaces.ts'
 import { prefetchBase, prefetchPlace } from '../../operations/wal-fetch/prefetch-origin.ts'
@@ -35,6 +36,7 @@ export const command: CommandDefinition = {
   isWalTraffic: true,
   opensPayloads: true,
   async run(invocation: Invocation): Promise<number> {
+    warmUpOpening(invocation.codecDescription)
     const { walFetch } = await import('../../operations/wal-fetch/wal-fetch.ts')
     const [name = '', destination = ''] = invocation.positionals
     const { settings, positionals } = invocation
