@@ -1,10 +1,10 @@
+import type { WalObject } from '../../repository/wal-catalog.ts'
 import type { OperationContext } from '../context.ts'
 import type { Findings } from './findings.ts'
 import type { InspectedBackup } from './inspect-backup.ts'
 import type { Memory } from './memory.ts'
 import type { BackupReport, ObjectCounts, VerifyReport } from './options.ts'
 import type { VerifiedObjects, WorkItem, WorkPlan } from './plan-work.ts'
-import type { WalArchive } from './wal-range.ts'
 
 export interface Outcome {
   readonly plan: WorkPlan
@@ -17,7 +17,8 @@ interface ReportFacts {
   readonly backups: readonly InspectedBackup[]
   /** Names of the segments each backup needs. */
   readonly segments: ReadonlyMap<string, readonly string[]>
-  readonly archive: WalArchive
+  /** Those of them that the archive has. */
+  readonly objects: ReadonlyMap<string, WalObject>
   readonly outcome: Outcome
   readonly findings: Findings
   readonly memory: Memory
@@ -29,29 +30,36 @@ interface ReportFacts {
 export function makeReport(facts: ReportFacts): VerifyReport {
   const { context, backups, findings, beganNs, endedNs } = facts
   const verified = facts.memory.verified
+  const trusted = new Set(facts.outcome.plan.trusted.map(({ key }) => key))
   return {
     status: findings.hasErrors ? 'FAILURE' : 'OK',
     storageName: context.storage.name,
     beganNs,
     endedNs,
-    backups: backups.map(inspected => reportOf(inspected, facts, verified)),
+    backups: backups.map(inspected => reportOf(inspected, { ...facts, verified, trusted })),
     findings: findings.all,
   }
 }
 
-function reportOf(inspected: InspectedBackup, facts: ReportFacts, verified: VerifiedObjects): BackupReport {
+interface LookedUp extends ReportFacts {
+  readonly verified: VerifiedObjects
+  /** Keys of the objects that were not read now. */
+  readonly trusted: ReadonlySet<string>
+}
+
+function reportOf(inspected: InspectedBackup, facts: LookedUp): BackupReport {
   const { name, document } = inspected.backup
   const files = facts.segments.get(name) ?? []
-  const objects = files.flatMap(file => facts.archive.segments.get(file) ?? [])
+  const objects = files.flatMap(file => facts.objects.get(file) ?? [])
   const missing = files.length - objects.length
-  const times = [...inspected.parts, ...objects].map(({ key }) => verified.get(key)?.verifiedNs ?? null)
+  const times = [...inspected.parts, ...objects].map(({ key }) => facts.verified.get(key)?.verifiedNs ?? null)
   const isComplete = missing === 0 && times.every(time => time !== null)
   return {
     name,
     isGood: facts.findings.isGood(name),
     hasHashes: document.sentinel.contentManifest !== null,
-    parts: countObjects(inspected.parts, 0, facts.outcome),
-    wal: countObjects(objects, missing, facts.outcome),
+    parts: countObjects(inspected.parts, 0, facts),
+    wal: countObjects(objects, missing, facts),
     verifiedNs: isComplete ? times.reduce<bigint | null>(oldest, null) : null,
   }
 }
@@ -63,9 +71,8 @@ function oldest(left: bigint | null, right: bigint | null): bigint | null {
 function countObjects(
   objects: readonly Pick<WorkItem, 'key' | 'sizeBytes'>[],
   missing: number,
-  { plan, good, damaged }: Outcome,
+  { outcome: { good, damaged }, trusted }: LookedUp,
 ): ObjectCounts {
-  const trusted = new Set(plan.trusted.map(({ key }) => key))
   const isGood = objects.filter(({ key }) => good.has(key))
   const sum = (some: readonly { readonly sizeBytes: number }[]): number =>
     some.reduce((total, { sizeBytes }) => total + sizeBytes, 0)

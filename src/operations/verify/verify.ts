@@ -14,7 +14,7 @@ import { planWork, type WorkItem } from './plan-work.ts'
 import type { ReadLane } from './read-object.ts'
 import { WalReader } from './read-wal.ts'
 import { makeReport, type Outcome } from './report.ts'
-import { neededSegments, readWalArchive, type WalArchive } from './wal-range.ts'
+import { neededSegments, readWalArchive } from './wal-range.ts'
 
 /** Parts that are read side by side. */
 const LANES = 2
@@ -25,25 +25,11 @@ const LANES = 2
  * (a storage that does not answer, the signal) is thrown. What was found good is remembered in the repository.
  */
 export async function verify(context: OperationContext, options: VerifyOptions): Promise<VerifyReport> {
-  const { log, progress } = context
+  const { progress } = context
   const findings = new Findings()
   const beganNs = options.nowNs
-  const archive = await readWalArchive(context, findings)
-  const backups: InspectedBackup[] = []
-  const segments = new Map<string, readonly string[]>()
-  for (const backup of await chooseBackups(context, options.selection, findings)) {
-    log.info(`Verifying the documents of ${backup.name}`)
-    const inspected = await inspectBackup(context, backup, findings)
-    const parent = backups.find(({ backup: { name } }) => name === backup.document.sentinel.delta?.parent)
-    if (parent !== undefined) checkAgainstParent(inspected, parent, findings)
-    backups.push(inspected)
-    const needed = neededSegments(backup, archive, options, findings)
-    segments.set(
-      backup.name,
-      needed.filter(segment => !carriesSegment(inspected, segment)),
-    )
-  }
-  const wal = walItems(backups, segments, archive, findings)
+  const { backups, segments, objects } = await inspectDocuments(context, options, findings)
+  const wal = walItems(backups, segments, objects, findings)
   const memory = await Memory.read(context, backups)
   const plan = planWork([...backups.flatMap(({ parts }) => parts), ...wal], memory.verified, options)
   const outcome: Outcome = { plan, damaged: new Set(), good: new Set() }
@@ -53,9 +39,10 @@ export async function verify(context: OperationContext, options: VerifyOptions):
   )
   try {
     const walOf = (inspected: InspectedBackup): WalObject[] =>
-      (segments.get(inspected.backup.name) ?? []).flatMap(file => archive.segments.get(file) ?? [])
-    await readParts(context, backups, walOf, outcome, findings, memory, options)
-    await readWal(context, backups, archive, outcome, findings, memory)
+      (segments.get(inspected.backup.name) ?? []).flatMap(file => objects.get(file) ?? [])
+    const lanes = openLanes(context)
+    await readParts(context, lanes, backups, walOf, outcome, findings, memory, options)
+    await readWal(context, lanes[0], backups, objects, outcome, findings, memory)
   } catch (error) {
     // what was verified until then is kept; the first failure is the one to tell
     await memory.save().catch(() => {})
@@ -68,7 +55,7 @@ export async function verify(context: OperationContext, options: VerifyOptions):
     context,
     backups,
     segments,
-    archive,
+    objects,
     outcome,
     findings,
     memory,
@@ -77,26 +64,70 @@ export async function verify(context: OperationContext, options: VerifyOptions):
   })
 }
 
+interface Inspected {
+  readonly backups: readonly InspectedBackup[]
+  /** Names of the segments each backup needs. */
+  readonly segments: ReadonlyMap<string, readonly string[]>
+  /** Those of them that the archive has. What else it has is not kept: that can be a million objects. */
+  readonly objects: ReadonlyMap<string, WalObject>
+}
+
+/** Everything but the bytes: listings, documents, and which WAL each backup needs. */
+async function inspectDocuments(
+  context: OperationContext,
+  options: VerifyOptions,
+  findings: Findings,
+): Promise<Inspected> {
+  const archive = await readWalArchive(context, findings)
+  const backups: InspectedBackup[] = []
+  const segments = new Map<string, readonly string[]>()
+  const objects = new Map<string, WalObject>()
+  for (const backup of await chooseBackups(context, options.selection, findings)) {
+    context.log.info(`Verifying the documents of ${backup.name}`)
+    const inspected = await inspectBackup(context, backup, findings)
+    const parent = backups.find(({ backup: { name } }) => name === backup.document.sentinel.delta?.parent)
+    if (parent !== undefined) checkAgainstParent(inspected, parent, findings)
+    backups.push(inspected)
+    const needed = neededSegments(backup, archive, options, findings).filter(
+      segment => !carriesSegment(inspected, segment),
+    )
+    segments.set(backup.name, needed)
+    for (const file of needed) {
+      const object = archive.segments.get(file)
+      if (object !== undefined) objects.set(file, object)
+    }
+  }
+  return { backups, segments, objects }
+}
+
 /** Every segment once, in order; those that are missing are findings of each backup that needs them. */
 function walItems(
   backups: readonly InspectedBackup[],
   segments: ReadonlyMap<string, readonly string[]>,
-  archive: WalArchive,
+  objects: Inspected['objects'],
   findings: Findings,
 ): WorkItem[] {
   const needing = new Map<string, WorkItem['backups'][number][]>()
   for (const { backup } of backups) {
     const missing: string[] = []
     for (const file of segments.get(backup.name) ?? []) {
-      if (archive.segments.has(file)) needing.set(file, [...(needing.get(file) ?? []), backup.name])
+      if (objects.has(file)) needing.set(file, [...(needing.get(file) ?? []), backup.name])
       else missing.push(file)
     }
     for (const file of missing) findings.error(backup.name, null, `WAL segment ${file} is not in the archive`)
   }
   return [...needing].sort().map(([file, names]) => {
-    const { key, sizeBytes, modifiedNs } = archive.segments.get(file)!
+    const { key, sizeBytes, modifiedNs } = objects.get(file)!
     return { kind: 'wal', key, sizeBytes, modifiedNs, backups: names }
   })
+}
+
+type Lanes = readonly [ReadLane, ...ReadLane[]]
+
+/** Once for all backups: their memory counts with the collector of garbage, which would look through a large archive for each. */
+function openLanes(context: OperationContext): Lanes {
+  const others = Array.from({ length: LANES - 1 }, () => openLane(context))
+  return [openLane(context), ...others]
 }
 
 function openLane({ storage, codecDescription, signal, progress }: OperationContext): ReadLane {
@@ -112,6 +143,7 @@ function openLane({ storage, codecDescription, signal, progress }: OperationCont
 
 async function readParts(
   context: OperationContext,
+  lanes: Lanes,
   backups: readonly InspectedBackup[],
   walOf: (backup: InspectedBackup) => readonly WalObject[],
   outcome: Outcome,
@@ -119,16 +151,17 @@ async function readParts(
   memory: Memory,
   options: VerifyOptions,
 ): Promise<void> {
+  const parts = outcome.plan.read.filter(({ kind }) => kind === 'part')
+  const itemsOf = Map.groupBy(parts, ({ backups: [owner] }) => owner)
   for (const inspected of backups) {
     const { name } = inspected.backup
-    const items = outcome.plan.read.filter(({ kind, backups: of }) => kind === 'part' && of[0] === name)
-    if (items.length === 0) continue
+    const items = itemsOf.get(name)
+    if (items === undefined) continue
     context.log.info(`Verifying ${items.length} parts of ${name}`)
     const reader = new PartReader(inspected, findings, options.pageBytes)
-    await reader.readControlFile(openLane(context))
+    await reader.readControlFile(lanes[0])
     let next = 0
-    const lanes = Array.from({ length: Math.min(LANES, items.length) }, async () => {
-      const lane = openLane(context)
+    const readers = lanes.map(async lane => {
       while (next < items.length) {
         const item = items[next++]!
         throwIfCancelled(context.signal)
@@ -137,17 +170,18 @@ async function readParts(
         await memory.saveNowAndThen()
       }
     })
-    const results = await Promise.allSettled(lanes)
+    const results = await Promise.allSettled(readers)
     for (const result of results) if (result.status === 'rejected') throw result.reason
-    const judged = await reader.judgePages(openLane(context), walOf(inspected))
+    const judged = await reader.judgePages(lanes[0], walOf(inspected))
     for (const [item, isGood] of judged) settle(outcome, memory, item, isGood)
   }
 }
 
 async function readWal(
   context: OperationContext,
+  lane: ReadLane,
   backups: readonly InspectedBackup[],
-  archive: WalArchive,
+  objects: Inspected['objects'],
   outcome: Outcome,
   findings: Findings,
   memory: Memory,
@@ -158,12 +192,12 @@ async function readWal(
   const clusters = new Map(
     backups.map(({ backup: { name, document } }) => [name, document.sentinel.systemIdentifier]),
   )
-  const objects = new Map([...archive.segments.values()].map(object => [object.key, object]))
-  const reader = new WalReader(openLane(context))
+  const byKey = new Map([...objects.values()].map(object => [object.key, object]))
+  const reader = new WalReader(lane)
   for (const item of items) {
     throwIfCancelled(context.signal)
     try {
-      await reader.read(objects.get(item.key)!, clusters.get(item.backups[0]!) ?? null)
+      await reader.read(byKey.get(item.key)!, clusters.get(item.backups[0]!) ?? null)
       settle(outcome, memory, item, true)
     } catch (error) {
       if (!isFinding(error)) throw error
