@@ -19,6 +19,7 @@ import {
   patternBytes,
   putText,
 } from '../../../test/contract/storage-support.ts'
+import { instrumentFiles } from '../../../test/doubles/instrumented-files.ts'
 import { testUnless } from '../../../test/support/skip.ts'
 import { type TempDirectory, tempDirectory } from '../../../test/support/temp-directory.ts'
 import { temporarySuffix, temporaryTimeMs } from '../keys.ts'
@@ -316,5 +317,22 @@ describe('temporaries', () => {
     expect(readdirSync(directory.at('root'))).toEqual(['kept'])
     await running.end()
     expect(await getText(storage, 'kept/other')).toBe('')
+  })
+
+  test('that are stale are looked for once, not with each of many deletes; the folder goes with its last object', async () => {
+    using directory = tempDirectory('fs')
+    const system = instrumentFiles({})
+    const storage = await openIn(directory, { system })
+    const keys = Array.from({ length: 9 }, (_, number) => `wal/${number}`)
+    for (const key of keys) await putText(storage, key, 'x')
+    const stale = directory.at('root', 'wal', old('stale'))
+    for (const key of keys.slice(0, 5)) await storage.delete([key])
+    writeFileSync(stale, 'x')
+    age(stale, 2 * DAY_MS)
+    const readBefore = system.counts.get('readdir')
+    for (const key of keys.slice(5, 8)) await storage.delete([key])
+    expect(system.counts.get('readdir')).toBe(readBefore)
+    await storage.delete(keys.slice(8))
+    expect(readdirSync(directory.at('root'))).toEqual([])
   })
 })

@@ -11,7 +11,7 @@ import { putThroughSink } from '../requests/put-through-sink.ts'
 import type { Abortable, GetOptions, ListOptions, PutOptions, Storage, StorageEntry } from '../storage.ts'
 import { listFolder } from './fs/listing.ts'
 import { type FsPlace, fromFsError, resolveKey, resolveRoot } from './fs/place.ts'
-import { removeObject, settleFolder } from './fs/removal.ts'
+import { type EntryCounts, noteRemoved, removeObject, settleFolder } from './fs/removal.ts'
 import { type CallMode, openFsSink } from './fs/sink.ts'
 import { openFsSource, statObject } from './fs/source.ts'
 
@@ -59,6 +59,7 @@ class FsDriver implements Storage {
   readonly #system: FileSystem
   readonly #place: FsPlace
   readonly #mode: CallMode
+  readonly #counts: EntryCounts = new Map()
   #isClosed = false
 
   constructor(system: FileSystem, place: FsPlace, mode: CallMode) {
@@ -129,11 +130,15 @@ class FsDriver implements Storage {
     for (let at = 0; at < keys.length; at += DELETES_AT_ONCE) {
       const group = keys.slice(at, at + DELETES_AT_ONCE)
       const removals = group.map(key => this.#run(removeObject(this.#place, key), options))
-      for (const folder of await Promise.all(removals)) if (folder !== undefined) folders.add(folder)
+      for (const folder of await Promise.all(removals)) {
+        if (folder === undefined) continue
+        folders.add(folder)
+        noteRemoved(this.#counts, folder)
+      }
       options.onProgress?.()
     }
     for (const folder of folders) {
-      await this.#run(settleFolder(this.#place, folder), options)
+      await this.#run(settleFolder(this.#place, folder, this.#counts), options)
       options.onProgress?.()
     }
   }

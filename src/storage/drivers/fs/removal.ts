@@ -31,13 +31,14 @@ export function* removeObject(place: FsPlace, key: string): FileSteps<string | u
  * does, never the root or an annex; then makes the removals durable, so that a power loss cannot bring a sentinel back whose parts
  * are gone. A put that runs at the same time holds its folder by its temporary, or makes it again.
  */
-export function* settleFolder(place: FsPlace, folder: string): FileSteps<void> {
+export function* settleFolder(place: FsPlace, folder: string, counts: EntryCounts): FileSteps<void> {
   try {
     const boundary = boundaryOf(place, folder)
     let remaining = folder
     while (boundary !== undefined && remaining !== boundary) {
-      if (!(yield* removeEmptyFolder(remaining))) break
+      if (!(yield* removeEmptyFolder(remaining, counts))) break
       remaining = dirname(remaining)
+      noteRemoved(counts, remaining)
     }
     if (place.isDurable) yield* unless(['ENOENT'], syncFolder(remaining))
   } catch (error) {
@@ -45,16 +46,30 @@ export function* settleFolder(place: FsPlace, folder: string): FileSteps<void> {
   }
 }
 
-function* removeEmptyFolder(folder: string): FileSteps<boolean> {
+/** Objects and folders that a folder had when it was last read, less those that have been removed since. */
+export type EntryCounts = Map<string, number>
+
+/** To be called for each object that `removeObject` has removed from `folder`. */
+export function noteRemoved(counts: EntryCounts, folder: string): void {
+  const count = counts.get(folder)
+  if (count !== undefined) counts.set(folder, count - 1)
+}
+
+/** A folder that cannot hold temporaries alone is not read: after each of many calls that would be all of a large archive. */
+function* removeEmptyFolder(folder: string, counts: EntryCounts): FileSteps<boolean> {
   for (let attempt = 1; ; attempt++) {
     try {
       yield* call('rmdir', folder)
+      counts.delete(folder)
       return true
     } catch (error) {
       const errno = errnoOf(error)
       if (errno === 'ENOENT') return true
       if (errno !== 'ENOTEMPTY' && errno !== 'EEXIST' && errno !== 'EBUSY') throw error
-      if (attempt > 1 || (yield* sweepFolder(folder)) === 0) return false
+      if (attempt > 1 || (counts.get(folder) ?? 0) > 0) return false
+      const { removed, others } = yield* sweepFolder(folder)
+      counts.set(folder, others)
+      if (removed === 0) return false
     }
   }
 }

@@ -14,14 +14,24 @@ export function isDrawn(temporaryPath: string, oneIn: number): boolean {
   return Number.parseInt(temporaryPath.slice(-8), 16) % oneIn === 0
 }
 
+/** What a folder had. */
+export interface SweptFolder {
+  /** Temporaries that are gone now. */
+  readonly removed: number
+  /** Everything that is no temporary. */
+  readonly others: number
+}
+
 /**
  * Removes the stale temporaries of one folder: names of the exact form, regular files, untouched for a day. Age is
  * the only proof that holds when writers run on several hosts, and a running writer touches its file all the time.
  * Housekeeping: what cannot be removed stays, and never fails the object that has just been stored.
  */
-export function* sweepFolder(folder: string, nowMs: number = Date.now()): FileSteps<number> {
+export function* sweepFolder(folder: string, nowMs: number = Date.now()): FileSteps<SweptFolder> {
   let removed = 0
-  for (const name of (yield* temporariesOf(folder)).filter(name => isOldByName(name, nowMs))) {
+  const names = yield* namesIn(folder)
+  const temporaries = names.filter(name => temporaryTimeMs(name) !== undefined)
+  for (const name of temporaries.filter(name => isOldByName(name, nowMs))) {
     try {
       const stat = yield* call('lstat', `${folder}/${name}`)
       if (!stat.isFile() || Number(stat.mtimeMs) > nowMs - STALE_AFTER_MS) continue
@@ -31,10 +41,10 @@ export function* sweepFolder(folder: string, nowMs: number = Date.now()): FileSt
       if (errnoOf(error) === undefined) throw error
     }
   }
-  return removed
+  return { removed, others: names.length - temporaries.length }
 }
 
-function* temporariesOf(folder: string): FileSteps<string[]> {
+function* namesIn(folder: string): FileSteps<string[]> {
   let entries: Dirent[]
   try {
     entries = yield* call('readdir', folder)
@@ -42,7 +52,7 @@ function* temporariesOf(folder: string): FileSteps<string[]> {
     if (errnoOf(error) === undefined) throw error
     return []
   }
-  return entries.map(entry => entry.name).filter(name => temporaryTimeMs(name) !== undefined)
+  return entries.map(entry => entry.name)
 }
 
 function isOldByName(name: string, nowMs: number): boolean {
