@@ -7,7 +7,8 @@ export type TimelineId = number & { readonly [timelineBrand]: true }
 
 export const WAL_SEGMENT_BYTES_DEFAULT: number = 16 * 1024 * 1024
 
-const SEGMENT_BYTES_MIN = 1024 * 1024
+const SEGMENT_BYTES_MIN = 1 << 20
+const SEGMENT_BYTES_MAX = 1 << 30
 
 export interface WalSegment {
   readonly timeline: TimelineId
@@ -24,6 +25,12 @@ export function toTimelineId(value: number): TimelineId {
 
 const SEGMENT_NAME = /^[0-9A-F]{24}$/
 const HISTORY_NAME = /^[0-9A-F]{8}\.history$/
+
+/** True for the sizes that initdb offers: powers of two from 1 MiB to 1 GiB. */
+export function isSegmentSize(segmentBytes: number): boolean {
+  const isInRange = segmentBytes >= SEGMENT_BYTES_MIN && segmentBytes <= SEGMENT_BYTES_MAX
+  return isInRange && (segmentBytes & (segmentBytes - 1)) === 0
+}
 
 /** True for exactly 24 upper-case hex digits. */
 export function isSegmentName(name: string): boolean {
@@ -93,6 +100,11 @@ export function fittingSegmentBytes(name: string, segmentBytes: number): number 
 
 export function nextSegment(segment: WalSegment): WalSegment {
   return { timeline: segment.timeline, number: segment.number + 1n }
+}
+
+/** The name of the segment behind one of the same timeline. Throws FORMAT_INVALID as `parseSegmentName` does. */
+export function nextSegmentName(name: string, segmentBytes: number): string {
+  return formatSegmentName(nextSegment(parseSegmentName(name, segmentBytes)), segmentBytes)
 }
 
 function segmentsPerXlogId(segmentBytes: number): bigint {

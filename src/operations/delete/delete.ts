@@ -1,3 +1,4 @@
+import { nextSegmentName } from '../../postgres/wal-segment.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
 import { chooseBefore, chooseMeant, chooseRetained } from './choose-target.ts'
@@ -9,7 +10,7 @@ import { planEverything, planGarbage, planTarget } from './plan-others.ts'
 import { planPolicy } from './plan-policy.ts'
 import type { DeleteRequest, PlanOptions } from './request.ts'
 import type { StoredObject } from './stored-object.ts'
-import { permanentWal, segmentAfter } from './wal-need.ts'
+import { permanentWal } from './wal-need.ts'
 
 export interface DeleteOptions extends PlanOptions {
   readonly request: DeleteRequest
@@ -159,7 +160,7 @@ function segmentsOf(backup: InventoryBackup, segmentBytes: number): string[] {
   if (range === undefined) return []
   const names = [range.first]
   while (names.at(-1)! < range.last && names.length < SEGMENTS_SHOWN_MAX) {
-    names.push(segmentAfter(names.at(-1)!, segmentBytes))
+    names.push(nextSegmentName(names.at(-1)!, segmentBytes))
   }
   return names.at(-1)! < range.last ? [range.first, range.last] : names
 }

@@ -1,7 +1,6 @@
 import type { Lsn } from '../../postgres/lsn.ts'
 import {
   formatSegmentName,
-  nextSegment,
   parseSegmentName,
   segmentOfLsn,
   toTimelineId,
@@ -101,9 +100,4 @@ export function lastOfGroup(first: string, count: number, segmentBytes: number):
   } catch {
     return undefined
   }
-}
-
-/** The segment behind one of the same timeline. */
-export function segmentAfter(name: string, segmentBytes: number): string {
-  return formatSegmentName(nextSegment(parseSegmentName(name, segmentBytes)), segmentBytes)
 }

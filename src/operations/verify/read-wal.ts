@@ -8,12 +8,7 @@ import {
   majorByMagic,
   type WalSegmentHeader,
 } from '../../postgres/wal/wal-page.ts'
-import {
-  formatSegmentName,
-  nextSegment,
-  parseSegmentName,
-  segmentStartLsn,
-} from '../../postgres/wal-segment.ts'
+import { nextSegmentName, parseSegmentName, segmentStartLsn } from '../../postgres/wal-segment.ts'
 import type { WalObject } from '../../repository/wal-catalog.ts'
 import { type ReadLane, readStored } from './read-object.ts'
 
@@ -72,7 +67,7 @@ export class WalReader {
     }
     const reader = records.end()
     const segmentBytes = report.segmentBytes!
-    const next = formatSegmentName(nextSegment(parseSegmentName(file, segmentBytes)), segmentBytes)
+    const next = nextSegmentName(file, segmentBytes)
     // Where nothing more is written a new reading begins: whether that is right only the next segment tells.
     this.#run = { file, reader, next, systemIdentifier: found }
   }

@@ -1,7 +1,13 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasCode } from '../../kit/errors.ts'
-import { listReady, markDone } from '../../postgres/archive-status.ts'
+import { isMarkedReady, listReady, markDone } from '../../postgres/archive-status.ts'
+import {
+  fittingSegmentBytes,
+  isSegmentName,
+  isSegmentSize,
+  nextSegmentName,
+} from '../../postgres/wal-segment.ts'
 import { storageIdentity } from '../../storage/storage-identity.ts'
 import type { OperationContext } from '../context.ts'
 import type { PushRecords } from './push-records.ts'
@@ -31,9 +37,9 @@ export async function pushFollowing(
 ): Promise<number> {
   const deadline = performance.now() + options.budgetMs
   let pushed = 0
-  for (const name of (await listReady(options.walDirectory)) ?? []) {
+  for await (const name of readyAfter(asked, options.walDirectory)) {
     if (pushed >= options.filesMax || performance.now() > deadline || context.signal.aborted) break
-    if (name === asked || options.records.read(name)?.state === 'stored') continue
+    if (options.records.read(name)?.state === 'stored') continue
     const path = join(options.walDirectory, name)
     if (!existsSync(path)) continue
     const outcome = await pushOne(context, pusher, name, path, options)
@@ -41,6 +47,29 @@ export async function pushFollowing(
     if (outcome === 'stored') pushed++
   }
   return pushed
+}
+
+/**
+ * What waits beside the file that was asked for. The segments that follow it come first, and are found by their names: after
+ * hours without an archive 100,000 files wait, and listing those takes longer than pushing the few that this process may.
+ */
+async function* readyAfter(asked: string, walDirectory: string): AsyncGenerator<string> {
+  const given = new Set([asked])
+  let name = followingSegment(asked, walDirectory)
+  while (name !== undefined && (await isMarkedReady(walDirectory, name))) {
+    given.add(name)
+    yield name
+    name = followingSegment(name, walDirectory)
+  }
+  for (const each of (await listReady(walDirectory)) ?? []) if (!given.has(each)) yield each
+}
+
+/** Undefined for anything but a whole segment. */
+function followingSegment(name: string, walDirectory: string): string | undefined {
+  if (!isSegmentName(name)) return undefined
+  const sizeBytes = statSync(join(walDirectory, name), { throwIfNoEntry: false })?.size ?? 0
+  if (!isSegmentSize(sizeBytes) || fittingSegmentBytes(name, sizeBytes) !== sizeBytes) return undefined
+  return nextSegmentName(name, sizeBytes)
 }
 
 async function pushOne(

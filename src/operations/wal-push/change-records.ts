@@ -11,12 +11,7 @@ import {
 import { writeFileDurably } from '../../kit/atomic-file.ts'
 import { streamOf } from '../../kit/bytes.ts'
 import { errnoOf, hasCode } from '../../kit/errors.ts'
-import {
-  formatSegmentName,
-  isSegmentName,
-  nextSegment,
-  parseSegmentName,
-} from '../../postgres/wal-segment.ts'
+import { isSegmentName, nextSegmentName } from '../../postgres/wal-segment.ts'
 import { walKey } from '../../repository/layout.ts'
 import { putSealed } from '../../repository/sealed.ts'
 import type { OperationContext } from '../context.ts'
@@ -79,7 +74,8 @@ class ChangeRecords {
     const own = deltaGroupOf(name, segmentBytes)
     const isLast = own.names.at(-1) === name
     await this.#completeGroup(own, isLast)
-    if (isLast) await this.#completeGroup(deltaGroupOf(nextName(name, segmentBytes), segmentBytes), false)
+    if (isLast)
+      await this.#completeGroup(deltaGroupOf(nextSegmentName(name, segmentBytes), segmentBytes), false)
   }
 
   /** `isDue`: its last segment is here; what is missing is read again from `pg_wal`, where it mostly still lies. */
@@ -144,10 +140,6 @@ function scanSegmentFile(name: string, path: string): SegmentChanges {
   } finally {
     source.close()
   }
-}
-
-function nextName(name: string, segmentBytes: number): string {
-  return formatSegmentName(nextSegment(parseSegmentName(name, segmentBytes)), segmentBytes)
 }
 
 function removeIfThere(path: string): void {

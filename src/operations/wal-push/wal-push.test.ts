@@ -381,6 +381,18 @@ describe('background pushes', () => {
     expect(await archived(second)).toEqual(walBytes(second))
   })
 
+  test('begin with the segments that follow, whatever else waits; then come histories and the rest', async () => {
+    for (const number of [1, 2, 5, 6, 8]) writeSegment(segmentName(number), { ready: true })
+    writeFileSync(join(wal, '00000002.history'), '1\t0/9000000\tno recovery target specified\n')
+    writeFileSync(join(wal, 'archive_status', '00000002.history.ready'), '')
+    await push(join(wal, segmentName(5)), { filesMax: 2 })
+    expect(objects()).toEqual([5, 6].map(number => `${segmentName(number)}.lz4`))
+    await push(join(wal, segmentName(6)), { filesMax: 3 })
+    expect(objects()).toEqual(
+      ['00000002.history.lz4', ...[1, 5, 6].map(number => `${segmentName(number)}.lz4`)].sort(),
+    )
+  })
+
   test('with PG_READY_RENAME mark what they stored as done', async () => {
     const second = segmentName(2)
     for (const name of [first, second]) writeSegment(name, { ready: true })

@@ -1,3 +1,4 @@
+import { isSegmentSize } from '../wal-segment.ts'
 /** Layout of WAL page headers, the same since PostgreSQL 9.3; integers are little-endian. */
 export const SHORT_HEADER_BYTES = 24
 export const LONG_HEADER_BYTES = 40
@@ -22,8 +23,6 @@ const MAJOR_BY_MAGIC: ReadonlyMap<number, number> = new Map([
 const MAGIC_MIN = 0xd071
 const MAGIC_MAX = 0xd1ff
 
-const SEGMENT_BYTES_MIN = 1 << 20
-const SEGMENT_BYTES_MAX = 1 << 30
 const PAGE_BYTES_MIN = 1 << 10
 const PAGE_BYTES_MAX = 1 << 16
 
@@ -58,10 +57,7 @@ export function decodePageHeader(view: DataView, at: number): WalPageHeader {
 export function decodeSegmentHeader(view: DataView, at: number): WalSegmentHeader | undefined {
   const segmentBytes = view.getUint32(at + 32, true)
   const walPageBytes = view.getUint32(at + 36, true)
-  const isSane =
-    isPowerOfTwo(segmentBytes, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX) &&
-    isPowerOfTwo(walPageBytes, PAGE_BYTES_MIN, PAGE_BYTES_MAX)
-  if (!isSane) return undefined
+  if (!isSegmentSize(segmentBytes) || !isPageSize(walPageBytes)) return undefined
   return { systemIdentifier: view.getBigUint64(at + 24, true), segmentBytes, walPageBytes }
 }
 
@@ -80,6 +76,6 @@ export function isZeroHeader(view: DataView, at: number): boolean {
   return view.getBigUint64(at) === 0n && view.getBigUint64(at + 8) === 0n && view.getBigUint64(at + 16) === 0n
 }
 
-function isPowerOfTwo(value: number, min: number, max: number): boolean {
-  return value >= min && value <= max && (value & (value - 1)) === 0
+function isPageSize(bytes: number): boolean {
+  return bytes >= PAGE_BYTES_MIN && bytes <= PAGE_BYTES_MAX && (bytes & (bytes - 1)) === 0
 }
