@@ -143,7 +143,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/operations/wal-push/wal-push.ts',
     find: 'walDirectory === dirname(path) &&',
     replace: 'walDirectory !== undefined &&',
-    test: 'src/operations/wal-push/wal-push.test.ts',
+    test: 'src/operations/wal-push/background-push.test.ts',
     title: 'come from beside the file',
   },
   {

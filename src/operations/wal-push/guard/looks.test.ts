@@ -1,37 +1,32 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { forwarded } from '../../../../test/doubles/forwarded-storage.ts'
 import { operationContext, type TestContext } from '../../../../test/support/operation-context.ts'
-import { type TempDirectory, tempDirectory } from '../../../../test/support/temp-directory.ts'
+import { PushRig } from '../../../../test/support/push-rig.ts'
 import { segmentName, walBytes } from '../../../../test/support/wal-bytes.ts'
 import { collect, streamOf } from '../../../kit/bytes.ts'
 import { type ErrorCode, WalgError } from '../../../kit/errors.ts'
 import { openPayload } from '../../../repository/sealed.ts'
 import type { Storage } from '../../../storage/storage.ts'
-import { type WalPushOptions, walPush } from '../wal-push.ts'
+import type { WalPushOptions } from '../wal-push.ts'
 
 const first = segmentName(1)
 const second = segmentName(2)
 const HISTORY = '00000002.history'
 
-let place: TempDirectory
+let rig: PushRig
 let wal: string
 let root: string
 let seeing: TestContext
 
 beforeEach(async () => {
-  place = tempDirectory('looks')
-  wal = place.at('pg_wal')
-  root = place.at('archive')
-  mkdirSync(join(wal, 'archive_status'), { recursive: true })
-  mkdirSync(root)
-  seeing = await operationContext(root)
+  rig = await PushRig.open()
+  wal = rig.wal
+  root = rig.root
+  seeing = rig.context
 })
-afterEach(async () => {
-  await seeing.storage.close()
-  place.remove()
-})
+afterEach(() => rig.close())
 
 /** Every look fails with that code; puts do what they always do. */
 function refusingLooks(code: ErrorCode): (storage: Storage) => Storage {
@@ -69,28 +64,14 @@ const blind = (code: ErrorCode = 'ACCESS_DENIED'): Promise<TestContext> =>
   operationContext(root, { wrap: refusingLooks(code) })
 
 function write(name: string, content: Uint8Array | string = walBytes(name), isReady = false): string {
-  writeFileSync(join(wal, name), content)
-  if (isReady) writeFileSync(join(wal, 'archive_status', `${name}.ready`), '')
-  return join(wal, name)
+  if (isReady) rig.markReady(name)
+  return rig.write(name, content)
 }
 
-function push(given: TestContext, path: string, options: Partial<WalPushOptions> = {}) {
-  return walPush(given, {
-    path,
-    dataDirectory: undefined,
-    preventOverwrite: false,
-    requireSystemIdentifier: false,
-    metadata: 'NOMETADATA',
-    filesMax: 32,
-    uploadConcurrency: 16,
-    readyRename: false,
-    recordsChanges: false,
-    ...options,
-  })
-}
+const push = (given: TestContext, path: string, options: Partial<WalPushOptions> = {}) =>
+  rig.push(path, { preventOverwrite: false, ...options }, given)
 
-const objects = (): string[] =>
-  existsSync(join(root, 'wal_005')) ? readdirSync(join(root, 'wal_005')).sort() : []
+const objects = (): string[] => rig.objects()
 const warnings = ({ messages }: TestContext): string[] =>
   messages.filter(message => message.startsWith('WARNING'))
 const archived = async (name: string): Promise<Buffer> =>
