@@ -113,7 +113,10 @@ describe('what the settings of S3 put into requests', () => {
     }
     const storage = await openS3(settings)
     double.requests.length = 0
-    double.intercept = ({ headers }) => ({ status: headers['host'] === 'store.invalid' ? 200 : 500 })
+    double.intercept = ({ headers }) => ({
+      status: headers['host'] === 'store.invalid' ? 200 : 500,
+      headers: { etag: '"x"' },
+    })
     await putText(storage, 'object', 'x')
     await storage.close()
     expect(double.requests).toHaveLength(1)
@@ -237,6 +240,29 @@ describe('what the settings of S3 put into requests', () => {
     await expect(listed('')).rejects.toThrow(`unable to list in bucket "${bucket}" (storage `)
     await expect(storage.delete(['a', 'b'])).rejects.toThrow(`unable to delete from bucket "${bucket}" (`)
     double.intercept = undefined
+    await storage.close()
+  })
+
+  test('a page of something in between, or a list of buckets, is neither an empty bucket nor a stored object', async () => {
+    const storage = await openS3(double.settings(), { deadlines: { firstMs: 100, laterMs: 100 } })
+    await putText(storage, 'object', 'x')
+    for (const body of ['<html><body>login</body></html>', '<ListAllMyBucketsResult/>', '<x/>']) {
+      double.intercept = () => ({ status: 200, body: Buffer.from(body) })
+      const listed = (async () => {
+        for await (const entry of storage.list('')) expect(entry).toBeUndefined()
+      })()
+      const failure = await expectCode(listed, 'STORAGE_UNAVAILABLE')
+      expect(failure.message).toContain('not <ListBucketResult>')
+      expect(failure.hint).toContain('AWS_ENDPOINT')
+      await expectCode(storage.checkRoot(), 'STORAGE_UNAVAILABLE')
+      await expectCode(storage.delete(['object', 'other']), 'STORAGE_UNAVAILABLE')
+      await expectCode(storage.copy('object', 'copy'), 'STORAGE_UNAVAILABLE')
+      await expectCode(putText(storage, 'small', 'x'), 'STORAGE_UNAVAILABLE')
+      const large = lentStream(patternBytes(12 << 20), 1 << 20)
+      await expectCode(storage.put('large', large), 'STORAGE_UNAVAILABLE')
+    }
+    double.intercept = undefined
+    expect([...double.objects.keys()]).toEqual(['main/object'])
     await storage.close()
   })
 

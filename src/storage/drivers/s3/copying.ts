@@ -23,17 +23,23 @@ export async function copyObject(
   const { signal, onProgress } = options
   if (source.sizeBytes <= (options.bytesMax ?? COPY_BYTES_MAX)) {
     const headers = { ...newObjectHeaders(description, target), ...from }
-    await requests.sendForXml({ method: 'PUT', key: target, headers, doing: 'copy to', signal, onProgress })
+    await requests.sendForXml(
+      { method: 'PUT', key: target, headers, doing: 'copy to', signal, onProgress },
+      'CopyObjectResult',
+    )
     return
   }
-  const begun = await requests.sendForXml({
-    method: 'POST',
-    key: target,
-    query: { uploads: '' },
-    headers: newObjectHeaders(description, target),
-    doing: 'begin the copy to',
-    signal,
-  })
+  const begun = await requests.sendForXml(
+    {
+      method: 'POST',
+      key: target,
+      query: { uploads: '' },
+      headers: newObjectHeaders(description, target),
+      doing: 'begin the copy to',
+      signal,
+    },
+    'InitiateMultipartUploadResult',
+  )
   const uploadId = textOf(begun, 'UploadId') ?? ''
   try {
     const parts: string[] = []
@@ -41,32 +47,39 @@ export async function copyObject(
     for (let first = 0; first < source.sizeBytes; first += partBytes) {
       const number = parts.length + 1
       const last = Math.min(first + partBytes, source.sizeBytes) - 1
-      const copied = await requests.sendForXml({
-        method: 'PUT',
-        key: target,
-        query: { partNumber: String(number), uploadId },
-        headers: {
-          ...from,
-          ...customerKeyHeaders(description),
-          'x-amz-copy-source-range': `bytes=${first}-${last}`,
+      const copied = await requests.sendForXml(
+        {
+          method: 'PUT',
+          key: target,
+          query: { partNumber: String(number), uploadId },
+          headers: {
+            ...from,
+            ...customerKeyHeaders(description),
+            'x-amz-copy-source-range': `bytes=${first}-${last}`,
+          },
+          doing: `copy part ${number} to`,
+          signal,
+          onProgress,
         },
-        doing: `copy part ${number} to`,
-        signal,
-        onProgress,
-      })
+        'CopyPartResult',
+        'CopyObjectResult',
+      )
       const etag = escapeXml(textOf(copied, 'ETag') ?? '')
       parts.push(`<Part><PartNumber>${number}</PartNumber><ETag>${etag}</ETag></Part>`)
       onProgress?.()
     }
-    await requests.sendForXml({
-      method: 'POST',
-      key: target,
-      query: { uploadId },
-      headers: { 'content-type': 'application/xml', ...customerKeyHeaders(description) },
-      body: [Buffer.from(`<CompleteMultipartUpload>${parts.join('')}</CompleteMultipartUpload>`)],
-      doing: 'complete the copy to',
-      signal,
-    })
+    await requests.sendForXml(
+      {
+        method: 'POST',
+        key: target,
+        query: { uploadId },
+        headers: { 'content-type': 'application/xml', ...customerKeyHeaders(description) },
+        body: [Buffer.from(`<CompleteMultipartUpload>${parts.join('')}</CompleteMultipartUpload>`)],
+        doing: 'complete the copy to',
+        signal,
+      },
+      'CompleteMultipartUploadResult',
+    )
   } catch (error) {
     await requests
       .sendOnly({ method: 'DELETE', key: target, query: { uploadId }, doing: 'abort the copy to' })

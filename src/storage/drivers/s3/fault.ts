@@ -139,11 +139,15 @@ function meaningOfHttp({ kind }: HttpFault): Meaning {
       return { code: 'TIMEOUT', hint: 'the store or the network hangs; WALG_STALL_TIMEOUT is for a slow one' }
     case 'aborted':
       return { code: 'CANCELLED' }
+    case 'invalid':
+      return { code: 'STORAGE_UNAVAILABLE', hint: NOT_OF_S3 }
     default:
       return { code: 'STORAGE_UNAVAILABLE', hint: TRY_AGAIN }
   }
 }
 
+const NOT_OF_S3 =
+  'the answer does not look like one of S3: see whether AWS_ENDPOINT and AWS_S3_FORCE_PATH_STYLE are right, and what stands in between'
 const TRY_AGAIN = 'see whether the store and the network are well, then run the command again'
 
 function meaningOf({ status, code }: S3Fault, place: FaultPlace): Meaning {
@@ -183,10 +187,7 @@ function meaningOf({ status, code }: S3Fault, place: FaultPlace): Meaning {
       return { code: 'STORAGE_THROTTLED', hint: SLOWER }
   }
   if (status === 404) {
-    return {
-      code: 'STORAGE_UNAVAILABLE',
-      hint: 'the answer does not look like one of S3: see whether AWS_ENDPOINT is right, and what stands in between',
-    }
+    return { code: 'STORAGE_UNAVAILABLE', hint: NOT_OF_S3 }
   }
   if (status === 412) return { code: 'OBJECT_EXISTS' }
   if (status === 401 || status === 403) {

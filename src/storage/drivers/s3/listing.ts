@@ -45,21 +45,24 @@ async function listPage(options: S3ListingOptions, after: string | undefined): P
   const isV1 = requests.description.usesListV1
   const folder = `${rootPrefix}${prefix === '' ? '' : `${prefix}/`}`
   const position = after === undefined ? {} : isV1 ? { marker: after } : { 'continuation-token': after }
-  const document = await requests.sendForXml({
-    method: 'GET',
-    key: '',
-    query: {
-      ...(isV1 ? {} : { 'list-type': '2' }),
-      prefix: folder,
-      'encoding-type': 'url',
-      'max-keys': String(options.pageSize),
-      ...(options.recursive === true ? {} : { delimiter: '/' }),
-      ...position,
+  const document = await requests.sendForXml(
+    {
+      method: 'GET',
+      key: '',
+      query: {
+        ...(isV1 ? {} : { 'list-type': '2' }),
+        prefix: folder,
+        'encoding-type': 'url',
+        'max-keys': String(options.pageSize),
+        ...(options.recursive === true ? {} : { delimiter: '/' }),
+        ...position,
+      },
+      doing: prefix === '' ? 'list' : `list "${prefix}" of`,
+      signal: options.signal,
+      onProgress: options.onProgress,
     },
-    doing: prefix === '' ? 'list' : `list "${prefix}" of`,
-    signal: options.signal,
-    onProgress: options.onProgress,
-  })
+    'ListBucketResult',
+  )
   return readPage(document, folder, rootPrefix, isV1)
 }
 

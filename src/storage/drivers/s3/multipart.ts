@@ -1,4 +1,5 @@
 import { hasCode, WalgError } from '../../../kit/errors.ts'
+import type { HttpAnswer } from '../../http/client.ts'
 import { bodyHeaders, customerKeyHeaders, newObjectHeaders } from './object-headers.ts'
 import type { S3Requests } from './requests.ts'
 import { escapeXml, textOf } from './xml.ts'
@@ -31,7 +32,7 @@ export async function putObject(requests: S3Requests, put: PutObject): Promise<v
   const mark = crypto.randomUUID()
   const { description } = requests
   try {
-    await requests.sendOnly({
+    const answer = await requests.sendOnly({
       method: 'PUT',
       key,
       headers: {
@@ -44,10 +45,21 @@ export async function putObject(requests: S3Requests, put: PutObject): Promise<v
       signal,
       onProgress,
     })
+    // something in between may say 200, too
+    etagOf(answer, `"${key}"`)
   } catch (error) {
     if (!put.ifAbsent || !hasCode(error, 'OBJECT_EXISTS')) throw error
     if (!(await isOwn(requests, key, mark, signal))) throw error
   }
+}
+
+/** What every store answers with that has taken something. */
+function etagOf({ headers }: HttpAnswer, what: string): string {
+  const etag = headers.get('etag')
+  if (etag !== undefined) return etag
+  throw new WalgError('STORAGE_UNAVAILABLE', `the store gave no ETag for ${what}`, {
+    hint: 'the answer does not look like one of S3: see whether AWS_ENDPOINT is right, and what stands in between',
+  })
 }
 
 /** Whether the object at `key` was made by the put with this mark; not as far as this user may see, where he may not look. */
@@ -103,14 +115,7 @@ export class MultipartUpload {
       signal: this.#signal,
       onProgress: this.#onProgress,
     })
-    const etag = answer.headers.get('etag')
-    if (etag === undefined) {
-      throw new WalgError(
-        'STORAGE_UNAVAILABLE',
-        `the store gave no ETag for part ${number} of "${this.#key}"`,
-      )
-    }
-    return { number, etag }
+    return { number, etag: etagOf(answer, `part ${number} of "${this.#key}"`) }
   }
 
   /** The object is there, whole, when this returns; an answer that got lost is looked up. */
@@ -124,20 +129,23 @@ export class MultipartUpload {
       )
     const xml = `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${parts.join('')}</CompleteMultipartUpload>`
     try {
-      await this.#requests.sendForXml({
-        method: 'POST',
-        key: this.#key,
-        query: { uploadId },
-        headers: {
-          'content-type': 'application/xml',
-          ...customerKeyHeaders(this.#requests.description),
-          ...(ifAbsent ? { 'if-none-match': '*' } : {}),
+      await this.#requests.sendForXml(
+        {
+          method: 'POST',
+          key: this.#key,
+          query: { uploadId },
+          headers: {
+            'content-type': 'application/xml',
+            ...customerKeyHeaders(this.#requests.description),
+            ...(ifAbsent ? { 'if-none-match': '*' } : {}),
+          },
+          body: [Buffer.from(xml)],
+          doing: 'complete',
+          signal: this.#signal,
+          onProgress: this.#onProgress,
         },
-        body: [Buffer.from(xml)],
-        doing: 'complete',
-        signal: this.#signal,
-        onProgress: this.#onProgress,
-      })
+        'CompleteMultipartUploadResult',
+      )
     } catch (error) {
       // An upload that is gone although nobody aborted it has been completed by an attempt whose answer got lost.
       const isGone = hasCode(error, 'OBJECT_NOT_FOUND', 'OBJECT_EXISTS')
@@ -165,14 +173,17 @@ export class MultipartUpload {
   }
 
   async #begin(): Promise<string> {
-    const answer = await this.#requests.sendForXml({
-      method: 'POST',
-      key: this.#key,
-      query: { uploads: '' },
-      headers: { ...newObjectHeaders(this.#requests.description, this.#key), [MARK_HEADER]: this.#mark },
-      doing: 'begin the upload of',
-      signal: this.#signal,
-    })
+    const answer = await this.#requests.sendForXml(
+      {
+        method: 'POST',
+        key: this.#key,
+        query: { uploads: '' },
+        headers: { ...newObjectHeaders(this.#requests.description, this.#key), [MARK_HEADER]: this.#mark },
+        doing: 'begin the upload of',
+        signal: this.#signal,
+      },
+      'InitiateMultipartUploadResult',
+    )
     const id = textOf(answer, 'UploadId')
     if (id === undefined)
       throw new WalgError('STORAGE_UNAVAILABLE', `the store gave no UploadId for "${this.#key}"`)

@@ -52,16 +52,19 @@ async function removeBatch(
     ),
   ]
   try {
-    const answer = await requests.sendForXml({
-      method: 'POST',
-      key: '',
-      query: { delete: '' },
-      headers: { 'content-md5': md5Of(body), 'content-type': 'application/xml' },
-      body,
-      doing: 'delete from',
-      signal: options.signal,
-      onProgress: options.onProgress,
-    })
+    const answer = await requests.sendForXml(
+      {
+        method: 'POST',
+        key: '',
+        query: { delete: '' },
+        headers: { 'content-md5': md5Of(body), 'content-type': 'application/xml' },
+        body,
+        doing: 'delete from',
+        signal: options.signal,
+        onProgress: options.onProgress,
+      },
+      'DeleteResult',
+    )
     const failures = childrenOf(answer, 'Error').filter(error => textOf(error, 'Code') !== 'NoSuchKey')
     if (failures.length > 0) throw failureOf(requests, failures.length, failures[0]!)
   } catch (error) {

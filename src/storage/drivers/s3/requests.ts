@@ -37,6 +37,18 @@ export interface S3Request {
   readonly onProgress?: (() => void) | undefined
 }
 
+/** What S3 calls the documents that it answers with. */
+export type AnswerName =
+  | 'ListBucketResult'
+  | 'ListVersionsResult'
+  | 'ListMultipartUploadsResult'
+  | 'VersioningConfiguration'
+  | 'InitiateMultipartUploadResult'
+  | 'CompleteMultipartUploadResult'
+  | 'CopyObjectResult'
+  | 'CopyPartResult'
+  | 'DeleteResult'
+
 export interface S3RequestsOptions {
   /** The storage's name. */
   readonly name: string
@@ -97,8 +109,11 @@ export class S3Requests {
     })
   }
 
-  /** The whole XML document of an answer. A document that says `Error` is one, whatever the status. */
-  async sendForXml(request: S3Request): Promise<XmlElement> {
+  /**
+   * The whole XML document of an answer, which must be one of `names`: the list of buckets that a store sends for an address that it
+   * does not know, or a page of a proxy, would pass for an empty bucket. A document that says `Error` is one, whatever the status.
+   */
+  async sendForXml(request: S3Request, ...names: readonly AnswerName[]): Promise<XmlElement> {
     return this.#repeat(request, async answer => {
       const text = await readText(answer.body, ANSWER_BYTES_MAX, request.signal)
       let document: XmlElement
@@ -107,8 +122,10 @@ export class S3Requests {
       } catch {
         throw new HttpFault('cut', 'the answer is no whole XML document')
       }
-      if (document.name === 'Error') throw faultOfAnswer({ ...answer, status: 500 }, text)
-      return document
+      const { name } = document
+      if (name === 'Error') throw faultOfAnswer({ ...answer, status: 500 }, text)
+      if ((names as readonly string[]).includes(name)) return document
+      throw new HttpFault('invalid', `the answer is <${name}>, not <${names[0]}>`)
     })
   }
 

@@ -43,13 +43,16 @@ async function listPage(
   position: Readonly<Record<string, string>>,
   options: Abortable,
 ): Promise<Page> {
-  const document = await requests.sendForXml({
-    method: 'GET',
-    key: '',
-    query: { uploads: '', prefix: folder, 'encoding-type': 'url', ...position },
-    doing: 'list the uploads of',
-    ...options,
-  })
+  const document = await requests.sendForXml(
+    {
+      method: 'GET',
+      key: '',
+      query: { uploads: '', prefix: folder, 'encoding-type': 'url', ...position },
+      doing: 'list the uploads of',
+      ...options,
+    },
+    'ListMultipartUploadsResult',
+  )
   const isEncoded = textOf(document, 'EncodingType') === 'url'
   const decode = (text: string): string => (isEncoded ? decodeUrl(text) : text)
   const uploads = childrenOf(document, 'Upload').map(element => ({

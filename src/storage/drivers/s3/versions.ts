@@ -10,13 +10,16 @@ export function objectVersions(requests: S3Requests, rootPrefix: string): Object
     async areKept(options = {}) {
       const { versioning } = requests.description
       if (versioning !== 'ask') return versioning === 'enabled'
-      const document = await requests.sendForXml({
-        method: 'GET',
-        key: '',
-        query: { versioning: '' },
-        doing: 'ask for the versioning of',
-        ...options,
-      })
+      const document = await requests.sendForXml(
+        {
+          method: 'GET',
+          key: '',
+          query: { versioning: '' },
+          doing: 'ask for the versioning of',
+          ...options,
+        },
+        'VersioningConfiguration',
+      )
       return textOf(document, 'Status') !== undefined
     },
     async *list(prefix, options = {}) {
@@ -52,20 +55,23 @@ async function listPage(
   position: Readonly<Record<string, string>>,
   { recursive, signal, onProgress }: ListOptions & Abortable,
 ): Promise<Page> {
-  const document = await requests.sendForXml({
-    method: 'GET',
-    key: '',
-    query: {
-      versions: '',
-      prefix: folder,
-      'encoding-type': 'url',
-      ...(recursive === true ? {} : { delimiter: '/' }),
-      ...position,
+  const document = await requests.sendForXml(
+    {
+      method: 'GET',
+      key: '',
+      query: {
+        versions: '',
+        prefix: folder,
+        'encoding-type': 'url',
+        ...(recursive === true ? {} : { delimiter: '/' }),
+        ...position,
+      },
+      doing: 'list the versions of',
+      signal,
+      onProgress,
     },
-    doing: 'list the versions of',
-    signal,
-    onProgress,
-  })
+    'ListVersionsResult',
+  )
   const isEncoded = textOf(document, 'EncodingType') === 'url'
   const decode = (text: string): string => (isEncoded ? decodeUrl(text) : text)
   const versionOf = (element: XmlElement, isDeleted: boolean): ObjectVersion => ({
