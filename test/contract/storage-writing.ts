@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { WalgError } from '../../src/kit/errors.ts'
+import { untilTrue } from '../support/until-true.ts'
 import {
   allKeys,
   expectCode,
@@ -13,6 +14,9 @@ import {
   putText,
   withStorage,
 } from './storage-support.ts'
+
+/** More than a part of any storage that uploads in parts. */
+const UPLOAD_BYTES = 24 << 20
 
 /** The sentences about put. */
 export function puttingContract(open: OpenStorage): void {
@@ -282,6 +286,38 @@ export function removingContract(open: OpenStorage): void {
       await expectCode(storage.copy('one', 'two', { signal }), 'CANCELLED')
       await expectCode(storage.delete(['one'], { signal }), 'CANCELLED')
       expect(await allKeys(storage)).toEqual(['one'])
+    }),
+  )
+
+  test(
+    'what was begun and never ended is told, and can be taken away without a trace',
+    withStorage(open, async storage => {
+      const { unfinishedUploads } = storage
+      if (unfinishedUploads === undefined) return
+      const told = async (prefix: string): Promise<string[]> => {
+        const keys: string[] = []
+        for await (const { key } of unfinishedUploads.list(prefix)) keys.push(key)
+        return keys
+      }
+      await putText(storage, 'a/whole', 'x')
+      const sink = await storage.openSink('a/b/begun')
+      await sink.write(patternBytes(UPLOAD_BYTES))
+      await untilTrue(async () => (await told('')).length > 0, 20_000, 'the upload is told')
+      expect([await told(''), await told('a'), await told('a/b'), await told('b')]).toEqual([
+        ['a/b/begun'],
+        ['a/b/begun'],
+        ['a/b/begun'],
+        [],
+      ])
+      expect(await allKeys(storage)).toEqual(['a/whole'])
+      for await (const upload of unfinishedUploads.list('')) {
+        expect(Math.abs(Number(upload.beganNs / 1_000_000n) - Date.now())).toBeLessThan(60_000)
+        await unfinishedUploads.abort(upload)
+        await unfinishedUploads.abort(upload)
+      }
+      expect(await told('')).toEqual([])
+      await failureOf(async () => sink.end())
+      expect([await allKeys(storage), await told('')]).toEqual([['a/whole'], []])
     }),
   )
 }

@@ -74,7 +74,7 @@ export const DIFFERENCES: readonly Difference[] = [
     replaced: [
       [
         '\nget         Download',
-        '\ngc-uploads  Removes unfinished uploads that a crash left in the storage (S3)\nget         Download',
+        '\ngc-uploads  Removes unfinished uploads that a crash left in the storage\nget         Download',
       ],
     ],
   },

@@ -12,7 +12,7 @@ export interface CollectUploadsOptions extends Abortable {
 }
 
 /**
- * Removes uploads that a crash left at the store: nothing shows them, and their parts are paid for. Returns how many.
+ * Removes uploads that a crash left at the store: nothing shows them, and they take room. Returns how many.
  * Throws NOT_AVAILABLE for a storage that keeps no such.
  */
 export async function collectUploads(storage: Storage, options: CollectUploadsOptions): Promise<number> {

@@ -8,12 +8,21 @@ import { checkKey, checkPrefix } from '../keys.ts'
 import { storageClosed } from '../lifetime.ts'
 import { rangeWithin } from '../ranges.ts'
 import { putThroughSink } from '../requests/put-through-sink.ts'
-import type { Abortable, GetOptions, ListOptions, PutOptions, Storage, StorageEntry } from '../storage.ts'
+import type {
+  Abortable,
+  GetOptions,
+  ListOptions,
+  PutOptions,
+  Storage,
+  StorageEntry,
+  UnfinishedUploads,
+} from '../storage.ts'
 import { listFolder } from './fs/listing.ts'
 import { type FsPlace, fromFsError, resolveKey, resolveRoot } from './fs/place.ts'
 import { type EntryCounts, noteRemoved, removeObject, settleFolder } from './fs/removal.ts'
 import { type CallMode, openFsSink } from './fs/sink.ts'
 import { openFsSource, statObject } from './fs/source.ts'
+import { unfinishedUploads } from './fs/unfinished-uploads.ts'
 
 const READ_CHUNK_BYTES = 1 << 20
 const DELETES_AT_ONCE = 16
@@ -60,6 +69,7 @@ class FsDriver implements Storage {
   readonly #place: FsPlace
   readonly #mode: CallMode
   readonly #counts: EntryCounts = new Map()
+  readonly unfinishedUploads: UnfinishedUploads
   #isClosed = false
 
   constructor(system: FileSystem, place: FsPlace, mode: CallMode) {
@@ -68,6 +78,7 @@ class FsDriver implements Storage {
     this.#system = system
     this.#place = place
     this.#mode = mode
+    this.unfinishedUploads = unfinishedUploads(system, place, this.#counts)
   }
 
   async checkRoot(options: Abortable = {}): Promise<void> {

@@ -8,7 +8,7 @@ import {
   type StallSlotDescription,
   stallLabel,
 } from '../../kit/stall-watch.ts'
-import type { Abortable, ObjectSink, PutOptions, Storage, StorageEntry } from '../storage.ts'
+import type { Abortable, ObjectSink, PutOptions, Storage, UnfinishedUploads } from '../storage.ts'
 
 export interface StallOptions {
   /** 0 = no limit. */
@@ -41,7 +41,7 @@ export function withStallLimit(storage: Storage, options: StallOptions): Storage
     name: storage.name,
     features: storage.features,
     checkRoot: given => bounded(bounds, 'open the root', '', given, inner => storage.checkRoot(inner)),
-    list: (prefix, given) => boundedList(bounds, prefix, given ?? {}),
+    list: (prefix, given) => boundedList(bounds, prefix, given ?? {}, inner => storage.list(prefix, inner)),
     stat: (key, given) => bounded(bounds, 'stat', key, given, inner => storage.stat(key, inner)),
     async get(key, given) {
       const body = await bounded(bounds, 'get', key, given, inner => storage.get(key, { ...given, ...inner }))
@@ -71,6 +71,9 @@ export function withStallLimit(storage: Storage, options: StallOptions): Storage
         : boundedSource(opened, door)
     },
     close: () => storage.close(),
+    ...(storage.unfinishedUploads === undefined
+      ? {}
+      : { unfinishedUploads: boundedUploads(bounds, storage.unfinishedUploads) }),
   }
 }
 
@@ -144,11 +147,20 @@ async function* boundedStream(
   }
 }
 
-async function* boundedList(
+function boundedUploads(bounds: Bounds, uploads: UnfinishedUploads): UnfinishedUploads {
+  return {
+    list: (prefix, given) => boundedList(bounds, prefix, given ?? {}, inner => uploads.list(prefix, inner)),
+    abort: (upload, given) =>
+      bounded(bounds, 'abort the upload of', upload.key, given, inner => uploads.abort(upload, inner)),
+  }
+}
+
+async function* boundedList<Entry, Given extends Abortable>(
   bounds: Bounds,
   prefix: string,
-  given: NonNullable<Parameters<Storage['list']>[1]>,
-): AsyncGenerator<StorageEntry> {
+  given: Given,
+  list: (inner: Given) => AsyncIterable<Entry>,
+): AsyncGenerator<Entry> {
   const stop = new AbortController()
   const deadline = deadlineOf(bounds, 'list', prefix, given.signal, stop)
   const onProgress = (): void => {
@@ -156,7 +168,7 @@ async function* boundedList(
     given.onProgress?.()
   }
   const signal = joined(given.signal, stop.signal)
-  const iterator = bounds.storage.list(prefix, { ...given, signal, onProgress })[Symbol.asyncIterator]()
+  const iterator = list({ ...given, signal, onProgress })[Symbol.asyncIterator]()
   let isWaiting = false
   try {
     for (;;) {

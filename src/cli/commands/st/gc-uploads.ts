@@ -9,8 +9,8 @@ const OLDER_THAN = '24h'
 export const gcUploadsCommand: CommandDefinition = {
   name: 'gc-uploads',
   usage: 'gc-uploads',
-  summary: 'Removes unfinished uploads that a crash left in the storage (S3)',
-  long: 'Names the multipart uploads that were begun below the prefix of the storage and never ended. Nothing shows them, and their parts are paid for. They are removed only with --confirm.',
+  summary: 'Removes unfinished uploads that a crash left in the storage',
+  long: 'Names what was begun below the prefix of the storage and never ended: multipart uploads of S3, whose parts are paid for, and the temporary files of a file or SFTP storage. Nothing else shows them. They are removed only with --confirm.',
   positionals: { kind: 'none' },
   flags: [
     { name: 'confirm', type: 'boolean', doc: 'Remove them; without it they are only named' },

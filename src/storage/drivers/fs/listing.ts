@@ -4,6 +4,7 @@ import { call, type FileSteps, runPooled } from '../../../kit/file-steps.ts'
 import type { FileSystem } from '../../../kit/file-system.ts'
 import { isTemporaryName, joinKey } from '../../keys.ts'
 import type { ListOptions, StorageEntry } from '../../storage.ts'
+import type { ListedNames } from '../temporary-uploads.ts'
 import { checkAbsence, checkInside, type FsPlace, fromFsError, pathOf } from './place.ts'
 
 /** Entries looked at side by side: enough to keep the thread pool busy. */
@@ -16,17 +17,21 @@ interface Folder {
   readonly above: readonly string[]
 }
 
-/** Lists a folder, or everything below it. Regular files are objects; temporaries, sockets and the like are not there. */
+/**
+ * Lists a folder, or everything below it. Regular files are objects; temporaries, sockets and the like are not there. With
+ * `temporaries` those are what is there, and no other files.
+ */
 export async function* listFolder(
   system: FileSystem,
   place: FsPlace,
   prefix: string,
   options: ListOptions,
+  names: ListedNames = 'objects',
 ): AsyncGenerator<StorageEntry> {
   const first = await runPooled(system, openPrefix(place, prefix), options.signal)
   const waiting: Folder[] = first === undefined ? [] : [first]
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
-    const entries = await runPooled(system, readEntries(place, folder), options.signal)
+    const entries = await runPooled(system, readEntries(place, folder, names), options.signal)
     for (let at = 0; at < entries.length; at += LOOKS_AT_ONCE) {
       options.onProgress?.()
       const group = entries.slice(at, at + LOOKS_AT_ONCE)
@@ -34,8 +39,9 @@ export async function* listFolder(
       const looks = group.map(entry => runPooled(system, lookAt(place, current, entry), options.signal))
       for (const found of await Promise.all(looks)) {
         if (found === undefined) continue
-        if ('path' in found === false) yield found
-        else if (options.recursive === true) waiting.push(found)
+        if ('path' in found === false) {
+          if (names === 'objects' || isTemporaryName(found.key)) yield found
+        } else if (options.recursive === true) waiting.push(found)
         else yield { kind: 'prefix', key: found.prefix }
       }
     }
@@ -54,10 +60,12 @@ function* openPrefix(place: FsPlace, prefix: string): FileSteps<Folder | undefin
   }
 }
 
-function* readEntries(place: FsPlace, folder: Folder): FileSteps<Dirent[]> {
+function* readEntries(place: FsPlace, folder: Folder, names: ListedNames): FileSteps<Dirent[]> {
   try {
     const entries = yield* call('readdir', folder.path)
-    return entries.filter(entry => !isTemporaryName(entry.name))
+    return entries.filter(entry =>
+      names === 'objects' ? !isTemporaryName(entry.name) : isTemporaryName(entry.name) || !entry.isFile(),
+    )
   } catch (error) {
     yield* checkAbsence(place, folder.prefix, error)
     if (isAbsence(error) && folder.prefix !== '') return []

@@ -15,6 +15,7 @@ import type {
   PutOptions,
   Storage,
   StorageEntry,
+  UnfinishedUploads,
 } from '../../storage.ts'
 import { copyObject } from './copy.ts'
 import type { SftpDescription } from './description.ts'
@@ -24,6 +25,7 @@ import { checkRoot, makeRoot, type SftpPlace } from './place.ts'
 import { removeObject, settleFolder } from './removal.ts'
 import { openSftpSink } from './sink.ts'
 import { openSftpSource, statObject } from './source.ts'
+import { unfinishedUploads } from './unfinished-uploads.ts'
 
 const READ_CHUNK_BYTES = 1 << 20
 const DELETES_AT_ONCE = 64
@@ -60,6 +62,7 @@ class SftpDriver implements Storage {
   readonly features: Storage['features']
   readonly #link: SftpLink
   readonly #place: SftpPlace
+  readonly unfinishedUploads: UnfinishedUploads
   #isClosed = false
 
   constructor(link: SftpLink, place: SftpPlace, extensions: ReadonlySet<string>) {
@@ -74,6 +77,7 @@ class SftpDriver implements Storage {
     }
     this.#link = link
     this.#place = place
+    this.unfinishedUploads = unfinishedUploads(link, place)
   }
 
   async checkRoot(options: CheckRootOptions = {}): Promise<void> {

@@ -1,6 +1,7 @@
 import { throwIfCancelled } from '../../../kit/clock.ts'
 import { isTemporaryName, joinKey } from '../../keys.ts'
 import type { ListOptions, StorageEntry } from '../../storage.ts'
+import type { ListedNames } from '../temporary-uploads.ts'
 import type { SftpLink } from './link.ts'
 import { checkAbsence, fromSftpError, pathOf, type SftpPlace, unlessMissing } from './place.ts'
 import { SFTP_STATUS, type SftpEntry, type SftpHandle, type SftpSession, statusOf } from './session.ts'
@@ -15,12 +16,16 @@ interface OpenedFolder {
   readonly first: readonly SftpEntry[] | undefined
 }
 
-/** Lists a folder, or everything below it. Regular files are objects; temporaries, sockets and the like are not there. */
+/**
+ * Lists a folder, or everything below it. Regular files are objects; temporaries, sockets and the like are not there. With
+ * `temporaries` those are what is there, and no other files.
+ */
 export async function* listFolder(
   link: SftpLink,
   place: SftpPlace,
   prefix: string,
   options: ListOptions,
+  names: ListedNames = 'objects',
 ): AsyncGenerator<StorageEntry> {
   const waiting = [prefix]
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
@@ -30,6 +35,8 @@ export async function* listFolder(
       throwIfCancelled(options.signal)
       options.onProgress?.()
       for (const entry of batch) {
+        const isTemporary = isTemporaryName(entry.name)
+        if (names === 'objects' ? isTemporary : !isTemporary && entry.kind !== 'folder') continue
         const found = await lookAt(opened.session, place, folder, entry)
         if (found === undefined) continue
         if (found.kind === 'prefix' && options.recursive === true) waiting.push(found.key)
@@ -96,7 +103,6 @@ async function lookAt(
   prefix: string,
   entry: SftpEntry,
 ): Promise<StorageEntry | undefined> {
-  if (isTemporaryName(entry.name)) return undefined
   const key = joinKey(prefix, entry.name)
   let { kind, sizeBytes, modifiedNs } = entry
   if (kind === 'link') {
