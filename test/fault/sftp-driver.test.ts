@@ -91,6 +91,15 @@ describeUnless(missingSshd(), 'SFTP over a line that breaks', () => {
     expect(scene.wire.connections).toBeGreaterThan(4)
   })
 
+  test('a get whose line breaks again and again says so, and not that the object has changed', async () => {
+    await using scene = await openScene()
+    await scene.storage.put('object', lentStream(patternBytes(12 * MIB), MIB))
+    scene.wire.cutAfterReceived(...new Array<number>(40).fill(400_000))
+    scene.wire.cut()
+    const failure = await expectCode(getBytes(scene.storage, 'object'), 'STORAGE_UNAVAILABLE')
+    expect(failure.message).toMatch(/unable to read object "object" .* was lost 16 times$/)
+  })
+
   test('an object that was replaced while the line was down is not continued with the new content', async () => {
     await using scene = await openScene()
     await scene.storage.put('object', lentStream(patternBytes(9 * MIB), MIB))

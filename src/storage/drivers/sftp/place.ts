@@ -214,3 +214,15 @@ function rootMissing(place: SftpPlace, reason: string, cause?: unknown): WalgErr
     },
   )
 }
+
+/** An object that was gone on with after each lost connection, so many times. */
+export function lostTooOften(place: SftpPlace, doing: 'put' | 'read', key: string, times: number): WalgError {
+  return new WalgError(
+    'STORAGE_UNAVAILABLE',
+    `unable to ${doing} object "${key}" in storage "${place.name}": the connection to "${place.host}" was lost ${times} times`,
+    {
+      facts: { key, storage: place.name },
+      hint: 'see whether the network and the server are well, then run the command again',
+    },
+  )
+}

@@ -4,7 +4,7 @@ import { hasCode, WalgError } from '../../../kit/errors.ts'
 import { sinkClosed } from '../../lifetime.ts'
 import type { ObjectSink, PutOptions } from '../../storage.ts'
 import type { SftpLink } from './link.ts'
-import { fromSftpError, fromWriteError, type SftpPlace } from './place.ts'
+import { fromSftpError, fromWriteError, lostTooOften, type SftpPlace } from './place.ts'
 import type { SftpHandle, SftpSession } from './session.ts'
 import { isDrawn, sweepFolder } from './sweep.ts'
 import {
@@ -166,7 +166,8 @@ export class SftpSink implements ObjectSink {
   async #resume(): Promise<void> {
     await Promise.all(this.#flights.map(flight => flight.settled))
     if (this.#failure !== undefined) throw this.#failure
-    if (++this.#resumes > RESUMES_MAX) throw this.#fail(tooManyResumes(this.#place, this.#temporary.key))
+    if (++this.#resumes > RESUMES_MAX)
+      throw this.#fail(lostTooOften(this.#place, 'put', this.#temporary.key, RESUMES_MAX))
     this.#land()
     const confirmedBytes = this.#flights[0]?.position ?? this.#position
     try {
@@ -273,14 +274,6 @@ export class SftpSink implements ObjectSink {
     this.#failure ??= fromSftpError(error, this.#place, 'put', this.#temporary.key)
     return this.#failure
   }
-}
-
-function tooManyResumes(place: SftpPlace, key: string): WalgError {
-  return new WalgError(
-    'STORAGE_UNAVAILABLE',
-    `unable to put object "${key}" in storage "${place.name}": the connection to "${place.host}" was lost ${RESUMES_MAX} times`,
-    { facts: { key, storage: place.name } },
-  )
 }
 
 /** The server has not kept what it confirmed: it was switched off between two connections, or its disk is full. */

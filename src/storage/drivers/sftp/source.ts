@@ -4,7 +4,7 @@ import { hasCode, WalgError } from '../../../kit/errors.ts'
 import { rangeWithin } from '../../ranges.ts'
 import type { GetOptions, ObjectInfo } from '../../storage.ts'
 import type { SftpLink } from './link.ts'
-import { checkAbsence, fromSftpError, objectNotFound, pathOf, type SftpPlace } from './place.ts'
+import { checkAbsence, fromSftpError, lostTooOften, objectNotFound, pathOf, type SftpPlace } from './place.ts'
 import type { SftpHandle, SftpSession, SftpStat } from './session.ts'
 
 /** Bytes asked for ahead of the reader. */
@@ -189,7 +189,7 @@ class SftpSource implements ByteSource {
     await Promise.all(this.#flights.map(flight => flight.settled))
     if (this.#failure !== undefined) throw this.#failure
     try {
-      if (++this.#resumes > RESUMES_MAX) throw changed(this.#place, this.#key)
+      if (++this.#resumes > RESUMES_MAX) throw lostTooOften(this.#place, 'read', this.#key, RESUMES_MAX)
       await this.#link.run(async session => {
         const opened = await openObject(session, this.#place, this.#key)
         const { sizeBytes, modifiedNs } = opened.stat
