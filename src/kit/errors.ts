@@ -92,6 +92,9 @@ export function isDamage(error: unknown): error is WalgError {
   return hasCode(error, 'FORMAT_INVALID', 'FORMAT_TRUNCATED', 'CHECKSUM_MISMATCH', 'DECRYPT_FAILED')
 }
 
+const FILES_HINT =
+  'raise the limit of open files (ulimit -n, LimitNOFILE= of a systemd unit), then run the command again'
+
 /**
  * Translates a file-system error where it is first touched. A WalgError passes through unchanged.
  * `doing` is a verb phrase such as `read` or `fsync`; `path` is named in the message.
@@ -121,5 +124,10 @@ export function fromSystemError(error: unknown, doing: string, path: string): Wa
       hint: 'run as the owner of the file (usually the postgres user) or correct its permissions',
     })
   }
-  return new WalgError('FILE_ACCESS', `unable to ${doing} "${path}": ${text}`, { facts, cause: error })
+  const isLimited = errno === 'EMFILE' || errno === 'ENFILE'
+  return new WalgError('FILE_ACCESS', `unable to ${doing} "${path}": ${text}`, {
+    facts,
+    cause: error,
+    ...(isLimited ? { hint: FILES_HINT } : {}),
+  })
 }

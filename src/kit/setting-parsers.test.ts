@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'bun:test'
-import { boolean, byteSize, duration, jsonText, oneOf, oneOfAnyCase, wholeNumber } from './setting-parsers.ts'
+import {
+  boolean,
+  byteSize,
+  concurrency,
+  duration,
+  jsonText,
+  oneOf,
+  oneOfAnyCase,
+  wholeNumber,
+} from './setting-parsers.ts'
 
 describe('setting parsers', () => {
   test('a boolean takes the strict words only: what is not understood is never taken for false', () => {
@@ -15,6 +24,11 @@ describe('setting parsers', () => {
     for (const text of ['0', '-1', '1.5', '1e3', 'abc', '']) {
       expect(() => wholeNumber({ min: 1 })(text)).toThrow('a whole number of at least 1')
     }
+  })
+
+  test('so many at a time that no machine has use for them count as the most', () => {
+    expect(['1', '8', '9', '100000'].map(concurrency(8))).toEqual([1, 8, 8, 8])
+    expect(() => concurrency(8)('0')).toThrow('a whole number of at least 1')
   })
 
   test('one of several words is matched exactly, or in any case where the table says so', () => {

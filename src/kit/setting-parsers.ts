@@ -29,6 +29,12 @@ export function wholeNumber(
   }
 }
 
+/** How many of something at a time: more than `max`, which no machine has use for, count as `max`. */
+export function concurrency(max: number): SettingParser<number> {
+  const parse = wholeNumber({ min: 1 })
+  return value => Math.min(max, parse(value))
+}
+
 /** A share from 0 to 1, such as `0.3`. */
 export const share: SettingParser<number> = value => {
   const number = /^\d*\.?\d+$/.test(value.trim()) ? Number(value) : Number.NaN

@@ -1,6 +1,7 @@
 import {
   boolean,
   byteSize,
+  concurrency,
   duration,
   jsonText,
   oneOf,
@@ -63,9 +64,9 @@ export interface OperationSettings extends PolicySettings {
 export const operationSettings: SettingsTableOf<OperationSettings> = {
   ...policySettings,
   WALG_DOWNLOAD_CONCURRENCY: {
-    parse: wholeNumber({ min: 1, max: 1024 }),
+    parse: concurrency(1024),
     default: 10,
-    doc: 'Objects that backup-fetch reads at a time, and segments that wal-fetch reads ahead; 1 turns reading ahead off.',
+    doc: 'Objects that backup-fetch reads at a time, and segments that wal-fetch reads ahead; 1 turns reading ahead off. More than 1024 count as 1024.',
   },
   WALG_DOWNLOAD_FILE_RETRIES: {
     parse: wholeNumber({ max: 1000 }),
@@ -73,14 +74,14 @@ export const operationSettings: SettingsTableOf<OperationSettings> = {
     doc: 'How often backup-fetch tries an object again.',
   },
   WALG_UPLOAD_CONCURRENCY: {
-    parse: wholeNumber({ min: 1, max: 1024 }),
+    parse: concurrency(1024),
     default: 16,
-    doc: 'Segments that wal-push sends at a time, the asked one included.',
+    doc: 'Segments that wal-push sends at a time, the asked one included. More than 1024 count as 1024.',
   },
   WALG_UPLOAD_DISK_CONCURRENCY: {
-    parse: wholeNumber({ min: 1, max: 256 }),
+    parse: concurrency(256),
     defaultText: '2, or a quarter of the CPUs, at most 8',
-    doc: 'Parts that backup-push packs at a time. `--turbo` makes it 4.',
+    doc: 'Parts that backup-push packs at a time. `--turbo` makes it 4. More than 256 count as 256.',
   },
   WALG_DISK_RATE_LIMIT: {
     parse: byteSize(1),

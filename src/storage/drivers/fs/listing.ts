@@ -4,7 +4,7 @@ import { call, type FileSteps, runPooled } from '../../../kit/file-steps.ts'
 import type { FileSystem } from '../../../kit/file-system.ts'
 import { isTemporaryName, joinKey } from '../../keys.ts'
 import type { ListOptions, StorageEntry } from '../../storage.ts'
-import type { ListedNames } from '../temporary-uploads.ts'
+import type { ListedNames } from '../../temporary-uploads.ts'
 import { checkAbsence, checkInside, type FsPlace, fromFsError, pathOf } from './place.ts'
 
 /** Entries looked at side by side: enough to keep the thread pool busy. */

@@ -1,7 +1,7 @@
 import { runPooled } from '../../../kit/file-steps.ts'
 import type { FileSystem } from '../../../kit/file-system.ts'
 import type { UnfinishedUploads } from '../../storage.ts'
-import { temporaryOfUpload, uploadOfTemporary } from '../temporary-uploads.ts'
+import { temporaryOfUpload, uploadOfTemporary } from '../../temporary-uploads.ts'
 import { listFolder } from './listing.ts'
 import type { FsPlace } from './place.ts'
 import { type EntryCounts, removeObject, settleFolder } from './removal.ts'

@@ -1,4 +1,12 @@
-import { boolean, byteSize, oneOf, oneOfAnyCase, text, wholeNumber } from '../../../kit/setting-parsers.ts'
+import {
+  boolean,
+  byteSize,
+  concurrency,
+  oneOf,
+  oneOfAnyCase,
+  text,
+  wholeNumber,
+} from '../../../kit/setting-parsers.ts'
 import type { SettingsTableOf } from '../../../kit/settings.ts'
 import { type BucketPlace, bucketPlace } from '../../bucket-place.ts'
 import { driverOption, driverPrefix } from '../../driver-option.ts'
@@ -115,7 +123,7 @@ export const s3Settings: SettingsTableOf<S3Settings> = {
     defaultText: '`20m`',
   }),
   UPLOAD_CONCURRENCY: {
-    parse: wholeNumber({ min: 1, max: 1024 }),
+    parse: concurrency(1024),
     isStorageOption: true,
     doc: 'Parts of one object under way at a time, at most; more than two only while the network is slower than the backup, and within WALG_MEMORY_LIMIT.',
     defaultText: 'WALG_UPLOAD_CONCURRENCY',

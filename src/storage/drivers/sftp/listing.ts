@@ -1,7 +1,7 @@
 import { throwIfCancelled } from '../../../kit/clock.ts'
 import { isTemporaryName, joinKey } from '../../keys.ts'
 import type { ListOptions, StorageEntry } from '../../storage.ts'
-import type { ListedNames } from '../temporary-uploads.ts'
+import type { ListedNames } from '../../temporary-uploads.ts'
 import type { SftpLink } from './link.ts'
 import { checkAbsence, fromSftpError, pathOf, type SftpPlace, unlessMissing } from './place.ts'
 import { SFTP_STATUS, type SftpEntry, type SftpHandle, type SftpSession, statusOf } from './session.ts'

@@ -1,5 +1,5 @@
 import type { UnfinishedUploads } from '../../storage.ts'
-import { temporaryOfUpload, uploadOfTemporary } from '../temporary-uploads.ts'
+import { temporaryOfUpload, uploadOfTemporary } from '../../temporary-uploads.ts'
 import type { SftpLink } from './link.ts'
 import { listFolder } from './listing.ts'
 import type { SftpPlace } from './place.ts'

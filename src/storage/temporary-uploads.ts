@@ -1,5 +1,5 @@
-import { temporaryTimeMs } from '../keys.ts'
-import type { UnfinishedUpload } from '../storage.ts'
+import { temporaryTimeMs } from './keys.ts'
+import type { UnfinishedUpload } from './storage.ts'
 
 /** Which names a listing gives: those of objects, or those of the temporaries that objects are written to. */
 export type ListedNames = 'objects' | 'temporaries'
