@@ -107,7 +107,7 @@ export class PageSelector {
     const count = Math.floor(bytes.length / this.#pageBytes)
     for (let index = 0; index < count; index++) {
       const at = index * this.#pageBytes
-      if (bytes[at + SIZE_AT] !== 0 || !isZero(bytes.subarray(at, at + PAGE_HEADER_BYTES)))
+      if (bytes[at + SIZE_AT] !== 0 || !isZero(bytes, at, at + PAGE_HEADER_BYTES))
         this.#add(firstBlock + index)
       else this.#addEmpty(bytes.subarray(at, at + this.#pageBytes), firstBlock + index)
     }

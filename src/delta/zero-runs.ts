@@ -48,11 +48,11 @@ export function zeroRunsOf(blocks: Iterable<number>, end: number): ZeroRuns {
   return runs.before(end)
 }
 
-const zeroes = new Uint8Array(65_536)
+const zeroes = Buffer.alloc(65_536)
 
-/** Whether a page, or a piece of one, is nothing but zeros. */
-export function isZero(bytes: Uint8Array): boolean {
-  return Buffer.compare(bytes, zeroes.subarray(0, bytes.length)) === 0
+/** Whether a page, or a piece of one, is nothing but zeros. Makes no views: a relation has a page for every 8 KiB. */
+export function isZero(bytes: Uint8Array, from: number = 0, to: number = bytes.length): boolean {
+  return zeroes.compare(bytes, from, to, 0, to - from) === 0
 }
 
 /** Whether all of `blocks` (ascending) that `matters` are in the runs: the first that is not, or undefined. */

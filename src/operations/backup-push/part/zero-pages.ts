@@ -48,7 +48,7 @@ export class ZeroPages implements FileObserver {
   #isZeroPiece(bytes: Uint8Array, from: number, to: number): boolean {
     const probe = from + VERSION_AT - this.#inPage
     if (probe >= from && probe < to && bytes[probe] !== 0) return false
-    return isZero(bytes.subarray(from, to))
+    return isZero(bytes, from, to)
   }
 
   #endPage(): void {
