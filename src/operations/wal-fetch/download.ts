@@ -17,6 +17,7 @@ import { isStorageTrouble } from '../../storage/failover/storage-trouble.ts'
 import { copiesOf } from '../../storage/layers/copies.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OperationContext } from '../context.ts'
+import { readAhead } from './read-ahead.ts'
 
 export interface Downloaded {
   readonly sizeBytes: number
@@ -119,7 +120,7 @@ async function downloadFound(
   path: string,
   options: DownloadOptions,
 ): Promise<Downloaded> {
-  const source = await storage.openSource(found.key, { signal: context.signal })
+  const source = readAhead(await storage.openSource(found.key, { signal: context.signal }))
   const target = createTarget(path)
   try {
     const checker = isSegmentName(name) ? openChecker(name, found.extension) : undefined
