@@ -31,7 +31,8 @@ function duration(ms: number): string {
 
 /** The first row is the head. */
 export function renderTable([head, ...rows]: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`
   const rule = head!.map((_, column) => (column === 0 ? '---' : '---:'))
   return `${[head!, rule, ...rows].map(line).join('\n')}\n`
 }

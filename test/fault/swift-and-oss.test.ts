@@ -214,6 +214,18 @@ describeUnless(missingSwift(), 'Swift behind a line that misbehaves', () => {
   }
   faultSentences(() => ({ proxy, open }))
 
+  test('a 200 that is no listing is neither an empty container nor a root that is there', async () => {
+    proxy.reset()
+    const storage = await open()
+    for (const status of [200, 204]) {
+      const fault = { kind: 'answer', status, headers: { 'content-type': 'application/json' } } as const
+      for (let times = 0; times < 20; times++) proxy.add({ on: is('GET', 'format=json'), fault })
+      await expectCode(() => storage.checkRoot(), 'STORAGE_UNAVAILABLE')
+      proxy.reset()
+    }
+    await storage.checkRoot()
+  }, 60_000)
+
   test('a token that has expired is replaced in the middle of an object', async () => {
     proxy.reset()
     const storage = await open()

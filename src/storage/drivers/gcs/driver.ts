@@ -25,9 +25,9 @@ import type {
   Storage,
   StorageEntry,
 } from '../../storage.ts'
-import { GcsClient } from './client.ts'
+import { GcsClient, type GcsRequest } from './client.ts'
 import type { GcsDescription } from './description.ts'
-import { fromFetchError } from './errors.ts'
+import { foreignAnswer, fromFetchError } from './errors.ts'
 import { GcsUpload } from './upload.ts'
 
 export interface GcsDriverOptions {
@@ -57,6 +57,7 @@ interface ObjectResource {
 
 interface Page {
   readonly items?: readonly ObjectResource[]
+  readonly kind?: string
   readonly prefixes?: readonly string[]
   readonly nextPageToken?: string
 }
@@ -90,10 +91,7 @@ class GcsDriver implements Storage {
     this.#checkOpen(options)
     const { root } = this.#description
     const query = { maxResults: '1', fields: 'kind', prefix: root === '' ? undefined : `${root}/` }
-    await this.#client.ask(
-      { method: 'GET', path: this.#objectsPath, query, doing: 'list', key: '' },
-      options.signal,
-    )
+    await this.#page(query, '', options)
   }
 
   list(prefix: string, options: ListOptions = {}): AsyncIterable<StorageEntry> {
@@ -111,13 +109,10 @@ class GcsDriver implements Storage {
         prefix: start === '' ? undefined : start,
         delimiter: options.recursive === true ? undefined : '/',
         maxResults: String(PAGE_ENTRIES),
-        fields: 'items(name,size,updated),prefixes,nextPageToken',
+        fields: 'kind,items(name,size,updated),prefixes,nextPageToken',
         pageToken,
       }
-      const page = await this.#client.ask<Page>(
-        { method: 'GET', path: this.#objectsPath, query, doing: 'list', key: prefix },
-        options.signal,
-      )
+      const page = await this.#page(query, prefix, options)
       options.onProgress?.()
       for (const name of page.prefixes ?? []) {
         const key = keyBelowRoot(name.slice(0, -1), start, this.#description.root)
@@ -130,6 +125,16 @@ class GcsDriver implements Storage {
       }
       pageToken = page.nextPageToken
     } while (pageToken !== undefined && pageToken !== '')
+  }
+
+  async #page(query: NonNullable<GcsRequest['query']>, prefix: string, { signal }: Abortable): Promise<Page> {
+    const page = await this.#client.ask<Page>(
+      { method: 'GET', path: this.#objectsPath, query, doing: 'list', key: prefix },
+      signal,
+    )
+    // an empty listing has nothing else by which to know it
+    if (page.kind === 'storage#objects') return page
+    throw foreignAnswer(this.#client.place, 'list', prefix)
   }
 
   async stat(key: string, options: Abortable = {}): Promise<ObjectInfo> {

@@ -143,6 +143,15 @@ export function fromCredentialsError(error: unknown, place: GcsPlace): WalgError
   )
 }
 
+/** The error of an answer that says yes, but not to what was asked. */
+export function foreignAnswer(place: GcsPlace, doing: string, key: string): WalgError {
+  return new WalgError(
+    'STORAGE_UNAVAILABLE',
+    `${unable(place, doing, key)}: the answer is not what was asked for`,
+    { facts: { key, storage: place.name, bucket: place.bucket }, hint: FOREIGN_HINT },
+  )
+}
+
 function unable({ name, bucket }: GcsPlace, doing: string, key: string): string {
   const what = key === '' ? `${doing} bucket "${bucket}"` : `${doing} object "${key}"`
   return `unable to ${what} in storage "${name}"`

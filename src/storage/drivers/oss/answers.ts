@@ -11,8 +11,9 @@ export interface OssPage {
   readonly next: string | undefined
 }
 
-/** Reads the answer to a listing that was asked for with `encoding-type=url`. */
-export function readPage(text: string): OssPage {
+/** Reads the answer to a listing that was asked for with `encoding-type=url`; undefined for anything else. */
+export function readPage(text: string): OssPage | undefined {
+  if (!/<ListBucketResult[\s>]/.test(text)) return undefined
   const objects = blocksOf(text, 'Contents').map(block => ({
     name: decodeName(fieldOf(block, 'Key')),
     sizeBytes: Number(fieldOf(block, 'Size')),

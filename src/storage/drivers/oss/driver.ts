@@ -1,5 +1,6 @@
 import { type ByteSource, type ByteStream, streamFromSource } from '../../../kit/bytes.ts'
 import { throwIfCancelled } from '../../../kit/clock.ts'
+import { WalgError } from '../../../kit/errors.ts'
 import { type MemoryBudget, type MemoryLimiter, openMemoryBudget } from '../../../kit/limits.ts'
 import { checkKey, checkPrefix, joinKey, keyBelowRoot, listingStart } from '../../keys.ts'
 import { storageClosed } from '../../lifetime.ts'
@@ -131,7 +132,17 @@ class OssDriver implements Storage {
     const work = { doing: `list "${prefix}"`, key: prefix }
     return this.#request(options, async signal => {
       const whole = { 'list-type': '2', 'encoding-type': 'url', ...query }
-      return readPage((await this.#client.ask(work, { method: 'GET', query: whole, signal })).text)
+      const { text } = await this.#client.ask(work, { method: 'GET', query: whole, signal })
+      const page = readPage(text)
+      if (page !== undefined) return page
+      throw new WalgError(
+        'STORAGE_UNAVAILABLE',
+        `unable to ${work.doing} in storage "${this.name}": the answer is no listing`,
+        {
+          facts: { key: prefix, storage: this.name },
+          hint: 'this answer is not of the service: see OSS_ENDPOINT, and what stands in between',
+        },
+      )
     })
   }
 

@@ -28,7 +28,14 @@ import type {
 } from '../../storage.ts'
 import { encoded, type ListedEntry, timeOfHeaders, timeOfListing } from './answers.ts'
 import type { SwiftDescription } from './description.ts'
-import { noContainer, noRanges, notConditional, refusedAnswer, type SwiftPlace } from './refusals.ts'
+import {
+  foreignListing,
+  noContainer,
+  noRanges,
+  notConditional,
+  refusedAnswer,
+  type SwiftPlace,
+} from './refusals.ts'
 import { BULK_MAX, checkBulk, DELETES_AT_A_TIME, SwiftRemoval } from './removal.ts'
 import { isSegmentName } from './segments.ts'
 import { SwiftSession } from './session.ts'
@@ -143,10 +150,12 @@ class SwiftDriver implements Storage {
     const path = `/${encodeURIComponent(this.#options.container)}?${new URLSearchParams({ format: 'json', ...query })}`
     return this.#request(options, async signal => {
       const answer = await this.#session.send(path, { method: 'GET', headers: {}, signal })
-      if (answer.status === 204) return []
       if (answer.status === 404) throw noContainer(this.#place)
       if (!answer.ok) throw await refusedAnswer(answer, this.#place, `list "${prefix}"`, prefix, signal)
-      return JSON.parse(await textOf(answer, signal)) as readonly ListedEntry[]
+      const text = await textOf(answer, signal)
+      // what stands in between may say yes, too
+      if (!answer.headers.has('x-container-object-count')) throw foreignListing(this.#place, prefix)
+      return answer.status === 204 ? [] : (JSON.parse(text) as readonly ListedEntry[])
     })
   }
 

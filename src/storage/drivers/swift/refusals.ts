@@ -40,6 +40,18 @@ export function noContainer({ storage, container }: SwiftPlace): WalgError {
   )
 }
 
+/** The error of an answer that says yes, and is no listing of a container. */
+export function foreignListing({ storage, container }: SwiftPlace, prefix: string): WalgError {
+  return new WalgError(
+    'STORAGE_UNAVAILABLE',
+    `unable to list "${prefix}" in storage "${storage}": the answer is no listing of container "${container}"`,
+    {
+      facts: { key: prefix, storage, container },
+      hint: 'this answer is not of Swift: see OS_AUTH_URL, and what stands in between',
+    },
+  )
+}
+
 export function notConditional({ storage }: SwiftPlace, key: string): WalgError {
   return new WalgError(
     'FORMAT_UNSUPPORTED',
