@@ -1,18 +1,16 @@
 import { temporaryTimeMs } from './keys.ts'
-import type { UnfinishedUpload } from './storage.ts'
+import type { ObjectInfo, StorageEntry, UnfinishedUpload } from './storage.ts'
 
 /** Which names a listing gives: those of objects, or those of the temporaries that objects are written to. */
 export type ListedNames = 'objects' | 'temporaries'
 
-/**
- * The upload that a temporary stands for. It counts from its last sign of life, by its name or by its last change: a writer
- * touches its temporary all the time.
- */
-export function uploadOfTemporary(temporary: {
-  readonly key: string
-  readonly modifiedNs: bigint
-}): UnfinishedUpload {
-  const { key, modifiedNs } = temporary
+/** The uploads that listed temporaries stand for. */
+export async function* uploadsOf(temporaries: AsyncIterable<StorageEntry>): AsyncGenerator<UnfinishedUpload> {
+  for await (const entry of temporaries) if (entry.kind === 'object') yield uploadOf(entry)
+}
+
+/** It counts from its last sign of life, by its name or by its last change: a writer touches its temporary all the time. */
+function uploadOf({ key, modifiedNs }: ObjectInfo): UnfinishedUpload {
   const namedNs = BigInt(temporaryTimeMs(key) ?? 0) * 1_000_000n
   const end = key.lastIndexOf('.tmp.')
   return {

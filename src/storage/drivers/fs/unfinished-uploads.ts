@@ -1,7 +1,7 @@
 import { runPooled } from '../../../kit/file-steps.ts'
 import type { FileSystem } from '../../../kit/file-system.ts'
 import type { UnfinishedUploads } from '../../storage.ts'
-import { temporaryOfUpload, uploadOfTemporary } from '../../temporary-uploads.ts'
+import { temporaryOfUpload, uploadsOf } from '../../temporary-uploads.ts'
 import { listFolder } from './listing.ts'
 import type { FsPlace } from './place.ts'
 import { type EntryCounts, removeObject, settleFolder } from './removal.ts'
@@ -13,12 +13,8 @@ export function unfinishedUploads(
   counts: EntryCounts,
 ): UnfinishedUploads {
   return {
-    async *list(prefix, options = {}) {
-      const everything = { ...options, recursive: true }
-      for await (const entry of listFolder(system, place, prefix, everything, 'temporaries')) {
-        if (entry.kind === 'object') yield uploadOfTemporary(entry)
-      }
-    },
+    list: (prefix, options = {}) =>
+      uploadsOf(listFolder(system, place, prefix, { ...options, recursive: true }, 'temporaries')),
     async abort(upload, { signal } = {}) {
       const folder = await runPooled(system, removeObject(place, temporaryOfUpload(upload)), signal)
       if (folder !== undefined) await runPooled(system, settleFolder(place, folder, counts), signal)

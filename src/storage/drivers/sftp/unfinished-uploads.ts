@@ -1,5 +1,5 @@
 import type { UnfinishedUploads } from '../../storage.ts'
-import { temporaryOfUpload, uploadOfTemporary } from '../../temporary-uploads.ts'
+import { temporaryOfUpload, uploadsOf } from '../../temporary-uploads.ts'
 import type { SftpLink } from './link.ts'
 import { listFolder } from './listing.ts'
 import type { SftpPlace } from './place.ts'
@@ -8,12 +8,8 @@ import { removeObject, settleFolder } from './removal.ts'
 /** Temporaries that nobody has renamed to their object. */
 export function unfinishedUploads(link: SftpLink, place: SftpPlace): UnfinishedUploads {
   return {
-    async *list(prefix, options = {}) {
-      const everything = { ...options, recursive: true }
-      for await (const entry of listFolder(link, place, prefix, everything, 'temporaries')) {
-        if (entry.kind === 'object') yield uploadOfTemporary(entry)
-      }
-    },
+    list: (prefix, options = {}) =>
+      uploadsOf(listFolder(link, place, prefix, { ...options, recursive: true }, 'temporaries')),
     async abort(upload, { signal } = {}) {
       const key = temporaryOfUpload(upload)
       const folder = await link.run(session => removeObject(session, place, key), signal)
