@@ -66,12 +66,11 @@ export async function isMarkedReady(walDirectory: string, name: string): Promise
 async function hasMark(walDirectory: string, fileName: string): Promise<boolean> {
   const path = join(archiveStatusDirectory(walDirectory), fileName)
   try {
-    const handle = await open(path, 'r')
-    await handle.close()
+    await stat(path)
     return true
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return false
-    throw fromSystemError(error, 'open', path)
+    throw fromSystemError(error, 'look at', path)
   }
 }
 
