@@ -1,5 +1,7 @@
 import type { Mutation } from './mutation.ts'
 
+const FOREIGN = 'test/fault/foreign-answer.test.ts'
+
 const AZURE_FAULTS = 'test/fault/azure.test.ts'
 const GCS_FAULTS = 'test/fault/gcs.test.ts'
 const BLOCKS = 'src/storage/requests/block-sink.test.ts'
@@ -67,5 +69,45 @@ export const mutations: readonly Mutation[] = [
     find: 'return await Promise.race([request(stop.signal), over])',
     replace: 'return await request(stop.signal)',
     test: PATIENCE,
+  },
+  {
+    guard: 'S3: an answer that is no listing is no empty bucket',
+    file: 'src/storage/drivers/s3/requests.ts',
+    find: 'if ((names as readonly string[]).includes(name)) return document',
+    replace: 'return document',
+    test: FOREIGN,
+    title: 's3',
+  },
+  {
+    guard: 'S3: nothing is stored without an ETag',
+    file: 'src/storage/drivers/s3/multipart.ts',
+    find: 'if (etag !== undefined) return etag',
+    replace: "if (etag !== 'none') return etag ?? ''",
+    test: 'test/contract/s3-requests.test.ts',
+    title: 'a page of something in between',
+  },
+  {
+    guard: 'OSS: an answer that is no listing is no empty bucket',
+    file: 'src/storage/drivers/oss/answers.ts',
+    find: 'if (!/<ListBucketResult[\\s>]/.test(text)) return undefined',
+    replace: '',
+    test: FOREIGN,
+    title: 'oss',
+  },
+  {
+    guard: 'Google: an answer that is no listing is no empty bucket',
+    file: 'src/storage/drivers/gcs/driver.ts',
+    find: "if (page.kind === 'storage#objects') return page",
+    replace: 'if (page !== undefined) return page',
+    test: FOREIGN,
+    title: 'gcs',
+  },
+  {
+    guard: 'Swift: an answer that is no listing is no empty container',
+    file: 'src/storage/drivers/swift/driver.ts',
+    find: "if (!answer.headers.has('x-container-object-count')) throw foreignListing(this.#place, prefix)",
+    replace: '',
+    test: 'test/fault/swift-and-oss.test.ts',
+    title: 'a 200 that is no listing',
   },
 ]

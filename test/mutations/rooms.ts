@@ -417,4 +417,12 @@ export const mutations: readonly Mutation[] = [
     test: 'test/hazard/refused-settings.test.ts',
     title: 'not stored as something else',
   },
+  {
+    guard: 'segments that follow the asked one are pushed ahead before anything else',
+    file: 'src/operations/wal-push/background-push.ts',
+    find: 'let name = followingSegment(asked, walDirectory)',
+    replace: 'let name = followingSegment(walDirectory, asked)',
+    test: 'src/operations/wal-push/background-push.test.ts',
+    title: 'begin with the segments',
+  },
 ]

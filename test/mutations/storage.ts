@@ -211,4 +211,26 @@ export const mutations: readonly Mutation[] = [
     replace: 'const got = sizeBytes - leftBytes\n        if (got >= 0) return undefined',
     test: 'test/fault/s3.test.ts',
   },
+  {
+    guard: 'a large folder is read once for what stale temporaries it has, not with each delete',
+    file: 'src/storage/drivers/fs/removal.ts',
+    find: 'if (attempt > 1 || (counts.get(folder) ?? 0) > 0) return false',
+    replace: 'if (attempt > 1) return false',
+    test: FS_OWN,
+  },
+  {
+    guard: 'a folder that stale temporaries alone are left in goes with its last object',
+    file: 'src/storage/drivers/fs/removal.ts',
+    find: 'if (count !== undefined) counts.set(folder, count - 1)',
+    replace: '',
+    test: FS_OWN,
+  },
+  {
+    guard: 'temporaries are told as uploads, and objects are not',
+    file: 'src/storage/drivers/fs/listing.ts',
+    find: "names === 'objects' ? !isTemporaryName(entry.name) : isTemporaryName(entry.name) || !entry.isFile(),",
+    replace: "names === 'objects' ? !isTemporaryName(entry.name) : true,",
+    test: FS_CONTRACT,
+    title: 'begun and never ended',
+  },
 ]

@@ -106,4 +106,11 @@ export const mutations: readonly Mutation[] = [
     replace: 'if (report !== undefined) return tail',
     test: END_OF_WAL_TEST,
   },
+  {
+    guard: 'a piece that was read ahead is not read over before it was taken',
+    file: 'src/operations/wal-fetch/read-ahead.ts',
+    find: 'turn = turn === 0 ? 1 : 0',
+    replace: '',
+    test: 'src/operations/wal-fetch/read-ahead.test.ts',
+  },
 ]
