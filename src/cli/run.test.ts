@@ -95,7 +95,7 @@ describe('the config file', () => {
     expect(missing.stderr).toBe(
       `ERROR: unable to read config file "none.json": no such file or directory
   hint: correct the file, or do not name it
-ERROR: WALG_UPLOAD_CONCURRENCY is "0" (environment), expected a whole number from 1 to 1024
+ERROR: WALG_UPLOAD_CONCURRENCY is "0" (environment), expected a whole number of at least 1
 `,
     )
     const broken = place.walg(['backup-list'], { WALG_CONFIG: place.write('c.yaml', 'a: [\n') })

@@ -75,7 +75,7 @@ describe('settings', () => {
       'PG_READY_RENAME is "yes" (environment), expected true or false',
       'WALG_STALL_TIMEOUT is "60" (environment), expected a duration with its unit, e.g. 90s, 1m30s or 1h, or 0',
       'WALG_TAR_SIZE_THRESHOLD is "big" (/etc/wal-g.yaml), expected a number of bytes, with k, m or g if you like, e.g. 512m',
-      'WALG_UPLOAD_CONCURRENCY is "0" (environment), expected a whole number from 1 to 1024',
+      'WALG_UPLOAD_CONCURRENCY is "0" (environment), expected a whole number of at least 1',
     ])
   })
 
