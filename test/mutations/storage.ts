@@ -226,10 +226,10 @@ export const mutations: readonly Mutation[] = [
     test: FS_OWN,
   },
   {
-    guard: 'temporaries are told as uploads, and objects are not',
+    guard: 'temporaries are looked for in all folders',
     file: 'src/storage/drivers/fs/listing.ts',
-    find: "names === 'objects' ? !isTemporaryName(entry.name) : isTemporaryName(entry.name) || !entry.isFile(),",
-    replace: "names === 'objects' ? !isTemporaryName(entry.name) : true,",
+    find: 'isTemporaryName(entry.name) || !entry.isFile(),',
+    replace: 'isTemporaryName(entry.name),',
     test: FS_CONTRACT,
     title: 'begun and never ended',
   },
