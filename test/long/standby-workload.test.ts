@@ -82,7 +82,14 @@ async function takeStep(
     }
     await Bun.sleep(PAUSE_MS)
   }
-  for (const server of [scene.source.cluster, scene.standby]) names.push(await pushRemote(scene, server))
+  for (const server of [scene.source.cluster, scene.standby]) {
+    try {
+      names.push(await pushRemote(scene, server))
+    } catch (error) {
+      // the standby has made no restartpoint since another backup began there
+      if (server === scene.source.cluster || !hasCode(error, 'BACKUP_EXISTS')) throw error
+    }
+  }
   return names
 }
 
