@@ -1,13 +1,7 @@
+import { isZero } from '../kit/bytes.ts'
 import { isAllVisibleAt, judgePageAt, PAGE_HEADER_BYTES } from '../postgres/page-header.ts'
 import { changesWithoutWal, UNLOGGED_PROBE_BYTES } from '../postgres/unlogged-page.ts'
-import {
-  firstOutside,
-  isZero,
-  NO_ZERO_RUNS,
-  type ZeroRuns,
-  zeroBlocksAfter,
-  zeroRunsOf,
-} from './zero-runs.ts'
+import { firstOutside, NO_ZERO_RUNS, type ZeroRuns, zeroBlocksAfter, zeroRunsOf } from './zero-runs.ts'
 
 /** What the parent backup holds of a file, in blocks; a backup of the original does not tell. */
 export interface ParentFile {

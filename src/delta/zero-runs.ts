@@ -48,13 +48,6 @@ export function zeroRunsOf(blocks: Iterable<number>, end: number): ZeroRuns {
   return runs.before(end)
 }
 
-const zeroes = Buffer.alloc(65_536)
-
-/** Whether a page, or a piece of one, is nothing but zeros. Makes no views: a relation has a page for every 8 KiB. */
-export function isZero(bytes: Uint8Array, from: number = 0, to: number = bytes.length): boolean {
-  return zeroes.compare(bytes, from, to, 0, to - from) === 0
-}
-
 /** Whether all of `blocks` (ascending) that `matters` are in the runs: the first that is not, or undefined. */
 export function firstOutside(
   runs: ZeroRuns,

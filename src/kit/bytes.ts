@@ -102,3 +102,10 @@ export function sourceFromStream(stream: ByteStream): ByteSource {
     },
   }
 }
+
+const zeroes = Buffer.alloc(65_536)
+
+/** Whether up to 64 KiB of `bytes` are nothing but zeros. Makes no views: a relation has a page for every 8 KiB. */
+export function isZero(bytes: Uint8Array, from: number = 0, to: number = bytes.length): boolean {
+  return zeroes.compare(bytes, from, to, 0, to - from) === 0
+}

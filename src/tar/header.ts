@@ -1,3 +1,4 @@
+import { isZero } from '../kit/bytes.ts'
 import { WalgError } from '../kit/errors.ts'
 
 export type UnpackedKind = 'file' | 'directory' | 'symlink' | 'hardlink' | 'other'
@@ -65,7 +66,7 @@ export class UnpackedMember {
  * wrong checksum or number, FORMAT_UNSUPPORTED for a sparse member.
  */
 export function readTarHeader(bytes: Uint8Array, at: number, archive: string): UnpackedMember | null {
-  if (bytes[at] === 0 && isZero(bytes, at)) return null
+  if (bytes[at] === 0 && isZero(bytes, at, at + 512)) return null
   checkSum(bytes, at, archive)
   const typeFlag = String.fromCharCode(bytes[at + 156]!)
   if (typeFlag === 'S') throw unsupportedSparse(archive)
@@ -87,11 +88,6 @@ export function unsupportedSparse(archive: string): WalgError {
   return new WalgError('FORMAT_UNSUPPORTED', `"${archive}" has a sparse member, which cannot be unpacked`, {
     facts: { archive },
   })
-}
-
-function isZero(bytes: Uint8Array, at: number): boolean {
-  for (let i = at; i < at + 512; i++) if (bytes[i] !== 0) return false
-  return true
 }
 
 function checkSum(bytes: Uint8Array, at: number, archive: string): void {

@@ -73,8 +73,8 @@ export class PushRig {
     })
   }
 
-  async archived(name: string): Promise<Uint8Array> {
-    const { storage, codec } = this.context
+  async archived(name: string, given: TestContext = this.context): Promise<Uint8Array> {
+    const { storage, codec } = given
     return collect(await openPayload(storage, codec, `wal_005/${name}`), 64 * MIB)
   }
 

@@ -5,7 +5,7 @@ import { readRecordChanges } from '../../postgres/wal/record-content.ts'
 import { backLinkOfWholeRecord } from '../../postgres/wal/whole-record.ts'
 import {
   formatSegmentName,
-  nextSegment,
+  nextSegmentName,
   parseSegmentName,
   segmentStartLsn,
 } from '../../postgres/wal-segment.ts'
@@ -71,10 +71,7 @@ class Seam {
 
   add(segment: SegmentChanges): void {
     const { name, systemIdentifier } = segment
-    const expected = formatSegmentName(
-      nextSegment(parseSegmentName(this.#last.name, this.#last.segmentBytes)),
-      this.#last.segmentBytes,
-    )
+    const expected = nextSegmentName(this.#last.name, this.#last.segmentBytes)
     if (name !== expected || systemIdentifier !== this.#last.systemIdentifier) {
       throw mismatch(name, `it does not follow ${this.#last.name} of the same cluster`)
     }

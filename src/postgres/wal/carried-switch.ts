@@ -1,3 +1,4 @@
+import { isZero } from '../../kit/bytes.ts'
 import { RECORD_HEADER_BYTES } from './partial-record.ts'
 
 /** Of the last eight bytes of a record's header, which are never cut: `xl_info`, `xl_rmid`, two bytes of padding, `xl_crc`. */
@@ -14,9 +15,4 @@ export function isEndOfSwitch(page: Uint8Array, from: number, to: number): boole
   const at = to - LAST_BYTES
   const isSwitch = (page[at]! & 0xf0) === XLOG_SWITCH && page[at + 1] === 0
   return isSwitch && page[at + 2] === 0 && page[at + 3] === 0 && isZero(page, to)
-}
-
-function isZero(page: Uint8Array, from: number): boolean {
-  for (let at = from; at < page.length; at++) if (page[at] !== 0) return false
-  return true
 }

@@ -1,6 +1,6 @@
 import { PageSelector, type Selection } from '../../../delta/page-selection.ts'
-import { isZero } from '../../../delta/zero-runs.ts'
 import type { Awaitable } from '../../../kit/bytes.ts'
+import { isZero } from '../../../kit/bytes.ts'
 import { openRateLimit, type RateLimit, type RateLimiter } from '../../../kit/limits.ts'
 import type { LinearMemory } from '../../../kit/linear-memory.ts'
 import type { BatchFile, FileOrder } from './file-batch.ts'

@@ -1,4 +1,5 @@
-import { isZero, type ZeroRuns, ZeroRunsBuilder } from '../../../delta/zero-runs.ts'
+import { type ZeroRuns, ZeroRunsBuilder } from '../../../delta/zero-runs.ts'
+import { isZero } from '../../../kit/bytes.ts'
 import type { FileObserver } from './part-packer.ts'
 
 /** A byte of every page header that is not zero: of the page's size and version. */

@@ -5,9 +5,8 @@ import { forwarded } from '../../../../test/doubles/forwarded-storage.ts'
 import { operationContext, type TestContext } from '../../../../test/support/operation-context.ts'
 import { PushRig } from '../../../../test/support/push-rig.ts'
 import { segmentName, walBytes } from '../../../../test/support/wal-bytes.ts'
-import { collect, streamOf } from '../../../kit/bytes.ts'
+import { streamOf } from '../../../kit/bytes.ts'
 import { type ErrorCode, WalgError } from '../../../kit/errors.ts'
-import { openPayload } from '../../../repository/sealed.ts'
 import type { Storage } from '../../../storage/storage.ts'
 import type { WalPushOptions } from '../wal-push.ts'
 
@@ -74,13 +73,7 @@ const push = (given: TestContext, path: string, options: Partial<WalPushOptions>
 const objects = (): string[] => rig.objects()
 const warnings = ({ messages }: TestContext): string[] =>
   messages.filter(message => message.startsWith('WARNING'))
-const archived = async (name: string): Promise<Buffer> =>
-  Buffer.from(
-    await collect(
-      await openPayload(seeing.storage, seeing.codec, `wal_005/${name}`),
-      Number.MAX_SAFE_INTEGER,
-    ),
-  )
+const archived = async (name: string): Promise<Buffer> => Buffer.from(await rig.archived(name, seeing))
 
 describe('a push into a storage that denies looking', () => {
   test('goes on with the guard switched off, with one warning that says what was not checked', async () => {

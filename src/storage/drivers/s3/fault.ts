@@ -146,7 +146,8 @@ function meaningOfHttp({ kind }: HttpFault): Meaning {
   }
 }
 
-const NOT_OF_S3 =
+/** The hint for an answer that S3 does not give. */
+export const NOT_OF_S3 =
   'the answer does not look like one of S3: see whether AWS_ENDPOINT and AWS_S3_FORCE_PATH_STYLE are right, and what stands in between'
 const TRY_AGAIN = 'see whether the store and the network are well, then run the command again'
 

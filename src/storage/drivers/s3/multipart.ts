@@ -1,5 +1,6 @@
 import { hasCode, WalgError } from '../../../kit/errors.ts'
 import type { HttpAnswer } from '../../http/client.ts'
+import { NOT_OF_S3 } from './fault.ts'
 import { bodyHeaders, customerKeyHeaders, newObjectHeaders } from './object-headers.ts'
 import type { S3Requests } from './requests.ts'
 import { escapeXml, textOf } from './xml.ts'
@@ -58,7 +59,7 @@ function etagOf({ headers }: HttpAnswer, what: string): string {
   const etag = headers.get('etag')
   if (etag !== undefined) return etag
   throw new WalgError('STORAGE_UNAVAILABLE', `the store gave no ETag for ${what}`, {
-    hint: 'the answer does not look like one of S3: see whether AWS_ENDPOINT is right, and what stands in between',
+    hint: NOT_OF_S3,
   })
 }
 
